@@ -1,0 +1,156 @@
+"""Run a command so that its whole process tree ends, whatever ends the process it belongs to.
+
+`python -m provisioner.keeper --while-pid PID -- COMMAND...` becomes the reaper of everything COMMAND
+starts, daemons and their sessions included. When COMMAND exits, when process PID is gone (killed with
+SIGKILL, too), or on SIGTERM or SIGINT, it kills all of it and exits: with COMMAND's own code, or 143.
+
+Linux only. This module must not know what it keeps, and must import nothing outside the standard library.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+__all__ = ["become_reaper", "die_with_parent", "end_tree", "keep", "main", "tree_below"]
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+STOPPED = 128 + signal.SIGTERM
+"""Exit code when the keeper was told to stop."""
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl failed")
+
+
+def become_reaper() -> None:
+    """Make every orphan below this process its child, so that `tree_below` keeps seeing it."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(kill_signal: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
+    """A `preexec_fn`: the child gets `kill_signal` when the thread that starts it ends.
+
+    Use it only from a thread that lives as long as the child should.
+    """
+    parent = os.getpid()
+
+    def prepare() -> None:
+        _prctl(_PR_SET_PDEATHSIG, kill_signal)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return prepare
+
+
+def _parents() -> dict[int, int]:
+    """Parent of every live process. Zombies are left out: nothing is left of them to end."""
+    result = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, IndexError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if fields[0] not in "ZX":
+                    result[int(entry.name)] = int(fields[1])
+    return result
+
+
+def tree_below(pid: int) -> set[int]:
+    """Process ids of all live descendants of `pid`, itself not included."""
+    parents, found, level = _parents(), set[int](), {pid}
+    while level:
+        level = {child for child, parent in parents.items() if parent in level} - found
+        found |= level
+    return found
+
+
+def end_tree(timeout: float = 10.0) -> bool:
+    """SIGKILL every descendant of this process; True when none is left within `timeout` seconds.
+
+    Call `become_reaper` first, or orphans escape. Reaps this process's children.
+    """
+    deadline = time.monotonic() + timeout
+    while below := tree_below(os.getpid()):
+        if time.monotonic() > deadline:
+            return False
+        for pid in below:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(-1, 0)
+    return True
+
+
+class _Stop(Exception):
+    """Raised in the main thread by SIGTERM and SIGINT."""
+
+
+def _raise_stop(_signum: int, _frame: FrameType | None) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    raise _Stop
+
+
+def _wait_for_any(pids: Sequence[int]) -> None:
+    """Return once one of the processes has ended (a zombie has)."""
+    poller, fds = select.poll(), []
+    try:
+        for pid in pids:
+            try:
+                fds.append(os.pidfd_open(pid))
+            except ProcessLookupError:
+                return
+            poller.register(fds[-1], select.POLLIN)
+        poller.poll()
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def keep(start: Callable[[], Sequence[subprocess.Popen[bytes]]], while_pid: int | None) -> int:
+    """Call `start`, keep its processes until one of them or `while_pid` ends, then end the whole tree.
+
+    Blocking, main thread only. Returns the exit code of the first process that ended, or `STOPPED`.
+    """
+    become_reaper()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _raise_stop)
+    code = STOPPED
+    try:
+        processes = start()
+        _wait_for_any([p.pid for p in processes] + ([while_pid] if while_pid else []))
+        code = next((c for p in processes if (c := p.poll()) is not None), STOPPED)
+    except _Stop:
+        code = STOPPED
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        if not end_tree():
+            print("keeper: some processes could not be ended", file=sys.stderr)
+    return code if code >= 0 else 128 - code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line described at the top of this module."""
+    parser = argparse.ArgumentParser(prog="python -m provisioner.keeper", description=__doc__)
+    parser.add_argument("--while-pid", type=int, help="live no longer than this process")
+    parser.add_argument("command", nargs="+", help="the command, after --")
+    args = parser.parse_args(argv)
+    return keep(lambda: [subprocess.Popen(args.command, preexec_fn=die_with_parent())], args.while_pid)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
