@@ -1,0 +1,154 @@
+"""Money, exactly as the contracts count it: amounts, parts per million, accrual (rules E1 to E3, C2, L1, L2).
+
+All money is in integer microcredits, all rates in microcredits per resource and hour, all times in unix
+seconds UTC. Whoever rounds says so: `_up` rounds up, everything else down.
+
+This module must never use floats, and must stay in step with `Settlement`: a test compares the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from market.errors import InvalidInput
+
+__all__ = [
+    "Accrual",
+    "Delivery",
+    "amount_up",
+    "bond",
+    "missing_share",
+    "ppm_of",
+    "price",
+]
+
+SECONDS_PER_HOUR = 3_600
+PPM = 1_000_000
+"""The whole, in parts per million."""
+
+
+def _ceil_div(value: int, divisor: int) -> int:
+    return -(-value // divisor)
+
+
+def _not_negative(**values: int) -> None:
+    for name, value in values.items():
+        if value < 0:
+            raise InvalidInput(f"{name} is negative ({value})", hint="give 0 or more", **{name: value})
+
+
+def amount_up(rate: int, count: int, seconds: int) -> int:
+    """`ceil(rate * count * seconds / 3600)` microcredits (E2, E3)."""
+    _not_negative(rate=rate, count=count, seconds=seconds)
+    return _ceil_div(rate * count * seconds, SECONDS_PER_HOUR)
+
+
+def price(rate: int, count: int, start: int, end: int, award_time: int) -> int:
+    """What a lease costs at most (E2): the time before the award is not paid for.
+
+    InvalidInput if start is not before end, or if the window is over at the award.
+    """
+    if start >= end or end <= award_time:
+        raise InvalidInput(
+            f"nothing of the window {start} to {end} is left at {award_time}",
+            hint="give a window that ends in the future",
+            start=start,
+            end=end,
+            award_time=award_time,
+        )
+    return amount_up(rate, count, end - max(start, award_time))
+
+
+def ppm_of(amount: int, ppm: int) -> int:
+    """`floor(amount * ppm / 1000000)`; ppm is between nothing (0) and all (1000000)."""
+    _not_negative(amount=amount, ppm=ppm)
+    if ppm > PPM:
+        raise InvalidInput(f"{ppm} ppm is more than all of it", hint=f"give 0 to {PPM}", ppm=ppm)
+    return amount * ppm // PPM
+
+
+def bond(price: int, default_ppm: int) -> int:
+    """The provider's bond for a lease at that price (C2), rounded down."""
+    return ppm_of(price, default_ppm)
+
+
+def missing_share(bond: int, missing: int, count: int) -> int:
+    """The part of the bond owed to the buyer if `missing` of `count` are not delivered (L1), rounded down."""
+    _not_negative(bond=bond, missing=missing)
+    if count <= 0 or missing > count:
+        raise InvalidInput(
+            f"{missing} of {count} cannot be missing",
+            hint="give 0 to all of it",
+            missing=missing,
+            count=count,
+        )
+    return bond * missing // count
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """`count` resources that bill from `billed_from` on: max(start, block time of `deliver`) (L2)."""
+
+    count: int
+    billed_from: int
+
+    def __post_init__(self) -> None:
+        """Refuse a delivery of nothing."""
+        _not_negative(billed_from=self.billed_from)
+        if self.count <= 0:
+            raise InvalidInput(f"a delivery of {self.count} resources is none", hint="give at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Accrual:
+    """What a lease has earned its provider so far, as `Settlement` counts it (E2, E3, L1, L2).
+
+    `quantum` is in seconds, `end` is the effective end of billing, `price` the cap. The contract keeps two
+    running sums, n (resources) and s0 (sum of count * billed_from); resource-seconds are then n * until - s0.
+    """
+
+    rate: int
+    quantum: int
+    end: int
+    price: int
+    deliveries: tuple[Delivery, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse terms that no lease can have."""
+        _not_negative(rate=self.rate, end=self.end, price=self.price)
+        if self.quantum <= 0:
+            raise InvalidInput(f"a quantum of {self.quantum} s is not possible", hint="give at least 1")
+
+    def delivered(self, count: int, billed_from: int) -> Accrual:
+        """The accrual after one more delivery."""
+        return replace(self, deliveries=(*self.deliveries, Delivery(count, billed_from)))
+
+    def accrued(self, until: int, final: bool = False) -> int:
+        """Microcredits earned up to `until`, never past `end`, never above the price.
+
+        `final` is for the one call that closes the bill: the time since the first delivery is rounded up to
+        the quantum, which may pass `end` but not the price. Deliveries after `until` do not count.
+        """
+        until = min(until, self.end)
+        begun = [delivery for delivery in self.deliveries if delivery.billed_from < until]
+        if not begun:
+            return 0
+        if final:
+            until = self._rounded_up(min(delivery.billed_from for delivery in begun), until)
+        n = sum(delivery.count for delivery in begun)
+        s0 = sum(delivery.count * delivery.billed_from for delivery in begun)
+        return min(self.price, amount_up(self.rate, 1, n * until - s0))
+
+    def due(self, until: int, paid: int, final: bool = False) -> int:
+        """What is to be paid now, after `paid` was paid before; InvalidInput if that is more than accrued."""
+        accrued = self.accrued(until, final)
+        if not 0 <= paid <= accrued:
+            raise InvalidInput(
+                f"{paid} paid, but only {accrued} accrued",
+                hint="ask for a later time",
+                paid=paid,
+            )
+        return accrued - paid
+
+    def _rounded_up(self, first_from: int, until: int) -> int:
+        return first_from + _ceil_div(until - first_from, self.quantum) * self.quantum

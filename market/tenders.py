@@ -1,0 +1,169 @@
+"""Who wins a sealed tender, what the winners are paid, who gets the forfeits (rules A6 to A8).
+
+The contract decides; this is the same judgement in pure Python, for agents that want to foresee it, for the
+CLI that explains it, and for tests that compare the two.
+
+This module must not decide whether a bid is valid (that is the reveal's duty, A5): it is given valid ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from market.errors import InvalidInput
+
+__all__ = [
+    "Award",
+    "Bid",
+    "ForfeitSplit",
+    "Win",
+    "award",
+    "clearing_rate",
+    "keep_best",
+    "rank",
+    "select",
+    "split_forfeits",
+]
+
+KEPT_BIDS = 32
+"""How many revealed bids a tender keeps (A7)."""
+
+VICKREY_BIDDERS = 3
+"""How many unaffiliated bidders Vickrey pricing needs (A8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bid:
+    """A revealed valid bid: `count` resources at `rate` microcredits per resource and hour.
+
+    `commitment` is the place in the order of commitments, unique in its tender; `group` is the bidder's
+    affiliation group, 0 for none.
+    """
+
+    bidder: int
+    rate: int
+    count: int
+    commitment: int
+    group: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a bid for nothing or for less than nothing."""
+        if self.rate < 0 or self.count <= 0 or self.commitment < 0:
+            raise InvalidInput(
+                "a bid needs a rate, resources and a commitment",
+                hint="give none below zero",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Win:
+    """A bid that is awarded, for `count` of its resources (the last one may be cut)."""
+
+    bid: Bid
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Award:
+    """A tender's outcome: the wins in rank order, and what each is paid per resource and hour."""
+
+    wins: tuple[Win, ...]
+    rates: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ForfeitSplit:
+    """Forfeited deposits in microcredits: `share` to each sharer, `remainder` to the council's fund."""
+
+    share: int
+    remainder: int
+
+
+def rank(bids: Iterable[Bid]) -> list[Bid]:
+    """The bids from best to worst: lower rate first, then the earlier commitment (A7)."""
+    ranked = sorted(bids, key=lambda bid: (bid.rate, bid.commitment))
+    if len({bid.commitment for bid in ranked}) != len(ranked):
+        raise InvalidInput("two bids share one commitment", hint="give each revealed bid once")
+    return ranked
+
+
+def keep_best(bids: Iterable[Bid], limit: int = KEPT_BIDS) -> list[Bid]:
+    """What the contract keeps of many revealed bids: the best `limit` (A7)."""
+    return rank(bids)[:limit]
+
+
+def select(
+    bids: Iterable[Bid],
+    count: int,
+    all_or_nothing: bool,
+    unavailable: Collection[int] = (),
+) -> tuple[Win, ...]:
+    """The wins that fill `count`, the last cut to what is missing (A7); none if all-or-nothing falls short.
+
+    `unavailable` names the commitments that opening must skip, for want of cover or of a slot (C1).
+    """
+    if count <= 0:
+        raise InvalidInput(f"a tender for {count} resources is none", hint="ask for at least 1")
+    wins: list[Win] = []
+    missing = count
+    for bid in rank(bids):
+        if missing and bid.commitment not in unavailable:
+            wins.append(Win(bid, min(bid.count, missing)))
+            missing -= wins[-1].count
+    return () if all_or_nothing and missing else tuple(wins)
+
+
+def clearing_rate(
+    bids: Iterable[Bid],
+    wins: Iterable[Win],
+    ceiling: int,
+    unavailable: Collection[int] = (),
+) -> int | None:
+    """The one rate Vickrey pays all winners (A8), or None where first price applies.
+
+    Vickrey needs three unaffiliated bidders with valid bids. The rate is the lowest not awarded, skipped bids
+    left out; without any such bid it is the ceiling rate. A bid that was cut is awarded.
+    """
+    ranked = rank(bids)
+    if _unaffiliated(ranked) < VICKREY_BIDDERS:
+        return None
+    out = {win.bid.commitment for win in wins} | set(unavailable)
+    return next((bid.rate for bid in ranked if bid.commitment not in out), ceiling)
+
+
+def _unaffiliated(bids: Iterable[Bid]) -> int:
+    """How many bidders there are, those of one affiliation group counted once."""
+    return len({("group", bid.group) if bid.group else ("bidder", bid.bidder) for bid in bids})
+
+
+def award(
+    bids: Collection[Bid],
+    count: int,
+    *,
+    all_or_nothing: bool,
+    vickrey: bool,
+    ceiling: int,
+    unavailable: Collection[int] = (),
+) -> Award:
+    """The whole outcome of a tender at a ceiling rate; a bid above the ceiling is InvalidInput."""
+    if any(bid.rate > ceiling for bid in bids):
+        raise InvalidInput(
+            "a bid is above the ceiling rate",
+            hint="leave it out; it is not valid",
+            ceiling=ceiling,
+        )
+    wins = select(bids, count, all_or_nothing, unavailable)
+    uniform = clearing_rate(bids, wins, ceiling, unavailable) if vickrey else None
+    return Award(wins, tuple(win.bid.rate if uniform is None else uniform for win in wins))
+
+
+def split_forfeits(total: int, sharers: int) -> ForfeitSplit:
+    """Shares `total` microcredits of forfeits equally among revealed valid bids without an award (A6).
+
+    Shares are rounded down. With no sharer all of it is the remainder; nothing ever goes to the buyer, who could plant bids.
+    """
+    if total < 0 or sharers < 0:
+        raise InvalidInput("forfeits and sharers cannot be negative", total=total, sharers=sharers)
+    share = total // sharers if sharers else 0
+    return ForfeitSplit(share, total - share * sharers)
