@@ -94,10 +94,19 @@ class Guest:
         does not come up within `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
-        command = [sys.executable, "-m", "provisioner.guest", *self._arguments(while_pid)]
+        command = [
+            sys.executable,
+            "-m",
+            "provisioner.guest",
+            *self._arguments(while_pid),
+        ]
         with (self.disk / "console.log").open("ab") as log:
             child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         while not self.answers():
             if child.poll() not in (None, _LOCKED) or time.monotonic() > deadline:
@@ -109,7 +118,14 @@ class Guest:
         _leave_to_init(child)
 
     def _arguments(self, while_pid: int | None) -> list[str]:
-        ports = ["--ssh-port", str(self.ssh_port), "--http-port", str(self.http_port), "--host", self.host]
+        ports = [
+            "--ssh-port",
+            str(self.ssh_port),
+            "--http-port",
+            str(self.http_port),
+            "--host",
+            self.host,
+        ]
         watch = ["--while-pid", str(while_pid)] if while_pid else []
         return ["--disk", str(self.disk), *ports, *watch]
 
@@ -143,7 +159,10 @@ class Guest:
         deadline = time.monotonic() + timeout
         while self.is_on():
             if time.monotonic() > deadline:
-                raise Permanent(f"the guest on {self.disk.name} cannot be stopped", hint="Kill it by hand.")
+                raise Permanent(
+                    f"the guest on {self.disk.name} cannot be stopped",
+                    hint="Kill it by hand.",
+                )
             with contextlib.suppress(ValueError, OSError):
                 os.kill(int((self.disk / "lock").read_text()), signal.SIGTERM)
             time.sleep(0.02)
@@ -168,7 +187,12 @@ def _first_boot(disk: Path, meta: dict[str, Any], host: str, port: int) -> Path:
     etc.mkdir(mode=0o700, exist_ok=True)
     if not (etc / "ssh_host_ed25519_key.pub").exists():
         (etc / "ssh_host_ed25519_key").unlink(missing_ok=True)
-        key = ["-f", str(etc / "ssh_host_ed25519_key"), "-C", str(meta.get("hostname", ""))]
+        key = [
+            "-f",
+            str(etc / "ssh_host_ed25519_key"),
+            "-C",
+            str(meta.get("hostname", "")),
+        ]
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", *key], check=True)
     keys = meta.get("public_keys") or {}
     (etc / "authorized_keys").write_text("".join(f"{line.strip()}\n" for line in keys.values()))
@@ -183,7 +207,10 @@ def _take_hostname(name: str) -> None:
     if libc.unshare(_CLONE_NEWUTS) == 0:
         socket.sethostname(name)
     else:
-        print(f"guest: no namespace of its own; the hostname stays {socket.gethostname()}", flush=True)
+        print(
+            f"guest: no namespace of its own; the hostname stays {socket.gethostname()}",
+            flush=True,
+        )
 
 
 def _web(host: str, port: int, facts: dict[str, Any]) -> None:
@@ -238,10 +265,14 @@ def _boot(args: argparse.Namespace) -> Sequence[subprocess.Popen[bytes]]:
     sshd = subprocess.Popen(
         [_find_sshd(), "-D", "-e", "-f", str(config)],
         stdin=subprocess.DEVNULL,
-        preexec_fn=keeper.die_with_parent(),
+        preexec_fn=keeper.die_with_parent(),  # noqa: PLW1509 - there is one thread
     )
     key = host_key(disk)
-    _web(args.host, args.http_port, {"hostname": hostname, "uuid": meta.get("uuid"), "host_key": key})
+    _web(
+        args.host,
+        args.http_port,
+        {"hostname": hostname, "uuid": meta.get("uuid"), "host_key": key},
+    )
     return [sshd]
 
 

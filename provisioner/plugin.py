@@ -233,7 +233,10 @@ def load(name: str, settings: Mapping[str, Any]) -> Provisioner:
             hint="Install what it needs in the agent's environment.",
         ) from error
     if not (isinstance(plugin, type) and issubclass(plugin, Provisioner)):
-        raise InvalidInput(f"the entry point {name!r} is not a Provisioner class", value=points[name].value)
+        raise InvalidInput(
+            f"the entry point {name!r} is not a Provisioner class",
+            value=points[name].value,
+        )
     return plugin.from_settings(settings)
 
 
@@ -253,9 +256,7 @@ def read_settings(kind: type[_S], plugin: str, settings: Mapping[str, Any]) -> _
     missing = [
         n
         for n, f in fields.items()
-        if n not in settings
-        and f.default is dataclasses.MISSING
-        and f.default_factory is dataclasses.MISSING
+        if n not in settings and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     ]
     if missing:
         raise InvalidInput(f"the {plugin} plugin needs the setting {', '.join(missing)}")

@@ -1,0 +1,333 @@
+"""A cloud that exists only in one SQLite file: for the demo without OpenStack, for tests, for first steps.
+
+It keeps every promise of `provisioner.plugin` and survives kill -9 at any instruction, because the file is
+its only state; two processes that name the same file see one cloud. With `guests` on, a machine that was
+provisioned can be logged in to over SSH on loopback. Delays and faults can be injected to see how a caller
+behaves when a cloud is slow, lies down, or dies.
+
+It must not be offered to real tenants: nothing here is hardware.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import getpass
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from market.errors import InvalidInput, Permanent, Temporary
+from market.specs import Spec
+from provisioner.guest import Guest, host_key, write_config
+from provisioner.plugin import (
+    Conflict,
+    Connection,
+    Inspected,
+    Order,
+    Provisioner,
+    State,
+    Status,
+    WipeEvidence,
+    read_settings,
+)
+from provisioner.plugins.fake_cloud import FAULTS, FakeCloud
+
+__all__ = ["FAULTS", "FakePlugin", "FakeSettings"]
+
+_MACHINE_DEFAULTS: dict[str, Any] = {
+    "class": "bm.large",
+    "site": "lab",
+    "cores": 64,
+    "memory_mib": 1048576,
+    "disk_gib": 480,
+    "gpus": 0,
+    "network_mbps": 25000,
+    "ssh_port": 0,
+    "http_port": 0,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeSettings:
+    """The `settings` section of an agent that uses the fake plugin."""
+
+    state: str
+    """Path of the SQLite file that is the cloud. Created when missing; disks lie in `<state>.disks/`."""
+    machines: list[dict[str, Any]]
+    """One mapping per machine: `name`, and optionally class, site, cores, memory_mib, disk_gib, gpus,
+    network_mbps, ssh_port and http_port (0: a free one, chosen once)."""
+    guests: bool = False
+    """Start a real SSH and HTTP server for every machine that is up."""
+    guest_while_pid: int | None = None
+    """Guests end with this process; None: they live until released."""
+    provision_seconds: float = 0.0
+    """How long a build takes."""
+    release_seconds: float = 0.0
+    """How long a wipe takes."""
+    faults: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    """Faults per method, used up in order, planted when the state file is created; see `FAULTS`."""
+
+    def __post_init__(self) -> None:
+        """Refuse machines that are not described as they must be."""
+        for machine in self.machines:
+            unknown = set(machine) - set(_MACHINE_DEFAULTS) - {"name"}
+            if unknown or not machine.get("name"):
+                raise InvalidInput(
+                    f"a fake machine needs a name and has no setting {', '.join(sorted(unknown)) or '(none)'}",
+                    hint=f"Known: name, {', '.join(_MACHINE_DEFAULTS)}.",
+                )
+        for kind in (k for kinds in self.faults.values() for k in kinds):
+            if kind.removesuffix("-after") not in FAULTS:
+                raise InvalidInput(f"there is no fault {kind!r}", hint=f"Known: {', '.join(FAULTS)}.")
+
+
+class FakePlugin(Provisioner):
+    """The fake cloud; see the module's docstring."""
+
+    def __init__(
+        self,
+        settings: FakeSettings,
+        *,
+        clock: Callable[[], float] = time.time,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._settings, self._clock, self._wait = settings, clock, wait
+        self._machines = {m["name"]: {**_MACHINE_DEFAULTS, **m} for m in settings.machines}
+        self._cloud = FakeCloud(
+            Path(settings.state).absolute(),
+            list(self._machines.values()),
+            settings.faults,
+            wait,
+        )
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """See `Provisioner.from_settings`; the settings are those of `FakeSettings`."""
+        return cls(read_settings(FakeSettings, "fake", settings))
+
+    # ---- the interface ---------------------------------------------------------------------------------
+
+    def inspect(self) -> list[Inspected]:
+        """See `Provisioner.inspect`; machines come in the order of the settings."""
+        with self._cloud.call("inspect"), self._cloud.transaction() as db:
+            ids = {row["name"]: row["local_id"] for row in db.execute("SELECT name, local_id FROM machines")}
+        return [_inspected(machine, ids[name]) for name, machine in self._machines.items()]
+
+    def provision(self, order: Order) -> Connection:
+        """See `Provisioner.provision`; takes `provision_seconds`, and a guest's boot (0.3 s) where it is on."""
+        with self._cloud.call("provision") as broken:
+            self._take(order, broken=broken)
+            while True:
+                row = self._cloud.machine(order.key)
+                if row is None or row["state"] == State.RELEASING.value:
+                    raise Permanent(f"{order.key} was released while it was being built")
+                if row["state"] == State.FAILED.value:
+                    raise Temporary(f"the build of {row['name']} failed", key=order.key)
+                if row["state"] == State.READY.value and self._answers(row):
+                    return self._connection(row)
+                if self._clock() >= row["due"]:
+                    self._boot(row, order)
+                else:
+                    self._wait(0.02)
+
+    def status(self, key: str) -> Status:
+        """See `Provisioner.status`."""
+        with self._cloud.call("status"):
+            row = self._cloud.machine(key)
+        return Status(State.ABSENT, "no machine carries this key") if row is None else self._status(row)
+
+    def release(self, key: str) -> WipeEvidence:
+        """See `Provisioner.release`; takes `release_seconds`."""
+        with self._cloud.call("release"):
+            with self._cloud.transaction() as db:
+                db.execute(
+                    "UPDATE machines SET state = ?, due = ? WHERE key = ? AND state != ?",
+                    (
+                        "releasing",
+                        self._clock() + self._settings.release_seconds,
+                        key,
+                        "releasing",
+                    ),
+                )
+            while (row := self._cloud.machine(key)) is not None:
+                if self._clock() >= row["due"]:
+                    self._wipe(row)
+                else:
+                    self._wait(0.02)
+            return self._evidence(key)
+
+    def list_owned(self) -> dict[str, Status]:
+        """See `Provisioner.list_owned`."""
+        with self._cloud.call("list_owned"), self._cloud.transaction() as db:
+            rows = db.execute("SELECT * FROM machines WHERE key IS NOT NULL").fetchall()
+        return {row["key"]: self._status(row) for row in rows}
+
+    def check(self) -> list[str]:
+        """See `Provisioner.check`."""
+        problems = []
+        try:
+            with self._cloud.transaction():
+                pass
+        except Temporary as error:
+            problems.append(str(error))
+        if self._settings.guests:
+            path = f"{os.environ.get('PATH', '')}:/usr/sbin"
+            missing = [p for p in ("sshd", "ssh-keygen") if shutil.which(p, path=path) is None]
+            problems += [f"{p} is not installed; guests need it: install openssh-server" for p in missing]
+        return problems
+
+    def inject(self, method: str, kind: str, times: int = 1) -> None:
+        """Make the next `times` calls of `method`, from any process, suffer the fault `kind`; see `FAULTS`."""
+        FakeSettings(state="", machines=[], faults={method: [kind]})
+        self._cloud.inject(method, kind, times)
+
+    def clear_faults(self) -> None:
+        """Forget all faults; calls that hang go on."""
+        self._cloud.clear_faults()
+
+    # ---- the cloud -------------------------------------------------------------------------------------
+
+    def _take(self, order: Order, *, broken: bool) -> None:
+        """Give the machine to the key, atomically; joining and starting a failed build again included."""
+        due = self._clock() + self._settings.provision_seconds
+        state = (State.FAILED if broken else State.BUILDING).value
+        with self._cloud.transaction() as db:
+            row = db.execute("SELECT * FROM machines WHERE local_id = ?", (order.local_id,)).fetchone()
+            if row is None:
+                raise Permanent(f"the fake cloud has no machine {order.local_id}", key=order.key)
+            if db.execute("SELECT 1 FROM wipes WHERE key = ?", (order.key,)).fetchone():
+                raise Permanent(f"{order.key} was released already and cannot be used again")
+            sql = "SELECT name FROM machines WHERE key = ? AND local_id != ?"
+            if other := db.execute(sql, (order.key, order.local_id)).fetchone():
+                raise Permanent(f"{order.key} holds {other['name']}, not {row['name']}")
+            if row["key"] not in (None, order.key):
+                raise Conflict(
+                    f"{row['name']} carries another key",
+                    key=order.key,
+                    holder=row["key"],
+                )
+            db.execute(
+                "UPDATE machines SET key = ?, purchase = ?, state = ?, due = ?"
+                " WHERE local_id = ? AND (key IS NULL OR state = 'failed')",
+                (
+                    order.key,
+                    json.dumps(dataclasses.asdict(order)),
+                    state,
+                    due,
+                    order.local_id,
+                ),
+            )
+
+    def _boot(self, row: sqlite3.Row, order: Order) -> None:
+        """Bring the machine up; harmless if another thread or process did so already."""
+        key = "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0 " + os.urandom(32)).decode()
+        if self._settings.guests:
+            disk = self._disk(row)
+            disk.mkdir(parents=True, exist_ok=True)
+            keys = {f"key-{n}": line for n, line in enumerate(order.ssh_public_keys)}
+            write_config(
+                disk,
+                {
+                    "hostname": order.hostname,
+                    "uuid": row["local_id"],
+                    "public_keys": keys,
+                },
+            )
+            self._guest(row).power_on(while_pid=self._settings.guest_while_pid)
+            key = host_key(disk) or key
+        with self._cloud.transaction() as db:
+            db.execute(
+                "UPDATE machines SET state = 'ready', host_key = ? WHERE key = ? AND state = 'building'",
+                (key, order.key),
+            )
+        after = self._cloud.machine(order.key)
+        if self._settings.guests and (after is None or after["state"] == State.RELEASING.value):
+            self._destroy(row)
+
+    def _destroy(self, row: sqlite3.Row) -> None:
+        """Power off and delete the disk; nothing happens if there is none."""
+        if self._settings.guests:
+            self._guest(row).power_off()
+        shutil.rmtree(self._disk(row), ignore_errors=True)
+
+    def _wipe(self, row: sqlite3.Row) -> None:
+        """Power off, delete the disk, and free the machine together with writing the evidence."""
+        self._destroy(row)
+        facts = {
+            "plugin": "fake",
+            "machine": row["name"],
+            "steps": ["power off", "delete disk"],
+            "disk_exists": self._disk(row).exists(),
+        }
+        with self._cloud.transaction() as db:
+            freed = db.execute(
+                "UPDATE machines SET key = NULL, purchase = NULL, state = 'absent', host_key = NULL"
+                " WHERE key = ? AND state = 'releasing'",
+                (row["key"],),
+            )
+            if freed.rowcount:
+                values = (
+                    row["key"],
+                    row["local_id"],
+                    int(self._clock()),
+                    json.dumps(facts),
+                )
+                db.execute("INSERT INTO wipes VALUES (?, ?, ?, ?)", values)
+
+    def _evidence(self, key: str) -> WipeEvidence:
+        with self._cloud.transaction() as db:
+            row = db.execute("SELECT * FROM wipes WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return WipeEvidence(key, None, int(self._clock()), {"plugin": "fake", "absent": True})
+        return WipeEvidence(key, row["local_id"], row["wiped_at"], json.loads(row["facts"]))
+
+    def _status(self, row: sqlite3.Row) -> Status:
+        state = State(row["state"])
+        if state is State.READY and not self._answers(row):
+            return Status(State.FAILED, "the guest is not running", local_id=row["local_id"])
+        connection = self._connection(row) if state is State.READY else None
+        return Status(state, f"{row['name']} is {state.value}", connection, row["local_id"])
+
+    def _answers(self, row: sqlite3.Row) -> bool:
+        return not self._settings.guests or self._guest(row).answers()
+
+    def _connection(self, row: sqlite3.Row) -> Connection:
+        host = "127.0.0.1" if self._settings.guests else f"{row['name']}.fake.invalid"
+        details = {"http": f"http://{host}:{row['http_port']}/"}
+        return Connection(host, row["ssh_port"], getpass.getuser(), row["host_key"], details)
+
+    def _guest(self, row: sqlite3.Row) -> Guest:
+        return Guest(self._disk(row), row["ssh_port"], row["http_port"])
+
+    def _disk(self, row: sqlite3.Row) -> Path:
+        operation = hashlib.sha256(row["key"].encode()).hexdigest()[:12]
+        return self._cloud.disks / f"{row['local_id']}.{operation}"
+
+
+def _inspected(machine: Mapping[str, Any], local_id: str) -> Inspected:
+    """What the exchange is told about one machine."""
+    sizes = {n: int(machine[n]) for n in ("cores", "memory_mib", "disk_gib", "gpus", "network_mbps")}
+    serial = f"FAKE-{local_id[:8]}"
+    document = {
+        "kind": "fake",
+        "name": machine["name"],
+        "system_uuid": local_id,
+        "serial": serial,
+        **sizes,
+    }
+    return Inspected(
+        name=machine["name"],
+        local_id=local_id,
+        class_name=machine["class"],
+        spec=Spec(**sizes),
+        site=machine["site"],
+        hardware_id=f"{local_id}/{serial}",
+        document=document,
+    )

@@ -1,0 +1,167 @@
+"""The SQLite file behind the fake plugin: its machines, its wipes, and the faults planted in it.
+
+Every access is one transaction that takes the write lock, so threads and processes see one order of events.
+This module must not decide anything about builds and wipes; that is the plugin's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from market.errors import Permanent, Temporary
+
+__all__ = ["FAULTS", "FakeCloud"]
+
+FAULTS = ("temporary", "permanent", "crash", "hang", "kill", "fail")
+"""Kinds of fault: a Temporary or Permanent error, an exception nobody foresaw, a call that blocks until the
+fault is cleared, SIGKILL of the calling process; `fail` breaks a build. All but `fail` also as `<kind>-after`:
+when the effect is in the cloud but the answer is not with the caller."""
+
+_SCHEMA = """
+CREATE TABLE machines (
+    local_id TEXT PRIMARY KEY, name TEXT UNIQUE NOT NULL, ssh_port INTEGER NOT NULL, http_port INTEGER NOT NULL,
+    key TEXT UNIQUE, purchase TEXT, state TEXT NOT NULL DEFAULT 'absent', due REAL NOT NULL DEFAULT 0,
+    host_key TEXT);
+CREATE TABLE wipes (key TEXT PRIMARY KEY, local_id TEXT, wiped_at INTEGER, facts TEXT);
+CREATE TABLE faults (id INTEGER PRIMARY KEY, method TEXT, kind TEXT, times INTEGER);
+"""
+_PORTS = range(20000, 32000)
+
+
+class FakeCloud:
+    """One fake cloud. The file is made at the first use and then only gains machines.
+
+    `machines` are complete mappings with `name`, `ssh_port` and `http_port` (0: choose a free one).
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        machines: Sequence[Mapping[str, Any]],
+        faults: Mapping[str, Sequence[str]],
+        wait: Callable[[float], None],
+    ) -> None:
+        self._path, self._machines, self._faults, self._wait = (
+            path,
+            machines,
+            faults,
+            wait,
+        )
+        self._ready = False
+
+    @property
+    def disks(self) -> Path:
+        """Folder of the machines' disks, beside the file."""
+        return self._path.with_name(self._path.name + ".disks")
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, one at a time. Raises `Temporary` if the file cannot be read or written."""
+        with self._connect() as db:
+            if not self._ready:
+                self._seed(db)
+                self._ready = True
+            yield db
+
+    @contextlib.contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with contextlib.closing(sqlite3.connect(self._path, timeout=10, isolation_level=None)) as db:
+                db.row_factory = sqlite3.Row
+                db.execute("BEGIN IMMEDIATE")
+                yield db
+                db.execute("COMMIT")
+        except sqlite3.Error as error:
+            hint = "Check the setting `state` of the fake plugin."
+            raise Temporary(f"the fake cloud {self._path} cannot be read: {error}", hint=hint) from error
+
+    def _seed(self, db: sqlite3.Connection) -> None:
+        """Make the tables of a new file, and the machines the file does not have yet."""
+        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'machines'").fetchone():
+            for statement in _SCHEMA.split(";"):
+                db.execute(statement)
+            for method, kinds in self._faults.items():
+                rows = [(method, kind) for kind in kinds]
+                db.executemany("INSERT INTO faults (method, kind, times) VALUES (?, ?, 1)", rows)
+        taken = {p for row in db.execute("SELECT ssh_port, http_port FROM machines") for p in row}
+        for machine in self._machines:
+            if not db.execute("SELECT 1 FROM machines WHERE name = ?", (machine["name"],)).fetchone():
+                ports = [machine[k] or _free_port(taken) for k in ("ssh_port", "http_port")]
+                db.execute(
+                    "INSERT INTO machines (local_id, name, ssh_port, http_port) VALUES (?, ?, ?, ?)",
+                    (str(uuid.uuid4()), machine["name"], *ports),
+                )
+
+    def machine(self, key: str) -> sqlite3.Row | None:
+        """The machine that carries the key."""
+        with self.transaction() as db:
+            row: sqlite3.Row | None = db.execute("SELECT * FROM machines WHERE key = ?", (key,)).fetchone()
+        return row
+
+    def inject(self, method: str, kind: str, times: int) -> None:
+        """Plant a fault for the next `times` calls of `method`."""
+        with self.transaction() as db:
+            db.execute(
+                "INSERT INTO faults (method, kind, times) VALUES (?, ?, ?)",
+                (method, kind, times),
+            )
+
+    def clear_faults(self) -> None:
+        """Forget all faults; calls that hang go on."""
+        with self.transaction() as db:
+            db.execute("DELETE FROM faults")
+
+    @contextlib.contextmanager
+    def call(self, method: str) -> Iterator[bool]:
+        """Suffer this method's next fault, before or after the body; yields True to break the build."""
+        with self.transaction() as db:
+            sql = "SELECT id, kind FROM faults WHERE method = ? AND times > 0 ORDER BY id LIMIT 1"
+            fault = db.execute(sql, (method,)).fetchone()
+            if fault:
+                db.execute("UPDATE faults SET times = times - 1 WHERE id = ?", (fault["id"],))
+        kind, number = (fault["kind"], fault["id"]) if fault else ("", 0)
+        if kind and kind != "fail" and not kind.endswith("-after"):
+            self._suffer(kind, method, number)
+        yield kind == "fail"
+        if kind.endswith("-after"):
+            self._suffer(kind.removesuffix("-after"), method, number)
+
+    def _suffer(self, kind: str, method: str, fault: int) -> None:
+        if kind == "temporary":
+            raise Temporary(f"the fake cloud does not answer ({method})", retry_after=0.1)
+        if kind == "permanent":
+            raise Permanent(f"the fake cloud refuses for good ({method})")
+        if kind == "crash":
+            raise RuntimeError(f"injected crash in {method}")
+        if kind == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        while self._fault_exists(fault):
+            self._wait(0.02)
+
+    def _fault_exists(self, fault: int) -> bool:
+        with self.transaction() as db:
+            return db.execute("SELECT 1 FROM faults WHERE id = ?", (fault,)).fetchone() is not None
+
+
+def _free_port(taken: set[int]) -> int:
+    """A loopback port nobody listens at, below the range the kernel hands out by itself."""
+    start = _PORTS.start + secrets.randbelow(len(_PORTS))
+    for port in (*range(start, _PORTS.stop), *range(_PORTS.start, start)):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            if port not in taken:
+                probe.bind(("127.0.0.1", port))
+                taken.add(port)
+                return port
+    raise Permanent(
+        "no free port for a fake machine",
+        hint="Name ssh_port and http_port in the settings.",
+    )
