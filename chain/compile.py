@@ -43,7 +43,7 @@ FOREIGN: Final = {
 
 _ROOT: Final = Path(__file__).resolve().parents[1]
 _ARTIFACTS: Final = _ROOT / "contracts" / "artifacts"
-_CODE: Final = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "userdoc"]
+_CODE: Final = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "userdoc", "devdoc"]
 
 Artifact = dict[str, Any]
 
@@ -122,6 +122,12 @@ def _notices(userdoc: dict[str, Any]) -> dict[str, dict[str, str]]:
     return {"errors": errors, "events": events}
 
 
+def _hints(devdoc: dict[str, Any]) -> dict[str, str]:
+    """NatSpec's `@dev` of each error, by signature: what the caller can do about it."""
+    errors = devdoc.get("errors", {})
+    return {sign: entries[0]["details"] for sign, entries in errors.items() if "details" in entries[0]}
+
+
 def _artifact(name: str, compiled: dict[str, Any]) -> Artifact:
     return {
         "contractName": name,
@@ -131,6 +137,7 @@ def _artifact(name: str, compiled: dict[str, Any]) -> Artifact:
         "evmVersion": EVM_VERSION,
         "solc": SOLC_VERSION,
         "notices": _notices(compiled["userdoc"]),
+        "hints": _hints(compiled["devdoc"]),
     }
 
 
