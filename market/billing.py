@@ -12,15 +12,7 @@ from dataclasses import dataclass, replace
 
 from market.errors import InvalidInput
 
-__all__ = [
-    "Accrual",
-    "Delivery",
-    "amount_up",
-    "bond",
-    "missing_share",
-    "ppm_of",
-    "price",
-]
+__all__ = ["Accrual", "Delivery", "amount_up", "bond", "missing_share", "ppm_of", "price"]
 
 SECONDS_PER_HOUR = 3_600
 PPM = 1_000_000
@@ -144,9 +136,7 @@ class Accrual:
         accrued = self.accrued(until, final)
         if not 0 <= paid <= accrued:
             raise InvalidInput(
-                f"{paid} paid, but only {accrued} accrued",
-                hint="ask for a later time",
-                paid=paid,
+                f"{paid} paid, but only {accrued} accrued", hint="ask for a later time", paid=paid
             )
         return accrued - paid
 

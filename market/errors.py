@@ -50,12 +50,7 @@ class Temporary(OcxError):
     """It failed now but may well work later; `retry_after` is the advised wait in seconds."""
 
     def __init__(
-        self,
-        message: str,
-        *,
-        hint: str | None = None,
-        retry_after: float = 1.0,
-        **evidence: object,
+        self, message: str, *, hint: str | None = None, retry_after: float = 1.0, **evidence: object
     ) -> None:
         super().__init__(message, hint=hint, **evidence)
         self.retry_after = retry_after

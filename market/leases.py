@@ -17,17 +17,7 @@ from enum import Enum, IntEnum
 from market.errors import InvalidInput
 from market.windows import MAX_TIME
 
-__all__ = [
-    "EndReason",
-    "Ending",
-    "Fault",
-    "LeaseFacts",
-    "LeaseState",
-    "describe",
-    "ending",
-    "state",
-    "why",
-]
+__all__ = ["EndReason", "Ending", "Fault", "LeaseFacts", "LeaseState", "describe", "ending", "state", "why"]
 
 
 class LeaseState(Enum):
@@ -50,13 +40,7 @@ class LeaseState(Enum):
 
 
 _OPEN = frozenset(
-    {
-        LeaseState.AWARDED,
-        LeaseState.SIGNED,
-        LeaseState.DELIVERED,
-        LeaseState.ACTIVE,
-        LeaseState.ENDING,
-    }
+    {LeaseState.AWARDED, LeaseState.SIGNED, LeaseState.DELIVERED, LeaseState.ACTIVE, LeaseState.ENDING}
 )
 
 
@@ -136,8 +120,7 @@ class LeaseFacts:
         problem = next(self._contradictions(), None)
         if problem:
             raise InvalidInput(
-                f"these lease facts cannot be: {problem}",
-                hint="read the lease from the chain again",
+                f"these lease facts cannot be: {problem}", hint="read the lease from the chain again"
             )
 
     def _contradictions(self) -> Iterator[str]:
@@ -210,18 +193,8 @@ def _unsigned(facts: LeaseFacts) -> Ending | None:
     if facts.signed_at:
         return None
     if facts.sign_deadline is not None:
-        return Ending(
-            facts.sign_deadline,
-            EndReason.PROVIDER_UNSIGNED,
-            Fault.PROVIDER,
-            recorded=False,
-        )
-    return Ending(
-        facts.created_at + facts.sign_time,
-        EndReason.BUYER_UNSIGNED,
-        Fault.BUYER,
-        recorded=False,
-    )
+        return Ending(facts.sign_deadline, EndReason.PROVIDER_UNSIGNED, Fault.PROVIDER, recorded=False)
+    return Ending(facts.created_at + facts.sign_time, EndReason.BUYER_UNSIGNED, Fault.BUYER, recorded=False)
 
 
 def _undelivered(facts: LeaseFacts) -> Ending | None:

@@ -50,10 +50,7 @@ class Spec:
         for field in fields(self):
             size = getattr(self, field.name)
             if not 0 <= size <= MAX_SIZE:
-                raise InvalidInput(
-                    f"{field.name} of {size} is out of range",
-                    hint=f"give 0 to {MAX_SIZE}",
-                )
+                raise InvalidInput(f"{field.name} of {size} is out of range", hint=f"give 0 to {MAX_SIZE}")
 
     def covers(self, other: Spec) -> bool:
         """Whether this is at least as large as `other` in every field; equal covers."""
@@ -94,8 +91,7 @@ def _parse_amount(name: str, amount: str, units: dict[str, int]) -> int:
     if match is None or len(match.group(1)) > 12 or unit not in units:
         known = ", ".join(unit for unit in units if unit) or "none"
         raise InvalidInput(
-            f"'{amount}' is not a size for {name}",
-            hint=f"give a whole number; units: {known}",
+            f"'{amount}' is not a size for {name}", hint=f"give a whole number; units: {known}"
         )
     return int(match.group(1)) * units[unit]
 
@@ -133,21 +129,14 @@ def canonical_document(document: dict[str, Json]) -> bytes:
     if not isinstance(document, dict):
         raise InvalidInput("a document must be an object", hint="give a mapping with text keys")
     return _utf8(
-        json.dumps(
-            _canonical(document, "document", 0),
-            ensure_ascii=False,
-            separators=(",", ":"),
-        ),
+        json.dumps(_canonical(document, "document", 0), ensure_ascii=False, separators=(",", ":")),
         "the document",
     )
 
 
 def _canonical(value: object, where: str, depth: int) -> Json:
     if depth > _MAX_DEPTH:
-        raise InvalidInput(
-            f"the document is nested deeper than {_MAX_DEPTH}",
-            hint="is it part of itself?",
-        )
+        raise InvalidInput(f"the document is nested deeper than {_MAX_DEPTH}", hint="is it part of itself?")
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int):

@@ -50,10 +50,7 @@ class Bid:
     def __post_init__(self) -> None:
         """Refuse a bid for nothing or for less than nothing."""
         if self.rate < 0 or self.count <= 0 or self.commitment < 0:
-            raise InvalidInput(
-                "a bid needs a rate, resources and a commitment",
-                hint="give none below zero",
-            )
+            raise InvalidInput("a bid needs a rate, resources and a commitment", hint="give none below zero")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +91,7 @@ def keep_best(bids: Iterable[Bid], limit: int = KEPT_BIDS) -> list[Bid]:
 
 
 def select(
-    bids: Iterable[Bid],
-    count: int,
-    all_or_nothing: bool,
-    unavailable: Collection[int] = (),
+    bids: Iterable[Bid], count: int, all_or_nothing: bool, unavailable: Collection[int] = ()
 ) -> tuple[Win, ...]:
     """The wins that fill `count`, the last cut to what is missing (A7); none if all-or-nothing falls short.
 
@@ -115,10 +109,7 @@ def select(
 
 
 def clearing_rate(
-    bids: Iterable[Bid],
-    wins: Iterable[Win],
-    ceiling: int,
-    unavailable: Collection[int] = (),
+    bids: Iterable[Bid], wins: Iterable[Win], ceiling: int, unavailable: Collection[int] = ()
 ) -> int | None:
     """The one rate Vickrey pays all winners (A8), or None where first price applies.
 
@@ -149,9 +140,7 @@ def award(
     """The whole outcome of a tender at a ceiling rate; a bid above the ceiling is InvalidInput."""
     if any(bid.rate > ceiling for bid in bids):
         raise InvalidInput(
-            "a bid is above the ceiling rate",
-            hint="leave it out; it is not valid",
-            ceiling=ceiling,
+            "a bid is above the ceiling rate", hint="leave it out; it is not valid", ceiling=ceiling
         )
     wins = select(bids, count, all_or_nothing, unavailable)
     uniform = clearing_rate(bids, wins, ceiling, unavailable) if vickrey else None
@@ -161,7 +150,8 @@ def award(
 def split_forfeits(total: int, sharers: int) -> ForfeitSplit:
     """Shares `total` microcredits of forfeits equally among revealed valid bids without an award (A6).
 
-    Shares are rounded down. With no sharer all of it is the remainder; nothing ever goes to the buyer, who could plant bids.
+    Shares are rounded down. With no sharer all of it is the remainder. Nothing ever goes to the buyer, who
+    could plant bids.
     """
     if total < 0 or sharers < 0:
         raise InvalidInput("forfeits and sharers cannot be negative", total=total, sharers=sharers)

@@ -117,11 +117,7 @@ class SlotWindow:
 
 def _need_slot(slot: int) -> None:
     if slot <= 0:
-        raise InvalidInput(
-            f"a slot of {slot} seconds is not possible",
-            hint="give at least 1",
-            slot=slot,
-        )
+        raise InvalidInput(f"a slot of {slot} seconds is not possible", hint="give at least 1", slot=slot)
 
 
 def outward(window: Window, slot: int) -> SlotWindow:
@@ -160,9 +156,7 @@ def parse_duration(text: str) -> int:
     seconds = sum(part * unit for part, unit in zip(parts, _SECONDS.values(), strict=False))
     if seconds <= 0:
         raise InvalidInput(
-            f"'{text}' is not a duration",
-            hint="write it like 6h, 1d12h, 90m or 30s",
-            text=text,
+            f"'{text}' is not a duration", hint="write it like 6h, 1d12h, 90m or 30s", text=text
         )
     return seconds
 
@@ -189,17 +183,11 @@ def _parse_iso(text: str) -> int:
     except ValueError as error:
         raise InvalidInput(f"'{text}' is not a time", hint=hint, text=text) from error
     if moment.tzinfo is None:
-        raise InvalidInput(
-            f"the time '{text}' has no zone",
-            hint="add Z for UTC, or an offset",
-            text=text,
-        )
+        raise InvalidInput(f"the time '{text}' has no zone", hint="add Z for UTC, or an offset", text=text)
     since = moment - _EPOCH
     if since % timedelta(seconds=1):
         raise InvalidInput(
-            f"the time '{text}' has a fraction of a second",
-            hint="give whole seconds",
-            text=text,
+            f"the time '{text}' has a fraction of a second", hint="give whole seconds", text=text
         )
     if since < timedelta(0):
         raise InvalidInput(f"the time '{text}' is before 1970", hint=hint, text=text)
@@ -216,10 +204,7 @@ def parse_window(start: str, end: str, *, now: int) -> Window:
     window = Window(first, last)
     if is_past(window.end, now):
         raise InvalidInput(
-            f"the window ended {now - window.end} s ago",
-            hint="give an end in the future",
-            end=last,
-            now=now,
+            f"the window ended {now - window.end} s ago", hint="give an end in the future", end=last, now=now
         )
     return window
 
@@ -233,8 +218,8 @@ def _is_duration(text: str) -> bool:
 class Calendar:
     """Which slots of one resource are booked: one bit per slot, 1 is booked.
 
-    A calendar never changes; acts on it return a new one. `bits` counts from slot `origin`. It is kept in one normal form (lowest bit set, or both zero), so equal
-    calendars compare equal however they came to be.
+    A calendar never changes; acts on it return a new one. `bits` counts from slot `origin`, in one normal
+    form (lowest bit set, or both zero), so equal calendars compare equal however they came to be.
     """
 
     origin: int = 0
@@ -326,9 +311,5 @@ def _ones(count: int) -> int:
 
 def _need_turnaround(turnaround: int) -> int:
     if turnaround < 0:
-        raise InvalidInput(
-            "the turnaround is negative",
-            hint="give 0 or more slots",
-            turnaround=turnaround,
-        )
+        raise InvalidInput("the turnaround is negative", hint="give 0 or more slots", turnaround=turnaround)
     return turnaround
