@@ -1,0 +1,252 @@
+"""What a node says and means: blocks, logs, receipts, errors, and one HTTP connection to one node.
+
+It exists so that `chain.rpc` can be about trust alone. It must not decide which node to ask, and it must not
+show what is in a URL besides scheme, host and port.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from chain.abi import checksum, decode_revert
+from chain.connection import redact
+from market.errors import OcxError, Permanent, Refused, Temporary
+
+if TYPE_CHECKING:
+    from web3.providers.rpc import HTTPProvider
+
+__all__ = [
+    "Block",
+    "BlockId",
+    "ChainStale",
+    "Endpoint",
+    "Log",
+    "Receipt",
+    "RpcBusy",
+    "RpcRefused",
+    "RpcUnreachable",
+    "WrongNetwork",
+    "as_block",
+    "as_bytes",
+    "as_log",
+    "as_number",
+    "as_topic",
+    "block_id",
+    "node_error",
+    "result",
+]
+
+BlockId = int | str
+_NOT_FOUND = -32601
+_LIMIT = -32005
+
+
+class RpcUnreachable(Temporary):
+    """No endpoint answered; evidence: `endpoints` (without credentials) and what each said."""
+
+
+class ChainStale(Temporary):
+    """Every endpoint that answers has a head that is too old; evidence: `age` in seconds, `block`."""
+
+
+class RpcBusy(Temporary):
+    """The node asks to be called less often."""
+
+
+class WrongNetwork(Permanent):
+    """An endpoint belongs to another chain or deployment; evidence: `what`, `expected`, `got`."""
+
+
+class RpcRefused(Refused):
+    """The node answered with an error that is no revert; evidence: `code`, `method`, `data`."""
+
+    @property
+    def code(self) -> int:
+        """The JSON-RPC error code."""
+        return cast(int, self.evidence["code"])
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block's header, as far as we need it; `timestamp` in unix seconds, `base_fee` in wei per gas."""
+
+    number: int
+    hash: bytes
+    parent_hash: bytes
+    timestamp: int
+    gas_limit: int
+    base_fee: int | None
+
+
+@dataclass(frozen=True)
+class Log:
+    """One entry of a transaction's log; `block_time` in unix seconds where the node tells it."""
+
+    address: str
+    topics: tuple[bytes, ...]
+    data: bytes
+    block_number: int
+    block_hash: bytes
+    tx_hash: bytes
+    log_index: int
+    block_time: int | None = None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A mined transaction; `status` is 1 for success, 0 for reverted; `block_time` in unix seconds."""
+
+    tx_hash: bytes
+    block_number: int
+    block_hash: bytes
+    block_time: int
+    gas_used: int
+    status: int
+    logs: tuple[Log, ...]
+    contract_address: str | None = None
+
+
+class Endpoint:
+    """One URL: its session, whether it proved itself, its last head and how long to leave it in peace."""
+
+    def __init__(self, url: str, timeout: float) -> None:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+        self._url = urlunsplit(parts._replace(netloc=host))
+        self._auth = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+        self._timeout = timeout
+        self._local = threading.local()
+        self.shown = redact(url)
+        self.head: Block | None = None
+        self.checked_at = float("-inf")
+        self.rest_until = float("-inf")
+        self.rest = 0.0
+        self.fault: OcxError | None = None
+
+    def request(self, method: str, params: Sequence[Any]) -> Any:
+        """The whole answer (`result` or `error`); RpcUnreachable when there is none."""
+        from requests import RequestException
+        from web3.exceptions import Web3Exception
+        from web3.types import RPCEndpoint
+
+        try:
+            answer = self._provider().make_request(RPCEndpoint(method), list(params))
+        except (RequestException, Web3Exception, ValueError, OSError) as error:
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            why = f"HTTP {status}" if status else type(error).__name__
+            # Not chained: the cause's text holds the whole URL, and so perhaps a key.
+            raise RpcUnreachable(f"{self.shown} does not answer ({why})") from None
+        if not isinstance(answer, dict):
+            raise RpcUnreachable(f"{self.shown} does not speak JSON-RPC")
+        return answer
+
+    def _provider(self) -> HTTPProvider:
+        """This thread's connection. Loading web3 takes over a second, so it waits for the first request."""
+        provider: HTTPProvider | None = getattr(self._local, "provider", None)
+        if provider is None:
+            from requests import Session
+            from web3.providers.rpc import HTTPProvider
+
+            session = Session()
+            session.trust_env = False
+            session.auth = self._auth
+            timeouts = {"timeout": (min(3.0, self._timeout), self._timeout)}
+            provider = HTTPProvider(self._url, timeouts, session=session, exception_retry_configuration=None)
+            self._local.provider = provider
+        return provider
+
+
+def result(endpoint: Endpoint, method: str, *params: Any) -> Any:
+    """The result from this one endpoint; raises what the answer's error means."""
+    answer = endpoint.request(method, params)
+    if answer.get("error") is not None:
+        raise node_error(method, answer["error"])
+    return answer.get("result")
+
+
+def node_error(method: str, error: Any) -> OcxError:
+    """The exception for a JSON-RPC error object: a revert's own type, else what the node said."""
+    if not isinstance(error, dict):
+        error = {"code": 0, "message": str(error)}
+    code, message, data = error.get("code", 0), str(error.get("message", "")), error.get("data")
+    if isinstance(data, dict):
+        data = data.get("data") or data.get("result")
+    revert = bytes.fromhex(data[2:]) if isinstance(data, str) and data.startswith("0x") else b""
+    if code == 3 or "revert" in message.lower():
+        return decode_revert(revert, message)
+    if code == _LIMIT:
+        return RpcBusy(f"the node asks to be called less often: {message}", retry_after=2.0)
+    if code == _NOT_FOUND:
+        return Permanent(f"the node does not offer {method}", hint="Enable the eth namespace.", method=method)
+    return RpcRefused(f"the node refused {method}: {message}", code=code, method=method, data=data)
+
+
+def as_block(raw: Any) -> Block:
+    """A block from its JSON."""
+    if not isinstance(raw, dict):
+        raise RpcUnreachable("the node gave no block")
+    base_fee = raw.get("baseFeePerGas")
+    return Block(
+        number=as_number(raw["number"]),
+        hash=as_bytes(raw["hash"]),
+        parent_hash=as_bytes(raw["parentHash"]),
+        timestamp=as_number(raw["timestamp"]),
+        gas_limit=as_number(raw["gasLimit"]),
+        base_fee=None if base_fee is None else as_number(base_fee),
+    )
+
+
+def as_log(raw: Any) -> Log:
+    """A log entry from its JSON."""
+    time_ = raw.get("blockTimestamp")
+    return Log(
+        address=checksum(raw["address"]),
+        topics=tuple(as_bytes(topic) for topic in raw["topics"]),
+        data=as_bytes(raw["data"]),
+        block_number=as_number(raw["blockNumber"]),
+        block_hash=as_bytes(raw["blockHash"]),
+        tx_hash=as_bytes(raw["transactionHash"]),
+        log_index=as_number(raw["logIndex"]),
+        block_time=None if time_ is None else as_number(time_),
+    )
+
+
+def as_number(value: Any) -> int:
+    """A JSON-RPC quantity; Permanent if it is none."""
+    try:
+        return int(value, 16) if isinstance(value, str) else int(value)
+    except (TypeError, ValueError) as error:
+        raise _nonsense("a number", value) from error
+
+
+def as_bytes(value: Any) -> bytes:
+    """JSON-RPC data; Permanent if it is none."""
+    try:
+        if value[:2] == "0x":
+            return bytes.fromhex(value[2:])
+    except (TypeError, ValueError, KeyError) as error:
+        raise _nonsense("hexadecimal data", value) from error
+    raise _nonsense("hexadecimal data", value)
+
+
+def _nonsense(wanted: str, value: object) -> Permanent:
+    return Permanent(
+        f"the node gave {type(value).__name__} where {wanted} belongs",
+        hint="Is that URL really the JSON-RPC port of a node?",
+    )
+
+
+def block_id(block: BlockId) -> str:
+    """A block number or tag as JSON-RPC wants it."""
+    return hex(block) if isinstance(block, int) else block
+
+
+def as_topic(item: bytes | Sequence[bytes] | None) -> Any:
+    """One position of a topic filter: a topic, alternatives, or None for anything."""
+    if item is None or isinstance(item, bytes):
+        return None if item is None else "0x" + item.hex()
+    return ["0x" + one.hex() for one in item]
