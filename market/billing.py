@@ -8,11 +8,12 @@ This module must never use floats, and must stay in step with `Settlement`: a te
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from market.errors import InvalidInput
 
-__all__ = ["Accrual", "Delivery", "amount_up", "bond", "missing_share", "ppm_of", "price"]
+__all__ = ["Accrual", "Delivery", "RunningSums", "amount_up", "bond", "missing_share", "ppm_of", "price"]
 
 SECONDS_PER_HOUR = 3_600
 PPM = 1_000_000
@@ -92,11 +93,44 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningSums:
+    """What the contract keeps of all deliveries: enough to bill, whatever their number.
+
+    `units` is the number of resources, `start_sum` the sum of count * billed_from, `first_start` the first
+    billed_from (0 without any).
+    """
+
+    units: int = 0
+    start_sum: int = 0
+    first_start: int = 0
+
+    @classmethod
+    def of(cls, deliveries: Iterable[Delivery]) -> RunningSums:
+        """The sums of these deliveries."""
+        known = tuple(deliveries)
+        return cls(
+            sum(delivery.count for delivery in known),
+            sum(delivery.count * delivery.billed_from for delivery in known),
+            min((delivery.billed_from for delivery in known), default=0),
+        )
+
+    def resource_seconds(self, until: int, quantum: int = 1) -> int:
+        """Sum over the resources of the seconds billed up to `until`.
+
+        The time since the first start is rounded up to `quantum` seconds. As on chain, no delivery may start
+        after `until`, unless all do.
+        """
+        if not self.units or until <= self.first_start:
+            return 0
+        until = self.first_start + _ceil_div(until - self.first_start, quantum) * quantum
+        return max(0, self.units * until - self.start_sum)
+
+
+@dataclass(frozen=True, slots=True)
 class Accrual:
     """What a lease has earned its provider so far, as `Settlement` counts it (E2, E3, L1, L2).
 
-    `quantum` is in seconds, `end` is the effective end of billing, `price` the cap. The contract keeps two
-    running sums, n (resources) and s0 (sum of count * billed_from); resource-seconds are then n * until - s0.
+    `quantum` is in seconds, `end` is the effective end of billing, `price` the cap in microcredits.
     """
 
     rate: int
@@ -122,14 +156,9 @@ class Accrual:
         the quantum, which may pass `end` but not the price. Deliveries after `until` do not count.
         """
         until = min(until, self.end)
-        begun = [delivery for delivery in self.deliveries if delivery.billed_from < until]
-        if not begun:
-            return 0
-        if final:
-            until = self._rounded_up(min(delivery.billed_from for delivery in begun), until)
-        n = sum(delivery.count for delivery in begun)
-        s0 = sum(delivery.count * delivery.billed_from for delivery in begun)
-        return min(self.price, amount_up(self.rate, 1, n * until - s0))
+        sums = RunningSums.of(delivery for delivery in self.deliveries if delivery.billed_from <= until)
+        seconds = sums.resource_seconds(until, self.quantum if final else 1)
+        return min(self.price, amount_up(self.rate, 1, seconds))
 
     def due(self, until: int, paid: int, final: bool = False) -> int:
         """What is to be paid now, after `paid` was paid before; InvalidInput if that is more than accrued."""
@@ -139,6 +168,3 @@ class Accrual:
                 f"{paid} paid, but only {accrued} accrued", hint="ask for a later time", paid=paid
             )
         return accrued - paid
-
-    def _rounded_up(self, first_from: int, until: int) -> int:
-        return first_from + _ceil_div(until - first_from, self.quantum) * self.quantum

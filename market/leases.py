@@ -17,7 +17,18 @@ from enum import Enum, IntEnum
 from market.errors import InvalidInput
 from market.windows import MAX_TIME
 
-__all__ = ["EndReason", "Ending", "Fault", "LeaseFacts", "LeaseState", "describe", "ending", "state", "why"]
+__all__ = [
+    "EndReason",
+    "Ending",
+    "Fault",
+    "LeaseFacts",
+    "LeaseState",
+    "describe",
+    "ending",
+    "fault_of",
+    "state",
+    "why",
+]
 
 
 class LeaseState(Enum):
@@ -92,7 +103,8 @@ class LeaseFacts:
     """The contract's record of one lease.
 
     Times are unix seconds UTC, 0 if it has not happened; bits are bitmaps over the lease's resources.
-    `sign_time`, `deliver_time`, `accept_time` and `wipe_time` are the terms, in seconds.
+    `sign_time`, `deliver_time`, `accept_time` and `wipe_time` are the terms, in seconds. Without a `fault`
+    the end reason says whose it is.
     """
 
     created_at: int
@@ -104,6 +116,7 @@ class LeaseFacts:
     accept_time: int
     wipe_time: int
     policy_both: bool = False
+    all_or_nothing: bool = False
     buyer_signed_at: int = 0
     signed_at: int = 0
     delivered_bits: int = 0
@@ -111,7 +124,7 @@ class LeaseFacts:
     last_delivered_at: int = 0
     ended_at: int = 0
     end_reason: EndReason = EndReason.NONE
-    fault: Fault = Fault.NOBODY
+    fault: Fault | None = None
     wiped_at: int = 0
     wipe_missed: bool = False
 
@@ -151,13 +164,27 @@ class LeaseFacts:
 
     @property
     def deliver_deadline(self) -> int | None:
-        """When everything must be delivered; None before the provider signed (L1)."""
-        return max(self.start, self.signed_at) + self.deliver_time if self.signed_at else None
+        """When everything must be delivered, never after the end; None before the provider signed (L1)."""
+        if not self.signed_at:
+            return None
+        return min(max(self.start, self.signed_at) + self.deliver_time, self.end)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every resource was delivered."""
+        return self.delivered_bits.bit_count() == self.count
 
     @property
     def accept_deadline(self) -> int | None:
-        """From when silence is acceptance; None before anything was delivered (L3)."""
-        return self.last_delivered_at + self.accept_time if self.last_delivered_at else None
+        """From when silence is acceptance; None before anything was delivered (L3).
+
+        While an all-or-nothing lease is incomplete, the time starts when it is known whether it will be.
+        """
+        if not self.last_delivered_at:
+            return None
+        waits = self.all_or_nothing and not self.complete
+        start = (self.deliver_deadline if waits else None) or self.last_delivered_at
+        return start + self.accept_time
 
     @property
     def effective_end(self) -> int:
@@ -180,10 +207,18 @@ class Ending:
     recorded: bool
 
 
+def fault_of(reason: EndReason) -> Fault:
+    """Whose fault an end for that reason is (L5)."""
+    if reason in (EndReason.PROVIDER_UNSIGNED, EndReason.UNDELIVERED):
+        return Fault.PROVIDER
+    return Fault.BUYER if reason is EndReason.BUYER_UNSIGNED else Fault.NOBODY
+
+
 def ending(facts: LeaseFacts, now: int) -> Ending | None:
     """How the lease ended, or None if not by `now`. At a deadline's exact second it is too late (T2)."""
     if facts.ended_at and facts.ended_at <= now:
-        return Ending(facts.ended_at, facts.end_reason, facts.fault, recorded=True)
+        fault = fault_of(facts.end_reason) if facts.fault is None else facts.fault
+        return Ending(facts.ended_at, facts.end_reason, fault, recorded=True)
     derived = _unsigned(facts) or _undelivered(facts) or _time_over(facts)
     return derived if derived is not None and derived.at <= now else None
 

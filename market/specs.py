@@ -21,7 +21,7 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | bool | None"
 """A value a document may hold: JSON without floats."""
 
 MAX_SIZE = (1 << 32) - 1
-"""The largest size a spec may state in any field, as on chain (uint32)."""
+"""The largest size a spec may state: it fits every field on chain."""
 
 _MAX_DEPTH = 64
 _MAX_EXACT = (1 << 53) - 1

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.billing import Accrual, Delivery, amount_up, bond, missing_share, ppm_of, price
+from market.billing import Accrual, Delivery, RunningSums, amount_up, bond, missing_share, ppm_of, price
 from market.errors import InvalidInput
 
 START = 1_000_000
@@ -118,7 +118,7 @@ def test_the_final_bill_adds_less_than_a_quantum(lease: tuple[Accrual, int], unt
 def test_a_delivery_still_to_come_changes_nothing(lease: tuple[Accrual, int], until: int, count: int) -> None:
     accrual, _ = lease
     for final in (False, True):
-        assert accrual.delivered(count, until).accrued(until, final) == accrual.accrued(until, final)
+        assert accrual.delivered(count, until + 1).accrued(until, final) == accrual.accrued(until, final)
 
 
 def test_the_quantum_rounds_from_the_first_delivery_once() -> None:
@@ -156,3 +156,26 @@ def test_a_quantum_without_length_is_refused(quantum: int) -> None:
 def test_a_delivery_of_nothing_is_refused() -> None:
     with pytest.raises(InvalidInput):
         Delivery(0, 5)
+
+
+def test_a_delivery_in_the_last_second_is_rounded_up_with_the_others() -> None:
+    accrual = Accrual(3600, 60, end=1000, price=10**9).delivered(1, 100).delivered(1, 161)
+    assert accrual.accrued(161) == 61
+    assert accrual.accrued(161, final=True) == 2 * 220 - 100 - 161
+
+
+@given(leases(), st.integers(START - 100, START + 2 * 10**6), st.sampled_from([1, 60]))
+def test_the_sums_of_the_contract_say_the_same_as_the_deliveries(
+    lease: tuple[Accrual, int], until: int, quantum: int
+) -> None:
+    begun = [each for each in lease[0].deliveries if each.billed_from <= until]
+    sums = RunningSums.of(begun)
+    assert RunningSums.of(reversed(begun)) == sums
+    if begun and until > sums.first_start:
+        until += -(until - sums.first_start) % quantum
+    assert sums.resource_seconds(until, quantum) == sum(d.count * (until - d.billed_from) for d in begun)
+
+
+def test_no_deliveries_bill_nothing() -> None:
+    assert RunningSums.of([]) == RunningSums()
+    assert RunningSums().resource_seconds(10**9, 60) == 0

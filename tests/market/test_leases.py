@@ -56,6 +56,41 @@ def test_delivery_counts_from_the_start_or_a_later_signature() -> None:
     assert state(late, 1350) is LeaseState.DEFAULTED
 
 
+def test_delivery_is_never_due_after_the_leases_own_end() -> None:
+    late = replace(SIGNED, signed_at=1900)
+    assert late.deliver_deadline == 2000
+    assert describe(late, 2000) == "defaulted(provider)"
+
+
+def test_acceptance_of_an_incomplete_all_or_nothing_lease_counts_from_the_delivery_deadline() -> None:
+    part = replace(SIGNED, all_or_nothing=True, delivered_bits=0b011, last_delivered_at=1150)
+    assert part.accept_deadline == 1350
+    assert state(part, 1349) is LeaseState.DELIVERED
+    assert state(part, 1350) is LeaseState.ACTIVE
+    assert replace(part, delivered_bits=0b111).accept_deadline == 1200
+
+
+@pytest.mark.parametrize(
+    ("reason", "fault"),
+    [
+        (EndReason.TIME, Fault.NOBODY),
+        (EndReason.BUYER_EARLY, Fault.NOBODY),
+        (EndReason.REJECTED, Fault.NOBODY),
+        (EndReason.CANCELLED, Fault.NOBODY),
+        (EndReason.BUYER_UNSIGNED, Fault.BUYER),
+        (EndReason.PROVIDER_UNSIGNED, Fault.PROVIDER),
+        (EndReason.UNDELIVERED, Fault.PROVIDER),
+    ],
+)
+def test_the_reason_says_whose_fault_an_end_is_unless_recorded(reason: EndReason, fault: Fault) -> None:
+    over = ending(replace(SIGNED, ended_at=1020, end_reason=reason), 1020)
+    assert over is not None
+    assert over.fault is fault
+    path = ending(replace(SIGNED, ended_at=1020, end_reason=reason, fault=Fault.PATH), 1020)
+    assert path is not None
+    assert path.fault is Fault.PATH
+
+
 def test_a_part_delivered_in_time_keeps_the_lease_alive() -> None:
     part = replace(SIGNED, delivered_bits=0b001, last_delivered_at=1150, accepted_bits=0b001)
     assert state(part, 1400) is LeaseState.ACTIVE
@@ -153,7 +188,7 @@ ORDER = [LeaseState.AWARDED, LeaseState.SIGNED, LeaseState.DELIVERED, LeaseState
 @st.composite
 def histories(draw: st.DrawFn) -> LeaseFacts:
     """Facts as the contract could hold them at some moment."""
-    facts = replace(AWARDED, policy_both=draw(st.booleans()))
+    facts = replace(AWARDED, policy_both=draw(st.booleans()), all_or_nothing=draw(st.booleans()))
     if facts.policy_both and draw(st.booleans()):
         facts = replace(facts, buyer_signed_at=draw(st.integers(1000, 1059)))
     if facts.sign_deadline is not None and draw(st.booleans()):
