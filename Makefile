@@ -1,7 +1,8 @@
-# Every target sets up what it needs first; set-up is a no-op when the lock files have not changed.
+# Every target sets up what it needs first; set-up is a no-op while the lock files stay the same.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
 VENV := .venv/.stamp
@@ -9,8 +10,107 @@ LAB := .venv-lab/.stamp
 BROWNIE := .venv-brownie/.stamp
 NODE := node_modules/.stamp
 
-.PHONY: setup
+PACKAGES := market chain provisioner cli
+SOLIDITY := $(shell find contracts tests/contracts -name '*.sol' 2>/dev/null)
+LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
+
+say = @printf '\n== %s\n' '$(1)'
+
+##@ Using it
+.PHONY: setup demo
 setup: $(VENV) $(LAB) $(BROWNIE) $(NODE) ## Install everything the other targets need
+
+demo: $(VENV) $(NODE) $(if $(FAKE),,$(LAB)) ## Run the main job for real; FAKE=1 leaves OpenStack out
+	ocx demo $(if $(FAKE),--fake) $(ARGS)
+
+##@ Working on it
+.PHONY: test test-contracts test-python test-brownie
+test: test-contracts test-python test-brownie ## Run every test
+
+test-contracts: $(VENV) $(NODE) ## Foundry's tests: unit, fuzz, invariants
+	$(call say,forge test)
+	@if [ -d tests/contracts ]; then forge test; else echo 'no contract tests'; fi
+
+test-python: $(VENV) $(NODE) $(LAB) ## pytest; choose with ARGS="tests/market -k slots"
+	$(call say,pytest)
+	@python -m pytest $(or $(ARGS),-n 2 --dist loadgroup)
+
+test-brownie: $(VENV) $(NODE) $(BROWNIE) ## The Brownie scenario, in its own environment
+	$(call say,brownie)
+	@tools/brownie
+
+.PHONY: check check-style check-types check-layers check-contracts check-fresh
+check: check-style check-types check-layers check-contracts check-fresh ## Everything CI asks for beside the tests
+	@printf '\nall checks passed\n'
+
+check-style: $(VENV) ## ruff: rules and format
+	$(call say,ruff)
+	@ruff check . && ruff format --check .
+
+check-types: $(VENV) ## mypy, strict
+	$(call say,mypy)
+	@mypy $(addprefix -p ,$(wildcard $(PACKAGES)) tools)
+
+check-layers: $(VENV) ## Who may import whom
+	$(call say,import layers)
+ifeq ($(wildcard $(PACKAGES)),$(PACKAGES))
+	@lint-imports
+else
+	@echo 'not all of $(PACKAGES) exist yet'
+endif
+
+check-contracts: $(VENV) $(NODE) ## Solidity: format, lint, warnings, sizes
+ifneq ($(SOLIDITY),)
+	$(call say,forge fmt$(comma) lint and warnings)
+	@forge fmt --check
+	@forge lint --deny warnings
+	@forge build --deny warnings
+	$(call say,contract sizes)
+	@python -m tools.sizes
+endif
+
+check-fresh: $(VENV) $(NODE) ## What is generated and committed equals what would be generated now
+	$(call say,artifacts$(comma) bindings and the help in the pages)
+ifneq ($(SOLIDITY),)
+	@python -m chain.compile --check
+	@python -m chain.bindings --check
+endif
+	@python -m tools.readme --check
+
+.PHONY: artifacts docs bench fmt lock clean
+artifacts: $(VENV) $(NODE) ## Compile the contracts, write their artifacts and the Python bindings
+	@python -m chain.compile
+	@python -m chain.bindings
+
+docs: $(VENV) ## Write the live command help into the pages
+	@python -m tools.readme
+
+bench: $(VENV) $(NODE) ## Gas per call and the times the design promises
+	@if [ -f bench/__main__.py ]; then python -m bench $(ARGS); else echo 'no benchmarks yet'; fi
+
+fmt: $(VENV) $(NODE) ## Format Python and Solidity
+	@ruff check --quiet --fix . ; ruff format .
+	@forge fmt
+
+lock: $(VENV) ## Resolve requirements/*.in and pyproject.toml again
+	@$(LOCK) $(UPGRADE) requirements/bootstrap.in -o requirements/bootstrap.txt
+	@$(LOCK) $(UPGRADE) pyproject.toml requirements/build.in -o requirements/main.txt
+	@$(LOCK) $(UPGRADE) requirements/dev.in -o requirements/dev.txt
+	@$(LOCK) $(UPGRADE) requirements/lab.in -o requirements/lab.txt
+	@$(LOCK) $(UPGRADE) requirements/brownie.in -o requirements/brownie.txt
+	@npm install --package-lock-only --silent
+
+clean: ## Remove what was built; environments stay
+	@rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -not -path './.venv*' -not -path './node_modules/*' -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
+
+comma := ,
 
 .PHONY: system
 system:
@@ -19,10 +119,10 @@ system:
 $(VENV): requirements/bootstrap.txt requirements/main.txt requirements/dev.txt pyproject.toml | system
 	@tools/setup venv && touch $@
 
-$(LAB): requirements/lab.txt $(VENV) | system
+$(LAB): requirements/lab.txt | system $(VENV)
 	@tools/setup lab && touch $@
 
-$(BROWNIE): requirements/brownie.txt $(VENV) | system
+$(BROWNIE): requirements/brownie.txt | system $(VENV)
 	@tools/setup brownie && touch $@
 
 $(NODE): package.json package-lock.json .npmrc | system

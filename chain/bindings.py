@@ -135,13 +135,19 @@ def _enums() -> dict[str, EnumType]:
     for tree in ast_of_own_sources().values():
         for node in _enum_nodes(tree["nodes"]):
             members = tuple(member["name"] for member in node["members"])
-            notice = (node.get("documentation") or {}).get("text", "")
+            notice = _sentence(node.get("documentation"))
             enum = EnumType(node["canonicalName"], members, notice)
             name = node["name"] if node["name"] not in found else enum.canonical.replace(".", "")
             if name in found:
                 raise InvalidInput(f"two enums are called {name}", hint="Rename one")
             found[name] = enum
     return dict(sorted(found.items()))
+
+
+def _sentence(documentation: dict[str, Any] | None) -> str:
+    """The NatSpec text of a syntax node without its tag, on one line."""
+    text = " ".join((documentation or {}).get("text", "").split())
+    return text.removeprefix("@notice ")
 
 
 def _enum_nodes(nodes: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -165,7 +171,8 @@ class _Writer:
         parts += ["from __future__ import annotations\n\nfrom enum import IntEnum\n", _all(self._enums)]
         for name, enum in self._enums.items():
             members = "".join(f"    {_member(m)} = {i}\n" for i, m in enumerate(enum.members))
-            parts.append(f"class {name}(IntEnum):\n    {_doc(enum.notice or enum.canonical)}\n\n{members}")
+            said = _doc(enum.notice or enum.canonical)
+            parts.append(f"class {name}(IntEnum):\n    {said}\n\n{members}")
         return "\n\n".join(parts)
 
     def events(self, named: dict[str, Entry]) -> str:
@@ -311,7 +318,7 @@ def _formatted(text: str, name: str) -> str:
     """Sorted, formatted and wrapped as the checks want it."""
     for step in (["check", "--quiet", "--fix-only", "--select", "I,RUF022"], ["format", "--quiet"]):
         command = [sys.executable, "-m", "ruff", *step, "--stdin-filename", f"chain/generated/{name}", "-"]
-        done = subprocess.run(command, cwd=_ROOT, input=text, capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(command, cwd=_ROOT, input=text, capture_output=True, text=True, check=False)
         if done.returncode:
             raise InvalidInput(f"ruff refuses the generated {name}: {done.stderr}")
         text = done.stdout

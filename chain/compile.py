@@ -67,7 +67,7 @@ def find_solc() -> Path:
 def _version_of(binary: Path) -> str | None:
     """The version a compiler says it has, None if it does not run or says none."""
     try:
-        said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False, timeout=30)  # noqa: S603
+        said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return None
     match = re.search(r"Version: (\d+\.\d+\.\d+)", said.stdout)

@@ -1,0 +1,1 @@
+"""Tools of the workshop: they build, check and describe the project and are never shipped."""
