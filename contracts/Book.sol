@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+
+import {Governed} from "./Governed.sol";
+import {IBook} from "./interfaces/IBook.sol";
+import {IDirectory} from "./interfaces/IDirectory.sol";
+import {IEscrow} from "./interfaces/IEscrow.sol";
+import {IInventory} from "./interfaces/IInventory.sol";
+import {ILeases} from "./interfaces/ILeases.sol";
+import {IMembers, MemberRights, Roles} from "./interfaces/IMembers.sol";
+import {
+    Award,
+    AwardId,
+    LeaseId,
+    Leg,
+    OfferId,
+    OrgId,
+    Policy,
+    RequestId,
+    ResourceId,
+    Skip,
+    Window
+} from "./interfaces/Types.sol";
+import {Amounts} from "./libraries/Amounts.sol";
+import {PackedIds} from "./libraries/PackedIds.sol";
+import {Rights} from "./libraries/Rights.sol";
+
+/// @notice See {IBook}.
+contract Book is IBook, Governed {
+    using SafeCast for uint256;
+    using PackedIds for mapping(uint256 => uint256);
+    using PackedIds for ResourceId[];
+
+    IMembers public immutable members;
+    IInventory public immutable inventory;
+    IEscrow public immutable escrow;
+    ILeases public immutable leases;
+    /// @inheritdoc IBook
+    uint32 public immutable maxOpenOrders;
+    /// @inheritdoc IBook
+    uint32 public immutable orderDepositPpm;
+    uint32 private immutable _slot;
+
+    /// @inheritdoc IBook
+    uint32 public offerCount;
+    /// @inheritdoc IBook
+    uint32 public requestCount;
+    /// @inheritdoc IBook
+    mapping(OrgId => uint32) public openOrders;
+
+    mapping(OfferId => Offer) private _offers;
+    mapping(OfferId => mapping(uint256 word => uint256)) private _resources;
+    mapping(RequestId => Request) private _requests;
+    mapping(RequestId => address) private _auctions;
+
+    constructor(
+        IDirectory directory_,
+        IMembers members_,
+        IInventory inventory_,
+        IEscrow escrow_,
+        ILeases leases_,
+        uint32 maxOpenOrders_,
+        uint32 orderDepositPpm_
+    ) Governed(directory_) {
+        members = members_;
+        inventory = inventory_;
+        escrow = escrow_;
+        leases = leases_;
+        maxOpenOrders = maxOpenOrders_;
+        orderDepositPpm = orderDepositPpm_;
+        _slot = inventory_.slot();
+    }
+
+    // ---- offers ------------------------------------------------------------------------------------------------
+
+    /// @inheritdoc IBook
+    function publish(OfferTerms calldata t, ResourceId[] calldata resources) external returns (OfferId id) {
+        OrgId org = members.requireRight(msg.sender, MemberRights.OFFER);
+        members.requireActive(org, Roles.SELLER);
+        inventory.requireWindow(t.window);
+        resources.check(PackedIds.MAX);
+        if (t.floorRate == 0) revert Book_ZeroRate();
+        if (t.buyNowRate != 0 && t.buyNowRate < t.floorRate) {
+            revert Book_RateBelowFloor(t.buyNowRate, t.floorRate);
+        }
+        bytes32 class = _requireAlike(org, resources);
+
+        _open(org);
+        id = OfferId.wrap(++offerCount);
+        uint96 deposit = _depositOf(t, resources.length);
+        _offers[id] = Offer(
+            org,
+            t.window.start,
+            t.window.end,
+            t.minSlots,
+            t.floorRate,
+            t.buyNowRate,
+            msg.sender,
+            false,
+            uint40(block.timestamp),
+            deposit
+        );
+        _resources[id].store(resources);
+        emit OfferPublished(
+            id, org, class, t.window.start, t.window.end, t.floorRate, t.buyNowRate, t.minSlots, resources
+        );
+        if (deposit != 0) escrow.lock(_key(id), org, msg.sender, deposit);
+    }
+
+    /// @inheritdoc IBook
+    function cancel(OfferId id) external {
+        OrgId org = members.requireRight(msg.sender, MemberRights.OFFER);
+        Offer storage o = _openOffer(id);
+        if (o.org != org) revert Book_NotOwner(org);
+        _close(id, o, true);
+    }
+
+    /// @inheritdoc IBook
+    function expire(OfferId id) external {
+        Offer storage o = _openOffer(id);
+        uint256 end = uint256(o.end) * _slot;
+        if (block.timestamp < end) revert Book_OfferOpen(id, end);
+        _close(id, o, false);
+    }
+
+    /// @inheritdoc IBook
+    function buyNow(OfferId id, ResourceId[] calldata resources, Window calldata window)
+        external
+        returns (AwardId awardId, LeaseId lease)
+    {
+        OrgId buyer = members.requireRight(msg.sender, MemberRights.BUY);
+        members.requireActive(buyer, Roles.BUYER);
+        inventory.requireWindow(window);
+        Offer storage o = _openOffer(id);
+        members.requireActive(o.org, Roles.SELLER);
+        if (o.buyNowRate == 0) revert Book_NotForSaleNow(id);
+        if (members.affiliated(buyer, o.org)) revert Book_SelfDealing(buyer, o.org);
+        uint32 slots = window.end - window.start;
+        if (slots < o.minSlots) revert Book_TooShort(slots, o.minSlots);
+        requireOffered(id, o.org, resources, window, o.buyNowRate);
+
+        Leg[] memory legs = new Leg[](1);
+        legs[0] = Leg(o.org, o.by, id, o.buyNowRate, resources);
+        Award memory award = Award(buyer, msg.sender, RequestId.wrap(0), window, Policy.Provider, false, 0);
+        Skip skip = leases.skipOf(award, legs[0]);
+        if (skip != Skip.None) revert Book_Skipped(skip);
+        LeaseId[] memory opened;
+        (awardId, opened) = leases.open(award, legs);
+        lease = opened[0];
+        emit BoughtNow(id, buyer, awardId, lease);
+    }
+
+    // ---- requests ----------------------------------------------------------------------------------------------
+
+    /// @inheritdoc IBook
+    function record(RequestTerms calldata t, address by)
+        external
+        onlyHolder(Rights.BOOK_RECORD)
+        returns (RequestId id)
+    {
+        OrgId org = members.requireRight(by, MemberRights.BUY);
+        members.requireActive(org, Roles.BUYER);
+        inventory.requireWindow(t.window);
+        if (t.ceilingRate == 0) revert Book_ZeroRate();
+        if (t.count == 0 || t.class == 0) revert Book_ZeroCount();
+
+        _open(org);
+        id = RequestId.wrap(++requestCount);
+        _auctions[id] = msg.sender;
+        _requests[id] = Request(
+            org,
+            t.window.start,
+            t.window.end,
+            t.count,
+            t.policy,
+            t.allOrNothing,
+            false,
+            t.ceilingRate,
+            by,
+            uint40(block.timestamp),
+            t.class,
+            t.spec
+        );
+        emit RequestPosted(
+            id,
+            org,
+            t.class,
+            t.window.start,
+            t.window.end,
+            t.count,
+            t.ceilingRate,
+            t.allOrNothing,
+            t.policy,
+            t.spec
+        );
+    }
+
+    /// @inheritdoc IBook
+    function closeRequest(RequestId id) external {
+        Request storage r = _requests[id];
+        if (_auctions[id] != msg.sender || r.closed) revert Book_UnknownRequest(id);
+        r.closed = true;
+        --openOrders[r.org];
+        emit RequestClosed(id);
+    }
+
+    // ---- views -------------------------------------------------------------------------------------------------
+
+    /// @inheritdoc IBook
+    function requireOffered(
+        OfferId id,
+        OrgId org,
+        ResourceId[] calldata resources,
+        Window calldata window,
+        uint64 rate
+    ) public view {
+        Offer storage o = _openOffer(id);
+        if (o.org != org) revert Book_NotOwner(org);
+        if (window.start < o.start || window.end > o.end) {
+            revert Book_OutsideOffer(id, window.start, window.end);
+        }
+        if (rate < o.floorRate) revert Book_RateBelowFloor(rate, o.floorRate);
+        resources.check(PackedIds.MAX);
+        // Both lists increase, so one walk over the offer finds every resource or the one that is missing.
+        ResourceId[] memory offered = resourcesOf(id);
+        uint256 place;
+        for (uint256 i; i < resources.length; ++i) {
+            uint32 wanted = ResourceId.unwrap(resources[i]);
+            while (place < offered.length && ResourceId.unwrap(offered[place]) < wanted) ++place;
+            if (place == offered.length || ResourceId.unwrap(offered[place]) != wanted) {
+                revert Book_NotInOffer(id, resources[i]);
+            }
+        }
+    }
+
+    /// @inheritdoc IBook
+    function offer(OfferId id) external view returns (Offer memory) {
+        if (OrgId.unwrap(_offers[id].org) == 0) revert Book_UnknownOffer(id);
+        return _offers[id];
+    }
+
+    /// @inheritdoc IBook
+    function resourcesOf(OfferId id) public view returns (ResourceId[] memory) {
+        return _resources[id].load(PackedIds.MAX);
+    }
+
+    /// @inheritdoc IBook
+    function request(RequestId id) external view returns (Request memory) {
+        if (OrgId.unwrap(_requests[id].org) == 0) revert Book_UnknownRequest(id);
+        return _requests[id];
+    }
+
+    // ---- inner -------------------------------------------------------------------------------------------------
+
+    function _requireAlike(OrgId org, ResourceId[] calldata resources) private view returns (bytes32 class) {
+        bytes32 site;
+        for (uint256 i; i < resources.length; ++i) {
+            IInventory.Resource memory r = inventory.resource(resources[i]);
+            if (r.owner != org || r.retired) revert Book_NotOwnResource(resources[i], org);
+            if (i == 0) (class, site) = (r.class, r.site);
+            else if (r.class != class || r.site != site) revert Book_MixedResources(resources[i]);
+        }
+    }
+
+    function _depositOf(OfferTerms calldata t, uint256 resources) private view returns (uint96) {
+        uint256 span = uint256(t.window.end - t.window.start) * _slot * resources;
+        return Amounts.shareDown(Amounts.priceUp(t.floorRate, span), orderDepositPpm).toUint96();
+    }
+
+    /// @dev Counts one more open order (E6).
+    function _open(OrgId org) private {
+        if (openOrders[org] >= maxOpenOrders) revert Book_TooManyOrders(org, maxOpenOrders);
+        ++openOrders[org];
+    }
+
+    function _close(OfferId id, Offer storage o, bool cancelled) private {
+        uint256 deposit = o.deposit;
+        o.closed = true;
+        o.deposit = 0;
+        --openOrders[o.org];
+        emit OfferClosed(id, cancelled);
+        if (deposit != 0) escrow.unlock(_key(id), o.org, o.by, deposit);
+    }
+
+    function _openOffer(OfferId id) private view returns (Offer storage o) {
+        o = _offers[id];
+        if (OrgId.unwrap(o.org) == 0) revert Book_UnknownOffer(id);
+        if (o.closed) revert Book_OfferClosed(id);
+    }
+
+    function _key(OfferId id) private pure returns (bytes32) {
+        return bytes32(uint256(OfferId.unwrap(id)));
+    }
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+import {IDirectory} from "./interfaces/IDirectory.sol";
+
+/// @notice What every contract of the exchange shares: its directory, and two doors guarded by it.
+abstract contract Governed {
+    IDirectory public immutable directory;
+
+    /// @dev Only a contract that `Directory` gives the right.
+    modifier onlyHolder(bytes32 right) {
+        directory.requireRight(msg.sender, right);
+        _;
+    }
+
+    /// @dev For what brings begun business to its end: a right that was taken away does not close it.
+    modifier onlyEverHolder(bytes32 right) {
+        directory.requireEverHadRight(msg.sender, right);
+        _;
+    }
+
+    modifier onlyCouncil() {
+        if (msg.sender != directory.council()) revert IDirectory.Directory_NotCouncil(msg.sender);
+        _;
+    }
+
+    constructor(IDirectory directory_) {
+        directory = directory_;
+    }
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+import {Governed} from "./Governed.sol";
+import {IDirectory} from "./interfaces/IDirectory.sol";
+import {IInventory} from "./interfaces/IInventory.sol";
+import {IMembers, MemberRights, Roles} from "./interfaces/IMembers.sol";
+import {OrgId, ResourceId, Spec, Window} from "./interfaces/Types.sol";
+import {Rights} from "./libraries/Rights.sol";
+
+/// @notice See {IInventory}.
+contract Inventory is IInventory, Governed {
+    /// @inheritdoc IInventory
+    uint32 public constant maxWindow = 8784; // a leap year of hours
+    uint32 private constant MAX_TURNAROUND = 256;
+
+    IMembers public immutable members;
+    /// @inheritdoc IInventory
+    uint32 public immutable slot;
+
+    /// @inheritdoc IInventory
+    uint32 public count;
+    /// @inheritdoc IInventory
+    mapping(bytes32 hardwareKey => ResourceId) public byHardware;
+    /// @inheritdoc IInventory
+    mapping(ResourceId => mapping(uint256 word => uint256)) public calendar;
+
+    mapping(ResourceId => Resource) private _resources;
+
+    constructor(IDirectory directory_, IMembers members_, uint32 slot_) Governed(directory_) {
+        members = members_;
+        slot = slot_;
+    }
+
+    /// @inheritdoc IInventory
+    function register(
+        bytes32 class,
+        bytes32 site,
+        Spec calldata spec,
+        uint32 turnaround,
+        bytes32 documentHash,
+        bytes32 hardwareKey
+    ) external returns (ResourceId id) {
+        OrgId owner = members.requireRight(msg.sender, MemberRights.OFFER);
+        members.requireActive(owner, Roles.SELLER);
+        if (class == 0 || hardwareKey == 0) revert Inventory_EmptyKey();
+        if (turnaround > MAX_TURNAROUND) revert Inventory_TurnaroundTooLong(turnaround, MAX_TURNAROUND);
+        if (ResourceId.unwrap(byHardware[hardwareKey]) != 0) {
+            revert Inventory_HardwareTaken(hardwareKey, byHardware[hardwareKey]);
+        }
+
+        id = ResourceId.wrap(++count);
+        byHardware[hardwareKey] = id;
+        _resources[id] = Resource(owner, turnaround, 0, false, class, site, documentHash, hardwareKey, spec);
+        emit ResourceRegistered(id, owner, class, site, spec, turnaround, documentHash, hardwareKey);
+    }
+
+    /// @inheritdoc IInventory
+    function remeasure(ResourceId id, Spec calldata spec, bytes32 documentHash) external {
+        Resource storage r = _owned(id);
+        r.spec = spec;
+        r.documentHash = documentHash;
+        emit ResourceRemeasured(id, spec, documentHash);
+    }
+
+    /// @inheritdoc IInventory
+    function retire(ResourceId id) external {
+        Resource storage r = _owned(id);
+        r.retired = true;
+        byHardware[r.hardwareKey] = ResourceId.wrap(0);
+        emit ResourceRetired(id);
+    }
+
+    /// @inheritdoc IInventory
+    function book(ResourceId id, uint32 start, uint32 end) external onlyHolder(Rights.INVENTORY_BOOK) {
+        Resource storage r = _resources[id];
+        uint32 last = end + r.turnaround;
+        if (r.retired || r.holds != 0) revert Inventory_NotFree(id, start, end);
+        for (uint256 word = start >> 8; word << 8 < last; ++word) {
+            uint256 mask = _mask(word, start, last);
+            uint256 booked = calendar[id][word];
+            if (booked & mask != 0) revert Inventory_NotFree(id, start, end);
+            calendar[id][word] = booked | mask;
+        }
+        emit SlotsBooked(id, start, last);
+    }
+
+    /// @inheritdoc IInventory
+    function release(ResourceId id, uint32 from, uint32 end) external onlyEverHolder(Rights.INVENTORY_BOOK) {
+        uint32 last = end + _resources[id].turnaround;
+        if (from >= last) return;
+        for (uint256 word = from >> 8; word << 8 < last; ++word) {
+            calendar[id][word] &= ~_mask(word, from, last);
+        }
+        emit SlotsReleased(id, from, last);
+    }
+
+    /// @inheritdoc IInventory
+    function hold(ResourceId id) external onlyEverHolder(Rights.INVENTORY_BOOK) {
+        emit ResourceHeld(id, ++_resources[id].holds);
+    }
+
+    /// @inheritdoc IInventory
+    function liftHold(ResourceId id) external onlyEverHolder(Rights.INVENTORY_BOOK) {
+        emit HoldLifted(id, --_resources[id].holds);
+    }
+
+    /// @inheritdoc IInventory
+    function isFree(ResourceId id, uint32 start, uint32 end) external view returns (bool) {
+        Resource storage r = _resources[id];
+        if (OrgId.unwrap(r.owner) == 0 || r.retired || r.holds != 0) return false;
+        uint32 last = end + r.turnaround;
+        for (uint256 word = start >> 8; word << 8 < last; ++word) {
+            if (calendar[id][word] & _mask(word, start, last) != 0) return false;
+        }
+        return true;
+    }
+
+    /// @inheritdoc IInventory
+    function resource(ResourceId id) external view returns (Resource memory) {
+        if (OrgId.unwrap(_resources[id].owner) == 0) revert Inventory_Unknown(id);
+        return _resources[id];
+    }
+
+    /// @inheritdoc IInventory
+    function ownerOf(ResourceId id) external view returns (OrgId) {
+        return _resources[id].owner;
+    }
+
+    /// @inheritdoc IInventory
+    function covers(ResourceId id, bytes32 class, Spec calldata spec) external view returns (bool) {
+        Resource storage r = _resources[id];
+        Spec memory has = r.spec;
+        return r.class == class && has.cores >= spec.cores && has.memoryMib >= spec.memoryMib
+            && has.diskGib >= spec.diskGib && has.gpus >= spec.gpus && has.networkMbps >= spec.networkMbps;
+    }
+
+    /// @inheritdoc IInventory
+    function requireWindow(Window calldata window) external view {
+        if (window.start >= window.end || window.end - window.start > maxWindow) {
+            revert Inventory_BadWindow(window.start, window.end);
+        }
+        if (uint256(window.end) * slot <= block.timestamp) {
+            revert Inventory_PastWindow(window.end, block.timestamp);
+        }
+    }
+
+    /// @dev The bits of `[start, end)` that lie in a word.
+    function _mask(uint256 word, uint256 start, uint256 end) private pure returns (uint256 mask) {
+        uint256 first = word << 8;
+        mask = type(uint256).max;
+        if (start > first) mask <<= start - first;
+        if (end < first + 256) mask &= (1 << (end - first)) - 1;
+    }
+
+    function _owned(ResourceId id) private view returns (Resource storage r) {
+        OrgId org = members.requireRight(msg.sender, MemberRights.OFFER);
+        r = _resources[id];
+        if (r.owner != org) revert Inventory_NotOwner(id, org);
+        if (r.retired) revert Inventory_Retired(id);
+    }
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+import {
+    AwardId,
+    LeaseId,
+    OfferId,
+    OrgId,
+    Policy,
+    RequestId,
+    ResourceId,
+    Skip,
+    Spec,
+    Window
+} from "./Types.sol";
+
+/// @notice Offers and requests at rest, and buy-now (rule A1).
+///
+/// Whether an offered part is still free is not stored: the calendar of `Inventory` knows, so that what remains of an
+/// offer is for sale again as soon as a lease lets it go.
+interface IBook {
+    /// @param window The whole of what is for rent; rounded inward by the seller (T1).
+    /// @param floorRate Microcredits per resource and hour; no bid on this offer may be lower.
+    /// @param buyNowRate 0 means not for sale at once; else at least the floor.
+    /// @param minSlots Shortest piece that buy-now sells.
+    struct OfferTerms {
+        Window window;
+        uint64 floorRate;
+        uint64 buyNowRate;
+        uint32 minSlots;
+    }
+
+    /// @param by The seller's member whose consent and limit carry the bonds of this offer's leases.
+    /// @param deposit What the order holds while it rests (E6).
+    struct Offer {
+        OrgId org;
+        uint32 start;
+        uint32 end;
+        uint32 minSlots;
+        uint64 floorRate;
+        uint64 buyNowRate;
+        address by;
+        bool closed;
+        uint40 createdAt;
+        uint96 deposit;
+    }
+
+    /// @param spec What each resource must have at least.
+    /// @param ceilingRate Microcredits per resource and hour, the most the buyer pays.
+    /// @param allOrNothing Fewer than `count` are worth nothing to the buyer.
+    struct RequestTerms {
+        Window window;
+        uint16 count;
+        Policy policy;
+        bool allOrNothing;
+        uint64 ceilingRate;
+        bytes32 class;
+        Spec spec;
+    }
+
+    struct Request {
+        OrgId org;
+        uint32 start;
+        uint32 end;
+        uint16 count;
+        Policy policy;
+        bool allOrNothing;
+        bool closed;
+        uint64 ceilingRate;
+        address by;
+        uint40 createdAt;
+        bytes32 class;
+        Spec spec;
+    }
+
+    event OfferPublished(
+        OfferId indexed offer,
+        OrgId indexed org,
+        bytes32 indexed class,
+        uint32 start,
+        uint32 end,
+        uint64 floorRate,
+        uint64 buyNowRate,
+        uint32 minSlots,
+        ResourceId[] resources
+    );
+    event OfferClosed(OfferId indexed offer, bool cancelled);
+    event BoughtNow(OfferId indexed offer, OrgId indexed buyer, AwardId indexed award, LeaseId lease);
+    event RequestPosted(
+        RequestId indexed request,
+        OrgId indexed org,
+        bytes32 indexed class,
+        uint32 start,
+        uint32 end,
+        uint16 count,
+        uint64 ceilingRate,
+        bool allOrNothing,
+        Policy policy,
+        Spec spec
+    );
+    event RequestClosed(RequestId indexed request);
+
+    error Book_UnknownOffer(OfferId offer);
+    error Book_UnknownRequest(RequestId request);
+    error Book_NotOwner(OrgId org);
+    error Book_OfferClosed(OfferId offer);
+    error Book_OfferOpen(OfferId offer, uint256 until);
+    error Book_MixedResources(ResourceId resource);
+    error Book_NotOwnResource(ResourceId resource, OrgId org);
+    error Book_RateBelowFloor(uint64 rate, uint64 floorRate);
+    error Book_ZeroRate();
+    error Book_ZeroCount();
+    error Book_NotForSaleNow(OfferId offer);
+    error Book_TooShort(uint32 slots, uint32 minSlots);
+    error Book_OutsideOffer(OfferId offer, uint32 start, uint32 end);
+    error Book_NotInOffer(OfferId offer, ResourceId resource);
+    error Book_SelfDealing(OrgId buyer, OrgId provider);
+    error Book_TooManyOrders(OrgId org, uint32 max);
+    error Book_Skipped(Skip reason);
+
+    /// @notice A seller's member offers resources of one class and site. Consent to leases at these terms (C1).
+    function publish(OfferTerms calldata terms, ResourceId[] calldata resources) external returns (OfferId);
+
+    /// @notice The seller closes its offer; leases it led to live on.
+    function cancel(OfferId offer) external;
+
+    /// @notice Anyone closes an offer whose window is over, which returns its deposit.
+    function expire(OfferId offer) external;
+
+    /// @notice Leases free parts of an offer at its buy-now rate, in this one transaction.
+    /// @param resources Strictly increasing, all of the offer.
+    function buyNow(OfferId offer, ResourceId[] calldata resources, Window calldata window)
+        external
+        returns (AwardId, LeaseId);
+
+    /// @notice An auction numbers and keeps a request that a buyer's member posts through it.
+    function record(RequestTerms calldata terms, address by) external returns (RequestId);
+
+    /// @notice The auction that recorded a request closes it.
+    function closeRequest(RequestId request) external;
+
+    /// @notice Reverts unless a bid may name these resources of this offer at this rate for this window.
+    function requireOffered(
+        OfferId offer,
+        OrgId org,
+        ResourceId[] calldata resources,
+        Window calldata window,
+        uint64 rate
+    ) external view;
+
+    function offerCount() external view returns (uint32);
+
+    function requestCount() external view returns (uint32);
+
+    function offer(OfferId offer) external view returns (Offer memory);
+
+    function resourcesOf(OfferId offer) external view returns (ResourceId[] memory);
+
+    function request(RequestId request) external view returns (Request memory);
+
+    /// @notice Open orders of an organisation, and how many it may have.
+    function openOrders(OrgId org) external view returns (uint32);
+
+    function maxOpenOrders() external view returns (uint32);
+
+    /// @notice Share of an offer's amount that it holds while it rests, parts per million.
+    function orderDepositPpm() external view returns (uint32);
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+import {OrgId, ResourceId, Spec, Window} from "./Types.sol";
+
+/// @notice Every resource of the exchange, and its calendar: one bit per slot (rule T3).
+///
+/// Assumes: `Leases` alone holds `Rights.INVENTORY_BOOK`, books a window once and releases it once.
+/// Does NOT know who leases what, or for how much.
+interface IInventory {
+    /// @param turnaround Slots that stay booked after each lease; fixed at registration, because release undoes
+    /// exactly what booking did.
+    /// @param holds How many leases of it ended without wipe evidence in time; while not 0 it cannot be booked.
+    /// @param class A free name of 31 bytes at most; new kinds of hardware need no new contract.
+    /// @param documentHash Keccak-256 of the canonical document, the full measured description.
+    /// @param hardwareKey What makes it this one piece of hardware (hash of system UUID and serial), unique.
+    struct Resource {
+        OrgId owner;
+        uint32 turnaround;
+        uint32 holds;
+        bool retired;
+        bytes32 class;
+        bytes32 site;
+        bytes32 documentHash;
+        bytes32 hardwareKey;
+        Spec spec;
+    }
+
+    event ResourceRegistered(
+        ResourceId indexed resource,
+        OrgId indexed owner,
+        bytes32 indexed class,
+        bytes32 site,
+        Spec spec,
+        uint32 turnaround,
+        bytes32 documentHash,
+        bytes32 hardwareKey
+    );
+    event ResourceRemeasured(ResourceId indexed resource, Spec spec, bytes32 documentHash);
+    event ResourceRetired(ResourceId indexed resource);
+    event SlotsBooked(ResourceId indexed resource, uint32 start, uint32 end);
+    event SlotsReleased(ResourceId indexed resource, uint32 start, uint32 end);
+    event ResourceHeld(ResourceId indexed resource, uint32 holds);
+    event HoldLifted(ResourceId indexed resource, uint32 holds);
+
+    error Inventory_Unknown(ResourceId resource);
+    error Inventory_NotOwner(ResourceId resource, OrgId org);
+    error Inventory_HardwareTaken(bytes32 hardwareKey, ResourceId resource);
+    error Inventory_EmptyKey();
+    error Inventory_Retired(ResourceId resource);
+    error Inventory_NotFree(ResourceId resource, uint32 start, uint32 end);
+    error Inventory_TurnaroundTooLong(uint32 turnaround, uint32 max);
+    error Inventory_BadWindow(uint32 start, uint32 end);
+    error Inventory_PastWindow(uint32 end, uint256 timestamp);
+
+    /// @notice Seconds in a slot.
+    function slot() external view returns (uint32);
+
+    /// @notice How many resources there are; ids run from 1.
+    function count() external view returns (uint32);
+
+    /// @notice A seller's member registers what its cloud measured.
+    function register(
+        bytes32 class,
+        bytes32 site,
+        Spec calldata spec,
+        uint32 turnaround,
+        bytes32 documentHash,
+        bytes32 hardwareKey
+    ) external returns (ResourceId);
+
+    /// @notice The owner measured again; what is booked stays booked.
+    function remeasure(ResourceId resource, Spec calldata spec, bytes32 documentHash) external;
+
+    /// @notice No new bookings; the hardware key is free for a new registration, here or by a new owner.
+    function retire(ResourceId resource) external;
+
+    /// @notice Books `[start, end)` and the turnaround behind it; reverts unless all of it is free.
+    function book(ResourceId resource, uint32 start, uint32 end) external;
+
+    /// @notice Frees `[from, end)` of a booking that ended at `end`, and the turnaround behind it.
+    function release(ResourceId resource, uint32 from, uint32 end) external;
+
+    /// @notice Keeps a resource from being booked until wipe evidence comes (rule L6).
+    function hold(ResourceId resource) external;
+
+    function liftHold(ResourceId resource) external;
+
+    /// @notice Whether `book` would go through.
+    function isFree(ResourceId resource, uint32 start, uint32 end) external view returns (bool);
+
+    /// @notice 256 slots of a calendar, from slot `word * 256` on, lowest bit first; a set bit is booked.
+    function calendar(ResourceId resource, uint256 word) external view returns (uint256);
+
+    function resource(ResourceId resource) external view returns (Resource memory);
+
+    function ownerOf(ResourceId resource) external view returns (OrgId);
+
+    /// @notice The resource that has this hardware key now, 0 if none.
+    function byHardware(bytes32 hardwareKey) external view returns (ResourceId);
+
+    /// @notice Whether the resource is of the class and at least of the spec in every measure.
+    function covers(ResourceId resource, bytes32 class, Spec calldata spec) external view returns (bool);
+
+    /// @notice Reverts unless `start < end`, the window is no longer than `maxWindow`, and its end is not past (T1).
+    function requireWindow(Window calldata window) external view;
+
+    /// @notice Longest window, in slots. Bounds every loop over a calendar.
+    function maxWindow() external view returns (uint32);
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+import {
+    Award,
+    AwardId,
+    EndReason,
+    Fault,
+    LeaseId,
+    LeaseState,
+    Leg,
+    OfferId,
+    OrgId,
+    Policy,
+    RequestId,
+    ResourceId,
+    Skip
+} from "./Types.sol";
+
+/// @notice Leases: facts and deadlines. Every auction ends in `open`; from there one way on (rules C, L1-L6).
+///
+/// A deadline's exact second is too late (T2). States are derived from facts and the clock (`stateOf`); nobody sets
+/// them, and a missed deadline counts before anybody calls `expire`.
+///
+/// Assumes: it alone books slots and reports to `Settlement`; callers of `open` took the parties' consent.
+/// Does NOT stop for a suspended organisation: suspension blocks new orders only (E7).
+interface ILeases {
+    /// @notice Deployment constants, seconds and parts per million.
+    struct Terms {
+        uint32 signTime;
+        uint32 fenceTime;
+        uint32 deliverTime;
+        uint32 acceptTime;
+        uint32 wipeTime;
+        uint32 notice;
+        uint32 defaultPpm;
+        uint32 signMissPpm;
+        uint32 reservePpm;
+        uint32 wipePpm;
+    }
+
+    /// @param start First slot of the window.
+    /// @param end Slot behind the last.
+    /// @param buyerSignedAt 0 unless the policy asks for the buyer's signature and it came.
+    /// @param endedAt When a typed reason ended it, or will (a notice may still run); 0 while it runs out by itself.
+    /// @param missing Resources whose default was settled; their slots are free.
+    /// @param delivered Bitmap of resources, by their place in `resourcesOf`.
+    /// @param accepted What the buyer accepted of them.
+    /// @param delivery Keccak-256 of the last delivery's connection hash, host key and spec hash.
+    struct Lease {
+        AwardId award;
+        OfferId offer;
+        RequestId request;
+        OrgId provider;
+        OrgId buyer;
+        uint32 start;
+        uint32 end;
+        uint16 count;
+        Policy policy;
+        bool allOrNothing;
+        uint64 rate;
+        uint40 createdAt;
+        uint40 buyerSignedAt;
+        uint40 signedAt;
+        uint40 endedAt;
+        EndReason reason;
+        uint16 missing;
+        address fenceHolder;
+        uint40 fenceUntil;
+        uint40 deliveredAt;
+        bool wipeMissed;
+        uint64 delivered;
+        uint64 accepted;
+        uint40 wipedAt;
+        bytes32 delivery;
+    }
+
+    /// @param resources Bitmap of what is up now; bits already delivered may be repeated.
+    /// @param connectionHash Keccak-256 of the sealed connection data.
+    /// @param hostKey SHA-256 of the endpoint's host key.
+    /// @param specHash Keccak-256 of the re-measured document.
+    struct Delivery {
+        uint64 resources;
+        bytes32 connectionHash;
+        bytes32 hostKey;
+        bytes32 specHash;
+    }
+
+    event LeaseOpened(
+        LeaseId indexed lease,
+        OrgId indexed provider,
+        OrgId indexed buyer,
+        AwardId award,
+        OfferId offer,
+        RequestId request,
+        uint64 rate,
+        uint32 start,
+        uint32 end,
+        ResourceId[] resources,
+        Policy policy
+    );
+    event LegSkipped(AwardId indexed award, OrgId indexed provider, Skip reason);
+    event BuyerSigned(LeaseId indexed lease, address indexed by);
+    event LeaseSigned(LeaseId indexed lease, address indexed by, uint40 fenceUntil);
+    event FenceRenewed(LeaseId indexed lease, address indexed holder, uint40 fenceUntil);
+    event FenceTaken(
+        LeaseId indexed lease, address indexed holder, address indexed before, uint40 fenceUntil
+    );
+    event LeaseDelivered(
+        LeaseId indexed lease, uint64 resources, bytes32 connectionHash, bytes32 hostKey, bytes32 specHash
+    );
+    event LeaseAccepted(LeaseId indexed lease, uint64 resources, address indexed by);
+    event LeaseEnded(
+        LeaseId indexed lease, EndReason indexed reason, Fault fault, uint40 endedAt, bytes32 note
+    );
+    event ResourcesMissed(LeaseId indexed lease, uint16 missing, uint256 penalty);
+    event LeaseWiped(LeaseId indexed lease, bytes32 evidenceHash, address indexed by);
+    event WipeMissed(LeaseId indexed lease, uint256 penalty);
+
+    error Leases_Unknown(LeaseId lease);
+    error Leases_NotParty(LeaseId lease, OrgId org);
+    error Leases_WrongState(LeaseId lease, LeaseState state);
+    error Leases_BuyerFirst(LeaseId lease);
+    error Leases_AlreadySigned(LeaseId lease, uint40 at);
+    error Leases_NoBuyerSignature(LeaseId lease);
+    error Leases_TooLate(LeaseId lease, uint256 deadline);
+    error Leases_TooEarly(LeaseId lease, uint256 notBefore);
+    error Leases_NotFenceHolder(LeaseId lease, address holder);
+    error Leases_FenceHeld(LeaseId lease, address holder, uint40 until);
+    error Leases_BadBits(LeaseId lease, uint64 resources, uint16 count);
+    error Leases_NothingDelivered(LeaseId lease);
+    error Leases_NothingToExpire(LeaseId lease);
+
+    /// @notice Opens one lease per leg under one award: books slots, locks price and bond.
+    /// @dev A leg whose party cannot cover, or whose slots are gone, is skipped with an event and leaves a 0.
+    function open(Award calldata award, Leg[] calldata legs)
+        external
+        returns (AwardId, LeaseId[] memory leases);
+
+    /// @notice Why `open` would skip a leg now.
+    function skipOf(Award calldata award, Leg calldata leg) external view returns (Skip);
+
+    /// @notice The price of a leg opened now: `ceil(rate * count * (end - max(start, now)) / 3600)` (E2).
+    function priceOf(Award calldata award, Leg calldata leg) external view returns (uint256);
+
+    /// @notice The buyer's signature, where the policy asks for both.
+    function signAsBuyer(LeaseId lease) external;
+
+    /// @notice The provider's signature. The caller takes the provisioning fence (C5).
+    function sign(LeaseId lease) external;
+
+    function renewFence(LeaseId lease) external;
+
+    /// @notice Another operator key of the provider takes a fence that lapsed.
+    function takeOver(LeaseId lease) external;
+
+    /// @notice The fence's holder says what is up. May be called again until the deadline, bits only added (L1).
+    function deliver(LeaseId lease, Delivery calldata delivery) external;
+
+    /// @notice The buyer accepts what is delivered so far (L2).
+    function accept(LeaseId lease) external;
+
+    /// @notice The buyer refuses a delivery before it counts as accepted (L4).
+    /// @param note The buyer's reason, a code of up to 32 bytes.
+    function reject(LeaseId lease, bytes32 note) external;
+
+    /// @notice The buyer leaves before anything is delivered, for the reserve share of the price.
+    function cancel(LeaseId lease) external;
+
+    /// @notice The buyer leaves early and pays to the end of the notice (L5).
+    function endEarly(LeaseId lease) external;
+
+    /// @notice Anyone settles a missed signature or delivery deadline (C4, L1).
+    function expire(LeaseId lease) external;
+
+    /// @notice Wipe evidence, by the provider, or the council's decision in its place (L6).
+    function wipe(LeaseId lease, bytes32 evidenceHash) external;
+
+    /// @notice Anyone settles a missed wipe deadline: penalty, and the resources are held.
+    function missWipe(LeaseId lease) external;
+
+    /// @notice Anyone lets the provider draw what accrued; after the end, also returns the rest of the price (E5).
+    function settle(LeaseId lease) external;
+
+    /// @notice How many leases there are; ids run from 1.
+    function count() external view returns (uint32);
+
+    function terms() external view returns (Terms memory);
+
+    function lease(LeaseId lease) external view returns (Lease memory);
+
+    function resourcesOf(LeaseId lease) external view returns (ResourceId[] memory);
+
+    function holds(LeaseId lease, ResourceId resource) external view returns (bool);
+
+    function stateOf(LeaseId lease) external view returns (LeaseState);
+
+    /// @notice The reason and the fault of an end; `Time` once a lease simply ran out.
+    function endOf(LeaseId lease) external view returns (EndReason, Fault);
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+import {IBook} from "./IBook.sol";
+import {AwardId, LeaseId, OfferId, OrgId, RequestId, ResourceId} from "./Types.sol";
+
+/// @notice A reverse auction with sealed bids: a request is put to tender, providers commit, reveal, and the cheapest
+/// fill it, at first price or by Vickrey's rule (rules A3 to A8). A tender carries its request's number.
+///
+/// Assumes: it holds the rights to record requests, open leases and move escrow.
+/// Does NOT let a buyer see a bid before the reveal, keep a forfeit for itself, or back out after a commitment.
+interface ISealedTender {
+    enum Stage {
+        None,
+        Open,
+        Awarded,
+        Unfilled,
+        Cancelled
+    }
+
+    enum BidStatus {
+        None,
+        Committed,
+        Revealed,
+        /// The reveal was void, or the loss excused; the deposit went back.
+        Excused,
+        Awarded,
+        /// Won, but could not cover the bond; the deposit is forfeited.
+        Uncovered,
+        /// Won, but a resource was gone; the deposit waits for an excuse.
+        Sold,
+        Claimed
+    }
+
+    /// @param commitEnd Second from which commitments are too late and reveals are taken.
+    /// @param revealEnd Second from which reveals are too late and the award is open to all.
+    struct TenderTerms {
+        uint40 commitEnd;
+        uint40 revealEnd;
+        bool vickrey;
+    }
+
+    /// @param deposit What each commitment locks.
+    /// @param ceilingAmount What the buyer locks.
+    /// @param commits, reveals, excused How many there were.
+    /// @param share What each revealed valid bid without an award may claim of the forfeits.
+    struct Tender {
+        uint40 commitEnd;
+        uint40 revealEnd;
+        uint40 awardedAt;
+        bool vickrey;
+        Stage stage;
+        uint32 commits;
+        uint32 reveals;
+        uint32 excused;
+        uint96 deposit;
+        uint96 ceilingAmount;
+        AwardId award;
+        uint96 share;
+    }
+
+    /// @param offer The bidder's open offer that the resources are of.
+    /// @param rate Microcredits per resource and hour, not above the ceiling.
+    struct Bid {
+        OfferId offer;
+        uint64 rate;
+        ResourceId[] resources;
+    }
+
+    struct Bidder {
+        BidStatus status;
+        address by;
+        uint40 committedAt;
+        bytes32 commitment;
+    }
+
+    event TenderOpened(
+        RequestId indexed request,
+        uint40 commitEnd,
+        uint40 revealEnd,
+        bool vickrey,
+        uint96 ceilingAmount,
+        uint96 deposit
+    );
+    event TenderCancelled(RequestId indexed request);
+    event BidCommitted(RequestId indexed request, OrgId indexed bidder, bytes32 commitment, address by);
+    event BidRevealed(
+        RequestId indexed request, OrgId indexed bidder, OfferId offer, uint64 rate, ResourceId[] resources
+    );
+    event BidEvicted(RequestId indexed request, OrgId indexed bidder);
+    event BidExcused(RequestId indexed request, OrgId indexed bidder, LeaseId lease);
+    event BidSkipped(RequestId indexed request, OrgId indexed bidder, BidStatus status);
+    event TenderAwarded(
+        RequestId indexed request, AwardId indexed award, uint16 awarded, uint64 clearingRate
+    );
+    event TenderUnfilled(RequestId indexed request);
+    event DepositsForfeited(RequestId indexed request, uint256 amount, uint256 share, uint256 toFund);
+    event DepositClaimed(RequestId indexed request, OrgId indexed bidder, uint256 deposit, uint256 share);
+
+    error SealedTender_Unknown(RequestId request);
+    error SealedTender_BadTimes(uint40 commitEnd, uint40 revealEnd);
+    error SealedTender_WrongStage(RequestId request, Stage stage);
+    error SealedTender_NotBuyer(RequestId request, OrgId org);
+    error SealedTender_HasCommitments(RequestId request, uint32 commits);
+    error SealedTender_TooLate(RequestId request, uint256 deadline);
+    error SealedTender_TooEarly(RequestId request, uint256 notBefore);
+    error SealedTender_AlreadyCommitted(RequestId request, OrgId bidder);
+    error SealedTender_GroupCommitted(RequestId request, uint32 group);
+    error SealedTender_SelfDealing(OrgId buyer, OrgId bidder);
+    error SealedTender_EmptyCommitment();
+    error SealedTender_WrongStatus(RequestId request, OrgId bidder, BidStatus status);
+    error SealedTender_CommitmentMismatch(RequestId request, OrgId bidder);
+    error SealedTender_RateAboveCeiling(uint64 rate, uint64 ceilingRate);
+    error SealedTender_NotCovering(ResourceId resource);
+    error SealedTender_ResourceNotFree(ResourceId resource);
+    error SealedTender_NoExcuse(ResourceId resource, LeaseId lease);
+
+    /// @notice Posts a request and puts it to tender. Locks the ceiling amount (A3).
+    function post(IBook.RequestTerms calldata request, TenderTerms calldata terms)
+        external
+        returns (RequestId);
+
+    /// @notice The buyer takes the tender back, while nobody has committed.
+    function cancel(RequestId request) external;
+
+    /// @notice A seller's member commits its organisation to a sealed bid and locks the deposit (A4).
+    /// @param commitment See `commitmentOf`.
+    function commit(RequestId request, bytes32 commitment) external;
+
+    /// @notice Opens a sealed bid; whoever has the salt may send it. The best 32 are kept (A7).
+    function reveal(RequestId request, OrgId bidder, Bid calldata bid, bytes32 salt) external;
+
+    /// @notice Opens a sealed bid whose resource was booked after the commitment by a lease with an organisation that
+    /// is affiliated with neither side; the bid is void and the deposit returns (A5).
+    function revealVoid(
+        RequestId request,
+        OrgId bidder,
+        Bid calldata bid,
+        bytes32 salt,
+        ResourceId resource,
+        LeaseId lease
+    ) external;
+
+    /// @notice The same for a bid that was revealed, won, and then had its resource sold before the award.
+    function excuse(RequestId request, OrgId bidder, ResourceId resource, LeaseId lease) external;
+
+    /// @notice Anyone awards the tender once reveals are over.
+    function award(RequestId request) external;
+
+    /// @notice Returns a bidder's deposit, with its share of the forfeits if it won nothing. Anyone may call (A6).
+    function claim(RequestId request, OrgId bidder) external;
+
+    /// @notice Thirty days after an award, sends a deposit that nobody excused to the council's fund.
+    function forfeitSold(RequestId request, OrgId bidder) external;
+
+    /// @notice `keccak256(abi.encode(chainId, contract, request, bidder, bid, salt))` (A4).
+    function commitmentOf(RequestId request, OrgId bidder, Bid calldata bid, bytes32 salt)
+        external
+        view
+        returns (bytes32);
+
+    function tender(RequestId request) external view returns (Tender memory);
+
+    function bidder(RequestId request, OrgId bidder) external view returns (Bidder memory);
+
+    /// @notice Revealed bids that are kept, best first once awarded, else in order of reveal.
+    function revealed(RequestId request) external view returns (OrgId[] memory bidders, Bid[] memory bids);
+
+    /// @notice Share of the ceiling amount that a commitment locks, parts per million.
+    function depositPpm() external view returns (uint32);
+}

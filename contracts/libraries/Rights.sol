@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+/// @notice What one contract may ask of another; granted by address in `Directory`, behind the council's time lock.
+library Rights {
+    /// @notice Open accounts in `Escrow` and move what is in them (rule E4).
+    bytes32 internal constant ESCROW_MOVE = "escrow.move";
+    /// @notice Charge a member's limit. `Escrow` alone.
+    bytes32 internal constant MEMBERS_CHARGE = "members.charge";
+    /// @notice Book and free slots. `Leases` alone.
+    bytes32 internal constant INVENTORY_BOOK = "inventory.book";
+    /// @notice Record and close requests. Auctions.
+    bytes32 internal constant BOOK_RECORD = "book.record";
+    /// @notice Turn an award into leases. `Book` and auctions.
+    bytes32 internal constant LEASES_OPEN = "leases.open";
+    /// @notice Report facts that move a lease's money. `Leases` alone.
+    bytes32 internal constant SETTLEMENT_REPORT = "settlement.report";
+}
