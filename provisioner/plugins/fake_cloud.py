@@ -14,6 +14,7 @@ import socket
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,7 @@ class FakeCloud:
 def _free_port(taken: set[int]) -> int:
     """A loopback port nobody listens at, below the range the kernel hands out by itself."""
     start = _PORTS.start + secrets.randbelow(len(_PORTS))
-    for port in (*range(start, _PORTS.stop), *range(_PORTS.start, start)):
+    for port in chain(range(start, _PORTS.stop), range(_PORTS.start, start)):
         with contextlib.suppress(OSError), socket.socket() as probe:
             if port not in taken:
                 probe.bind(("127.0.0.1", port))

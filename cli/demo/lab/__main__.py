@@ -1,0 +1,48 @@
+"""`python -m cli.demo.lab`: run a lab in the foreground until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from cli.demo.lab.lab import Lab
+from market.errors import OcxError
+
+
+def _interrupt(_signum: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Start the lab, write `DIR/lab.json` when all machines are available, and wait to be told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m cli.demo.lab", description=__doc__)
+    parser.add_argument("--machines", type=int, default=2, help="how many machines")
+    parser.add_argument("--dir", type=Path, required=True, help="folder for logs, state and lab.json")
+    parser.add_argument("--class", dest="resource_class", default="bm.large", help="their resource class")
+    parser.add_argument("--no-first-clean", action="store_true", help="trust the new machines' empty disks")
+    args = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        lab = Lab(
+            args.dir,
+            machines=args.machines,
+            resource_class=args.resource_class,
+            first_clean=not args.no_first_clean,
+            say=lambda line: print(line, flush=True),
+        )
+        with lab:
+            lab.wait()
+    except KeyboardInterrupt:
+        return 0
+    except OcxError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
