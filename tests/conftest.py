@@ -1,0 +1,63 @@
+"""What holds for every test: nothing outside this machine is reached, and tests share the two cores well."""
+
+from __future__ import annotations
+
+import contextvars
+import ipaddress
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+_ROOT = Path(__file__).resolve().parents[1]
+_PURE = "tests/market/"
+_pure_now: contextvars.ContextVar[bool] = contextvars.ContextVar("pure_now", default=False)
+
+# The same examples each time; HYPOTHESIS_PROFILE=explore looks for new ones.
+settings.register_profile("steady", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("explore", deadline=None, max_examples=2000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+
+def pytest_configure() -> None:
+    """Find the chain engine and guard the sockets, in each worker process."""
+    os.environ["PATH"] = f"{_ROOT / 'node_modules' / '.bin'}{os.pathsep}{os.environ['PATH']}"
+    sys.addaudithook(_refuse_foreign_connections)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers: one file stays on one worker, and all that need the lab share a worker."""
+    for item in items:
+        lab = item.get_closest_marker("lab") is not None
+        item.add_marker(pytest.mark.xdist_group("lab" if lab else item.nodeid.split("::")[0]))
+
+
+@pytest.fixture(autouse=True)
+def _no_sockets_in_pure_tests(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The judgement (`market`) is pure: its tests may not connect anywhere at all."""
+    token = _pure_now.set(request.node.nodeid.startswith(_PURE))
+    yield
+    _pure_now.reset(token)
+
+
+def _refuse_foreign_connections(event: str, arguments: tuple[Any, ...]) -> None:
+    if event != "socket.connect":
+        return
+    address = arguments[1]
+    if _pure_now.get():
+        raise RuntimeError(f"a pure test tried to connect to {address!r}")
+    if isinstance(address, tuple) and not _is_loopback(str(address[0])):
+        raise RuntimeError(f"a test tried to reach {address!r}; only this machine's loopback is allowed")
+
+
+def _is_loopback(host: str) -> bool:
+    if host in ("", "localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
