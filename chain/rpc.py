@@ -153,15 +153,23 @@ class Rpc:
         return self.head().timestamp
 
     def eth_call(
-        self, to: str, data: bytes, block: BlockId = "latest", sender: str | None = None, value: int = 0
+        self,
+        to: str | None,
+        data: bytes,
+        block: BlockId = "latest",
+        sender: str | None = None,
+        value: int = 0,
     ) -> bytes:
-        """What a call would return, without sending it; a revert raises its typed error."""
-        request = {"to": to, "data": "0x" + data.hex()}
-        if sender:
-            request["from"] = sender
-        if value:
-            request["value"] = hex(value)
+        """What a call would return, without sending it; a revert raises its typed error.
+
+        `to` None tries a deployment.
+        """
+        request = _call_request(to, data, sender, value)
         return as_bytes(self.call("eth_call", [request, block_id(block)]))
+
+    def estimate_gas(self, to: str | None, data: bytes, sender: str, value: int = 0) -> int:
+        """The gas a transaction would need now; a revert raises its typed error."""
+        return as_number(self.call("eth_estimateGas", [_call_request(to, data, sender, value)]))
 
     def get_code(self, address: str, block: BlockId = "latest") -> bytes:
         """The runtime code at `address`; empty if there is no contract."""
@@ -326,6 +334,17 @@ class Rpc:
             retry_after=2.0,
             endpoints=told,
         )
+
+
+def _call_request(to: str | None, data: bytes, sender: str | None, value: int) -> dict[str, str]:
+    request = {"data": "0x" + data.hex()}
+    if to:
+        request["to"] = to
+    if sender:
+        request["from"] = sender
+    if value:
+        request["value"] = hex(value)
+    return request
 
 
 def _expect(endpoint: Endpoint, what: str, expected: object, got: object) -> None:

@@ -1,0 +1,372 @@
+"""The one way a transaction leaves the house.
+
+Every transaction is tried first (a revert is told at once and costs nothing), written into the journal, and
+only then broadcast. After a crash the journal and the chain together tell what happened, so an intent is
+neither lost nor done twice. Nothing else may take nonces of the same account while a `Sender` is in use; if
+something does all the same, the sender steps aside and takes the next nonce.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, overload
+
+from chain.abi import Reverted
+from chain.fees import bump, gas_with_margin, sign, suggest
+from chain.nonces import Entry, Journal, Status
+from chain.rpc import Receipt, Rpc, RpcRefused
+from chain.wallet import Wallet
+from market.errors import OcxError, Refused, Temporary
+
+__all__ = ["NotMined", "Receipt", "Recovery", "Sender"]
+
+log = logging.getLogger(__name__)
+
+_KNOWN = ("already known", "already imported", "known transaction")
+_TOO_LOW = ("nonce too low", "nonce is too low", "oldnonce")
+_NEVER = (
+    "insufficient funds",
+    "upfront cost exceeds",
+    "intrinsic gas",
+    "exceeds block gas limit",
+    "gas limit exceeded",
+    "gas price below",
+    "less than block base fee",
+    "not authorized",
+    "invalid sender",
+)
+_TRANSFER_GAS = 21_000
+_TRIES = 16
+
+
+class NotMined(Temporary):
+    """Not on the chain within the time given; it is journalled and goes on. Evidence: `tx_hash`, `nonce`."""
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What `recover` found among the transactions that were under way: entries mined, lost, sent again."""
+
+    mined: tuple[Entry, ...]
+    lost: tuple[Entry, ...]
+    rebroadcast: tuple[Entry, ...]
+
+
+class Sender:
+    """Sends for one wallet on one network; safe among threads, and among processes that share `folder`.
+
+    `wait_limit`: seconds to wait for a receipt. `stuck_after`: seconds without being mined after which a
+    transaction is replaced by a dearer one, or broadcast again where gas is free. `on_step` is told
+    "journalled", "broadcast", "sent" and "mined" as they happen.
+    """
+
+    def __init__(
+        self,
+        rpc: Rpc,
+        wallet: Wallet,
+        folder: Path | str,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+        wait_limit: float | None = None,
+        stuck_after: float | None = None,
+        on_step: Callable[[str], None] = lambda step: None,
+    ) -> None:
+        network = rpc.connection
+        self.rpc = rpc
+        self.address = wallet.address
+        self._wallet = wallet
+        self._journal = Journal(folder, network.chain_id, network.genesis, wallet.address)
+        self._clock = clock
+        self._sleep = sleep
+        self._wait_limit = wait_limit or max(60.0, 30 * network.block_time)
+        self._stuck_after = stuck_after or max(5.0, 5 * network.block_time)
+        self._poll = min(0.5, max(0.02, network.block_time / 10))
+        self._on_step = on_step
+        self._recovered = False
+
+    @property
+    def journal(self) -> Journal:
+        """What was sent, for reading."""
+        return self._journal
+
+    def close(self) -> None:
+        """Close the journal."""
+        self._journal.close()
+
+    @overload
+    def send(
+        self,
+        to: str | None,
+        data: bytes,
+        value: int = 0,
+        intent: str | None = None,
+        wait: Literal[True] = True,
+        gas: int | None = None,
+    ) -> Receipt: ...
+
+    @overload
+    def send(
+        self,
+        to: str | None,
+        data: bytes,
+        value: int = 0,
+        intent: str | None = None,
+        *,
+        wait: Literal[False],
+        gas: int | None = None,
+    ) -> Entry: ...
+
+    def send(
+        self,
+        to: str | None,
+        data: bytes,
+        value: int = 0,
+        intent: str | None = None,
+        wait: bool = True,
+        gas: int | None = None,
+    ) -> Receipt | Entry:
+        """Send a transaction and wait until it is mined; with `wait` False, hand back its journal entry.
+
+        `to` None deploys `data`. `value` is in wei. `intent` names the act: an intent that is under way or
+        mined is not sent again, its receipt is returned; one that reverted may be tried anew. `gas` is a
+        limit to use as it is; else it is estimated, with a margin.
+        Raises the contract's typed error when it would revert (nothing is sent) or did revert, Refused when
+        no node takes it, NotMined or RpcUnreachable when it is under way but not known to be mined.
+        """
+        entry = self._submit(to, data, value, intent, gas)
+        return self.wait(entry) if wait else entry
+
+    def wait(self, entry: Entry, limit: float | None = None) -> Receipt:
+        """Wait for a sent entry, at most `limit` seconds, replacing it when it is stuck."""
+        deadline = self._clock() + (self._wait_limit if limit is None else limit)
+        nudge_at = self._clock() + max(1.0, self.rpc.connection.block_time)
+        trouble: Temporary | None = None
+        while True:
+            try:
+                receipt = self._find_receipt(entry)
+                if receipt is not None and self._is_confirmed(receipt):
+                    return self._finish(entry, receipt)
+                if receipt is None and self._clock() >= nudge_at:
+                    entry = self._nudge(entry)
+                    nudge_at = self._clock() + max(1.0, self.rpc.connection.block_time)
+                trouble = None
+            except Temporary as error:
+                trouble = error
+            if self._clock() >= deadline:
+                raise self._not_mined(entry) from trouble
+            self._sleep(self._poll)
+
+    def recover(self) -> Recovery:
+        """After a start: compare the journal with the chain and broadcast what the chain has not seen.
+
+        Done by the first `send` of its own accord.
+        """
+        mined: list[Entry] = []
+        lost: list[Entry] = []
+        again: list[Entry] = []
+        with self._journal.lock():
+            self._journal.undo_from(self.rpc.transaction_count(self.address))
+            for entry in self._journal.live():
+                settled = self._settle(entry)
+                if settled.live:
+                    again.append(self._broadcast(settled))
+                else:
+                    (lost if settled.status is Status.LOST else mined).append(settled)
+        self._recovered = True
+        return Recovery(tuple(mined), tuple(lost), tuple(again))
+
+    def _submit(self, to: str | None, data: bytes, value: int, intent: str | None, gas: int | None) -> Entry:
+        if not self._recovered:
+            self.recover()
+        known = self._journal.by_intent(intent) if intent else None
+        if known is not None:
+            return known
+        gas = self._simulate(to, data, value, gas)
+        with self._journal.lock():
+            known = self._journal.by_intent(intent) if intent else None
+            return known or self._place(to, data, value, intent, gas)
+
+    def _simulate(self, to: str | None, data: bytes, value: int, gas: int | None) -> int:
+        """Try it on the newest block; the gas limit to use."""
+        self.rpc.eth_call(to, data, sender=self.address, value=value)
+        if gas is not None:
+            return gas
+        estimate = self.rpc.estimate_gas(to, data, self.address, value)
+        return gas_with_margin(estimate, self.rpc.head().gas_limit)
+
+    def _place(self, to: str | None, data: bytes, value: int, intent: str | None, gas: int) -> Entry:
+        """Take a nonce, write down, broadcast; the caller holds the lock."""
+        fees = suggest(self.rpc)
+        for _ in range(_TRIES):
+            nonce = self._free_nonce()
+            attempt = sign(self._wallet, self.rpc.connection.chain_id, nonce, to, data, value, gas, fees)
+            entry = self._journal.add(nonce, intent, to, data, value, gas, attempt, self._clock())
+            self._on_step("journalled")
+            entry = self._broadcast(entry)
+            if entry.status is Status.REFUSED:
+                raise _refusal(entry)
+            if entry.status is not Status.LOST:
+                return entry
+        raise Temporary(
+            f"other transactions keep taking the nonces of {self.address}",
+            hint="Stop whatever else uses this key.",
+        )
+
+    def _free_nonce(self) -> int:
+        """The lowest nonce neither the chain, nor a waiting transaction, nor the journal holds."""
+        latest = self.rpc.transaction_count(self.address)
+        pending = self.rpc.transaction_count(self.address, "pending")
+        self._journal.undo_from(latest)
+        live = self._journal.live()
+        for entry in live:
+            if entry.status is Status.READY:
+                self._broadcast(entry)
+        held = {entry.nonce for entry in live}
+        nonce = max(latest, pending)
+        while nonce in held:
+            nonce += 1
+        return nonce
+
+    def _broadcast(self, entry: Entry) -> Entry:
+        """Hand the newest form to a node and note the outcome; the caller holds the lock.
+
+        It is lost only if the chain says so, refused only if no node ever took it; else it stays live.
+        """
+        try:
+            self.rpc.call("eth_sendRawTransaction", ["0x" + entry.latest.raw.hex()])
+        except Temporary as error:
+            log.warning("transaction %d waits in the journal: %s", entry.nonce, error)
+            return entry
+        except RpcRefused as error:
+            said = error.message.lower()
+            if any(text in said for text in _TOO_LOW):
+                return self._settle(entry)
+            if any(text in said for text in _NEVER) and entry.status is Status.READY:
+                return self._journal.mark(entry, Status.REFUSED, error.message)
+            if not any(text in said for text in _KNOWN):
+                log.warning("transaction %d is not taken yet: %s", entry.nonce, error)
+                return entry
+        self._on_step("broadcast")
+        entry = self._journal.mark(entry, Status.SENT, pushed_at=self._clock())
+        self._on_step("sent")
+        return entry
+
+    def _settle(self, entry: Entry) -> Entry:
+        """Ask the chain what became of an entry and note it; unchanged while it may still be mined."""
+        for last_look in (False, True):
+            used = self.rpc.transaction_count(self.address) > entry.nonce
+            receipt = self._find_receipt(entry)
+            if receipt is not None:
+                return self._note(entry, receipt) if self._is_confirmed(receipt) else entry
+            if not used:
+                return entry
+            if not last_look:
+                self._sleep(self._poll)
+        log.warning("nonce %d of %s was used elsewhere (intent %s)", entry.nonce, self.address, entry.intent)
+        return self._journal.mark(entry, Status.LOST, "its nonce was used elsewhere")
+
+    def _find_receipt(self, entry: Entry) -> Receipt | None:
+        for attempt in reversed(entry.attempts):
+            receipt = self.rpc.receipt(attempt.hash)
+            if receipt is not None:
+                return receipt
+        return None
+
+    def _is_confirmed(self, receipt: Receipt) -> bool:
+        wanted = self.rpc.connection.confirmations
+        return wanted == 0 or self.rpc.head().number >= receipt.block_number + wanted
+
+    def _note(self, entry: Entry, receipt: Receipt) -> Entry:
+        if entry.status is Status.MINED:
+            return entry
+        return self._journal.mark(entry, Status.MINED if receipt.status else Status.REVERTED)
+
+    def _finish(self, entry: Entry, receipt: Receipt) -> Receipt:
+        self._note(entry, receipt)
+        self._on_step("mined")
+        if receipt.status:
+            return receipt
+        raise self._why_reverted(entry, receipt)
+
+    def _nudge(self, entry: Entry) -> Entry:
+        """It takes long: look whether its nonce is gone, and push it if it is stuck."""
+        with self._journal.lock():
+            self._journal.undo_from(self.rpc.transaction_count(self.address))
+            entry = self._settle(self._journal.get(entry.id))
+            if entry.status is Status.REFUSED:
+                raise _refusal(entry)
+            if entry.status is Status.LOST:
+                again = self._journal.by_intent(entry.intent) if entry.intent else None
+                return again or self._place(entry.recipient, entry.data, entry.value, entry.intent, entry.gas)
+            if self._clock() - entry.pushed_at >= self._stuck_after:
+                self._push_up_to(entry.nonce)
+            return self._journal.get(entry.id)
+
+    def _push_up_to(self, nonce: int) -> None:
+        """Replace or broadcast again everything of ours that could be in the way of `nonce`."""
+        live = [entry for entry in self._journal.live() if entry.nonce <= nonce]
+        self._fill_holes({entry.nonce for entry in live})
+        for entry in live:
+            settled = self._settle(entry)
+            if settled.live:
+                self._push(settled)
+
+    def _push(self, entry: Entry) -> None:
+        fees = bump(entry, suggest(self.rpc)) if entry.status is Status.SENT else None
+        if fees is not None:
+            log.warning("transaction %d is stuck, offering %d wei per gas", entry.nonce, fees.price)
+            to, data, value, gas = entry.recipient, entry.data, entry.value, entry.gas
+            chain_id = self.rpc.connection.chain_id
+            attempt = sign(self._wallet, chain_id, entry.nonce, to, data, value, gas, fees)
+            entry = self._journal.add_attempt(entry, attempt, self._clock())
+        self._broadcast(entry)
+
+    def _fill_holes(self, held: set[int]) -> None:
+        """Nonces below ours that nobody holds would block us for ever: use them up on nothing."""
+        pending = self.rpc.transaction_count(self.address, "pending")
+        for nonce in sorted(set(range(pending, max(held, default=0))) - held):
+            log.warning("nonce %d of %s is missing; filling it with an empty transfer", nonce, self.address)
+            chain_id, fees = self.rpc.connection.chain_id, suggest(self.rpc)
+            attempt = sign(self._wallet, chain_id, nonce, self.address, b"", 0, _TRANSFER_GAS, fees)
+            filler = self._journal.add(
+                nonce, None, self.address, b"", 0, _TRANSFER_GAS, attempt, self._clock()
+            )
+            self._broadcast(filler)
+
+    def _why_reverted(self, entry: Entry, receipt: Receipt) -> OcxError:
+        """The typed error of a transaction that reverted on chain, by trying it again on that block."""
+        error: OcxError | None = None
+        for block in (receipt.block_number, receipt.block_number - 1):
+            try:
+                self.rpc.eth_call(entry.recipient, entry.data, block, self.address, entry.value)
+            except Refused as refusal:
+                error = refusal
+                break
+        if error is None:
+            out = receipt.gas_used >= entry.gas
+            why = "it ran out of gas" if out else "the reason cannot be reproduced"
+            error = Reverted(f"the transaction reverted: {why}", hint="Try again.")
+        error.evidence |= {"tx_hash": receipt.tx_hash, "block_number": receipt.block_number}
+        return error
+
+    def _not_mined(self, entry: Entry) -> NotMined:
+        return NotMined(
+            f"transaction 0x{entry.latest.hash.hex()} (nonce {entry.nonce}) is not mined yet",
+            hint="It stays in the journal and goes on; ask again with the same intent.",
+            retry_after=5.0,
+            tx_hash=entry.latest.hash,
+            nonce=entry.nonce,
+        )
+
+
+def _refusal(entry: Entry) -> Refused:
+    return Refused(
+        f"no node takes the transaction: {entry.note}",
+        hint="The account may lack money for gas, or gas_price in the connection file may be too low.",
+        nonce=entry.nonce,
+    )
