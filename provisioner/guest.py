@@ -265,7 +265,7 @@ def _boot(args: argparse.Namespace) -> Sequence[subprocess.Popen[bytes]]:
     sshd = subprocess.Popen(
         [_find_sshd(), "-D", "-e", "-f", str(config)],
         stdin=subprocess.DEVNULL,
-        preexec_fn=keeper.die_with_parent(),  # noqa: PLW1509 - there is one thread
+        preexec_fn=keeper.die_with_parent(),
     )
     key = host_key(disk)
     _web(

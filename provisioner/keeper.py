@@ -150,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("command", nargs="+", help="the command, after --")
     args = parser.parse_args(argv)
     return keep(
-        lambda: [subprocess.Popen(args.command, preexec_fn=die_with_parent())],  # noqa: PLW1509
+        lambda: [subprocess.Popen(args.command, preexec_fn=die_with_parent())],
         args.while_pid,
     )
 

@@ -62,7 +62,7 @@ class State(enum.Enum):
     READY = "ready"
     """Up; the connection is known."""
     FAILED = "failed"
-    """The build failed and the machine still carries the key: `provision` tries again, `release` cleans up."""
+    """The build failed, the machine still carries the key: `provision` tries again, `release` cleans up."""
     RELEASING = "releasing"
     """On its way down or being wiped; `release` with the same key joins it."""
 

@@ -77,10 +77,12 @@ class FakeSettings:
     def __post_init__(self) -> None:
         """Refuse machines that are not described as they must be."""
         for machine in self.machines:
-            unknown = set(machine) - set(_MACHINE_DEFAULTS) - {"name"}
+            unknown = sorted(set(machine) - set(_MACHINE_DEFAULTS) - {"name"})
             if unknown or not machine.get("name"):
                 raise InvalidInput(
-                    f"a fake machine needs a name and has no setting {', '.join(sorted(unknown)) or '(none)'}",
+                    f"a fake machine has no setting {unknown[0]}"
+                    if unknown
+                    else "a fake machine needs a name",
                     hint=f"Known: name, {', '.join(_MACHINE_DEFAULTS)}.",
                 )
         for kind in (k for kinds in self.faults.values() for k in kinds):
@@ -121,7 +123,7 @@ class FakePlugin(Provisioner):
         return [_inspected(machine, ids[name]) for name, machine in self._machines.items()]
 
     def provision(self, order: Order) -> Connection:
-        """See `Provisioner.provision`; takes `provision_seconds`, and a guest's boot (0.3 s) where it is on."""
+        """See `Provisioner.provision`; takes `provision_seconds` and, with guests, a boot (0.3 s)."""
         with self._cloud.call("provision") as broken:
             self._take(order, broken=broken)
             while True:
@@ -184,7 +186,7 @@ class FakePlugin(Provisioner):
         return problems
 
     def inject(self, method: str, kind: str, times: int = 1) -> None:
-        """Make the next `times` calls of `method`, from any process, suffer the fault `kind`; see `FAULTS`."""
+        """Make the next `times` calls of `method`, from any process, suffer `kind`; see `FAULTS`."""
         FakeSettings(state="", machines=[], faults={method: [kind]})
         self._cloud.inject(method, kind, times)
 

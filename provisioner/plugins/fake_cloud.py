@@ -23,13 +23,14 @@ from market.errors import Permanent, Temporary
 __all__ = ["FAULTS", "FakeCloud"]
 
 FAULTS = ("temporary", "permanent", "crash", "hang", "kill", "fail")
-"""Kinds of fault: a Temporary or Permanent error, an exception nobody foresaw, a call that blocks until the
-fault is cleared, SIGKILL of the calling process; `fail` breaks a build. All but `fail` also as `<kind>-after`:
-when the effect is in the cloud but the answer is not with the caller."""
+"""Kinds of fault: a Temporary or Permanent error, an exception nobody foresaw, a call that blocks until
+the fault is cleared, SIGKILL of the calling process; `fail` breaks a build. All but `fail` also as
+`<kind>-after`: when the effect is in the cloud but the answer is not with the caller."""
 
 _SCHEMA = """
 CREATE TABLE machines (
-    local_id TEXT PRIMARY KEY, name TEXT UNIQUE NOT NULL, ssh_port INTEGER NOT NULL, http_port INTEGER NOT NULL,
+    local_id TEXT PRIMARY KEY, name TEXT UNIQUE NOT NULL,
+    ssh_port INTEGER NOT NULL, http_port INTEGER NOT NULL,
     key TEXT UNIQUE, purchase TEXT, state TEXT NOT NULL DEFAULT 'absent', due REAL NOT NULL DEFAULT 0,
     host_key TEXT);
 CREATE TABLE wipes (key TEXT PRIMARY KEY, local_id TEXT, wiped_at INTEGER, facts TEXT);

@@ -22,7 +22,7 @@ from typing import Any
 
 from cli.demo.lab.iso import unpack_config_drive
 
-__all__ = ["DeployAgent", "IMAGE", "call"]
+__all__ = ["IMAGE", "DeployAgent", "call"]
 
 IMAGE = "image.raw"
 """Name of the file that stands for the boot disk's content."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from cli.demo.lab.ironic import IronicClient, lab_venv, prepare_database, write_config, write_htpasswd
+from cli.demo.lab.ironic_setup import IronicClient, lab_venv, prepare_database, write_config, write_htpasswd
 from cli.demo.lab.service import Service, free_ports
 from market.errors import Permanent
 
@@ -95,7 +95,7 @@ class Lab:
     def start_ironic(self) -> None:
         """Start Ironic and return when it answers (4 s)."""
         program = Path(__file__).with_name("run_ironic.py")
-        command = [self._venv / "bin/python", program, "--config-file", self._config]
+        command = [self._venv / "bin/python", "-P", program, "--config-file", self._config]
         path = f"{self._venv / 'bin'}:/usr/sbin:/usr/bin:/sbin:/bin"
         self._services["ironic"] = Service("ironic", command, self._dir / "ironic.out", {"PATH": path})
         self._services["ironic"].wait_until_it_answers(f"{self._ironic_url}/v1/")
@@ -204,7 +204,12 @@ class Lab:
         self._services["farm"].wait_until_it_answers(f"{self._files_url}/deploy.iso")
 
     def _start_bmcs(self) -> None:
-        command = [self._venv / "bin/python", Path(__file__).with_name("bmc.py"), self._dir / "bmc.conf"]
+        command = [
+            self._venv / "bin/python",
+            "-P",
+            Path(__file__).with_name("bmc.py"),
+            self._dir / "bmc.conf",
+        ]
         self._services["bmc"] = Service("bmc", command, self._dir / "bmc.out", {})
         self._services["bmc"].wait_until_it_answers(f"{self._bmc_url}/redfish/v1/")
 

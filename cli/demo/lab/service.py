@@ -57,7 +57,7 @@ class Service:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - loopback
+                with urllib.request.urlopen(url, timeout=5):
                     return
             except urllib.error.HTTPError:
                 return
