@@ -117,13 +117,13 @@ system:
 	@tools/setup system
 
 $(VENV): requirements/bootstrap.txt requirements/main.txt requirements/dev.txt pyproject.toml | system
-	@tools/setup venv && touch $@
+	@tools/setup venv
 
 $(LAB): requirements/lab.txt | system $(VENV)
-	@tools/setup lab && touch $@
+	@tools/setup lab
 
 $(BROWNIE): requirements/brownie.txt | system $(VENV)
-	@tools/setup brownie && touch $@
+	@tools/setup brownie
 
 $(NODE): package.json package-lock.json .npmrc | system
-	@tools/setup node && touch $@
+	@tools/setup node
