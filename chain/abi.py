@@ -50,10 +50,14 @@ class Reverted(Refused):
 
 @lru_cache(maxsize=65536)
 def checksum(address: str) -> str:
-    """The checksummed form of `address`; InvalidInput if it is not an address."""
-    if not is_address(address):
+    """The checksummed form of `address`; InvalidInput if it is none or its own checksum is wrong."""
+    if not is_address(address) or not address.startswith("0x"):
         raise InvalidInput(f"{address!r} is not an address", hint="Give 0x and 40 hexadecimal digits.")
-    return str(to_checksum_address(address))
+    right = str(to_checksum_address(address))
+    mixed = address[2:] not in (address[2:].lower(), address[2:].upper())
+    if mixed and address != right:
+        raise InvalidInput(f"the address {address!r} has a wrong checksum", hint="Is a digit mistyped?")
+    return right
 
 
 @dataclass(frozen=True)

@@ -195,6 +195,8 @@ def _signer(challenge: Challenge, signature: bytes, chain_id: int, directory: st
         "nonce": challenge.nonce,
         "expires": challenge.expires,
     }
+    if len(signature) != 65:
+        return None
     signable = encode_typed_data(_domain(chain_id, directory), _TYPES, message)
     try:
         return str(Account.recover_message(signable, signature=signature))
