@@ -465,9 +465,10 @@ contract Leases is ILeases, Governed {
         return Fault.Nobody;
     }
 
-    /// @dev Until when the one whose turn it is has to sign (C4).
+    /// @dev Until when the one whose turn it is has to sign (C4), and never behind the lease's own end.
     function _signBy(Lease storage l) private view returns (uint256) {
-        return uint256(l.buyerSignedAt != 0 ? l.buyerSignedAt : l.createdAt) + _terms.signTime;
+        uint256 from = l.buyerSignedAt != 0 ? l.buyerSignedAt : l.createdAt;
+        return _earlier(from + _terms.signTime, _endTime(l));
     }
 
     /// @dev Where billing that begins now begins: not before the window (L2).

@@ -1,0 +1,101 @@
+"""What all wrappers share: reading a view, preparing a call, and turning ABI tuples into dataclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import Any, ClassVar, TypeVar, get_type_hints
+
+from chain.abi import Abi
+from chain.rpc import Rpc
+from chain.wire import BlockId
+from market.specs import Spec
+from market.windows import SlotWindow
+
+__all__ = ["Call", "Contract", "bitmap", "spec_tuple", "struct", "window_tuple"]
+
+T = TypeVar("T")
+_KINDS: dict[type, tuple[Any, ...]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A transaction that nobody has sent yet: where to, what, and how people call it."""
+
+    to: str
+    data: bytes
+    label: str
+
+
+class Contract:
+    """A contract of the exchange at an address, read through the door."""
+
+    NAME: ClassVar[str]
+
+    def __init__(self, address: str, rpc: Rpc) -> None:
+        self.address = address
+        self.abi = Abi.load(self.NAME)
+        self._rpc = rpc
+
+    def __repr__(self) -> str:
+        return f"<{self.NAME} at {self.address}>"
+
+    def _view(self, fn: str, *args: Any, block: BlockId = "latest", sender: str | None = None) -> Any:
+        """What a function returns at a block; a revert raises its typed error."""
+        data = self._rpc.eth_call(self.address, self.abi.encode_call(fn, args), block, sender)
+        return self.abi.decode_result(fn, data)
+
+    def _call(self, fn: str, *args: Any) -> Call:
+        shown = ", ".join(_short(arg) for arg in args)
+        return Call(self.address, self.abi.encode_call(fn, args), f"{self.NAME}.{fn}({shown})")
+
+
+def struct(kind: type[T], values: Sequence[Any]) -> T:
+    """The dataclass `kind` from a struct's values, which stand in the same order.
+
+    Enums, specs and windows become their classes; everything else is left as the ABI gave it.
+    """
+    return kind(*(_as(wanted, value) for wanted, value in zip(_kinds(kind), values, strict=True)))
+
+
+def spec_tuple(spec: Spec) -> tuple[int, ...]:
+    """A spec in the order of the Solidity struct."""
+    return (spec.cores, spec.memory_mib, spec.disk_gib, spec.gpus, spec.network_mbps)
+
+
+def window_tuple(window: SlotWindow) -> tuple[int, int]:
+    """A window in the order of the Solidity struct."""
+    return (window.start_slot, window.end_slot)
+
+
+def bitmap(places: Sequence[int]) -> int:
+    """The bitmap that has the bits of `places` set."""
+    bits = 0
+    for place in places:
+        bits |= 1 << place
+    return bits
+
+
+def _kinds(kind: type[Any]) -> tuple[Any, ...]:
+    if kind not in _KINDS:
+        hints = get_type_hints(kind)
+        _KINDS[kind] = tuple(hints[field.name] for field in fields(kind))
+    return _KINDS[kind]
+
+
+def _as(wanted: Any, value: Any) -> Any:
+    if wanted is Spec or wanted is SlotWindow:
+        return wanted(*value)
+    if isinstance(wanted, type) and issubclass(wanted, IntEnum):
+        return wanted(value)
+    return value
+
+
+def _short(arg: Any) -> str:
+    if isinstance(arg, bytes):
+        text = arg.rstrip(b"\0")
+        return text.decode() if 0 < len(text) < 32 and text.isascii() else f"0x{arg.hex()[:8]}.."
+    if isinstance(arg, list | tuple):
+        return "[" + ", ".join(_short(item) for item in arg) + "]"
+    return str(arg)

@@ -1,0 +1,139 @@
+"""`Book`: offers and requests at rest, buy-now (contracts/interfaces/IBook.sol).
+
+Rates are microcredits per resource and hour, windows are in slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chain.contracts.base import Call, Contract, spec_tuple, struct, window_tuple
+from chain.generated.enums import Policy
+from chain.wire import BlockId
+from market.specs import Spec, class_id
+from market.windows import SlotWindow
+
+__all__ = ["Book", "Offer", "OfferTerms", "Request", "RequestTerms"]
+
+
+@dataclass(frozen=True, slots=True)
+class OfferTerms:
+    """IBook.OfferTerms; `buy_now_rate` 0: not for sale at once."""
+
+    window: SlotWindow
+    floor_rate: int
+    buy_now_rate: int = 0
+    min_slots: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """IBook.Offer; `start` and `end` are slots."""
+
+    org: int
+    start: int
+    end: int
+    min_slots: int
+    floor_rate: int
+    buy_now_rate: int
+    by: str
+    closed: bool
+    created_at: int
+    deposit: int
+
+    @property
+    def window(self) -> SlotWindow:
+        """The whole of what is for rent."""
+        return SlotWindow(self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTerms:
+    """IBook.RequestTerms; `class_` is a name."""
+
+    window: SlotWindow
+    count: int
+    ceiling_rate: int
+    class_: str
+    spec: Spec
+    policy: Policy = Policy.PROVIDER
+    all_or_nothing: bool = False
+
+    def as_tuple(self) -> tuple[object, ...]:
+        """In the order of the Solidity struct."""
+        return (
+            window_tuple(self.window),
+            self.count,
+            int(self.policy),
+            self.all_or_nothing,
+            self.ceiling_rate,
+            class_id(self.class_),
+            spec_tuple(self.spec),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """IBook.Request; `start` and `end` are slots, `class_` is 32 bytes."""
+
+    org: int
+    start: int
+    end: int
+    count: int
+    policy: Policy
+    all_or_nothing: bool
+    closed: bool
+    ceiling_rate: int
+    by: str
+    created_at: int
+    class_: bytes
+    spec: Spec
+
+    @property
+    def window(self) -> SlotWindow:
+        """When the resources are needed."""
+        return SlotWindow(self.start, self.end)
+
+
+class Book(Contract):
+    """What is for sale and what is wanted."""
+
+    NAME = "Book"
+
+    def offer_count(self, *, block: BlockId = "latest") -> int:
+        return int(self._view("offerCount", block=block))
+
+    def request_count(self, *, block: BlockId = "latest") -> int:
+        return int(self._view("requestCount", block=block))
+
+    def offer(self, offer: int, *, block: BlockId = "latest") -> Offer:
+        return struct(Offer, self._view("offer", offer, block=block))
+
+    def resources_of(self, offer: int, *, block: BlockId = "latest") -> tuple[int, ...]:
+        return tuple(self._view("resourcesOf", offer, block=block))
+
+    def request(self, request: int, *, block: BlockId = "latest") -> Request:
+        return struct(Request, self._view("request", request, block=block))
+
+    def open_orders(self, org: int, *, block: BlockId = "latest") -> int:
+        return int(self._view("openOrders", org, block=block))
+
+    def max_open_orders(self, *, block: BlockId = "latest") -> int:
+        return int(self._view("maxOpenOrders", block=block))
+
+    def order_deposit_ppm(self, *, block: BlockId = "latest") -> int:
+        return int(self._view("orderDepositPpm", block=block))
+
+    def publish(self, terms: OfferTerms, resources: Sequence[int]) -> Call:
+        values = (window_tuple(terms.window), terms.floor_rate, terms.buy_now_rate, terms.min_slots)
+        return self._call("publish", values, sorted(resources))
+
+    def cancel(self, offer: int) -> Call:
+        return self._call("cancel", offer)
+
+    def expire(self, offer: int) -> Call:
+        return self._call("expire", offer)
+
+    def buy_now(self, offer: int, resources: Sequence[int], window: SlotWindow) -> Call:
+        return self._call("buyNow", offer, sorted(resources), window_tuple(window))

@@ -1,0 +1,70 @@
+"""`Inventory`: resources and their calendars (contracts/interfaces/IInventory.sol)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chain.contracts.base import Call, Contract, spec_tuple, struct
+from chain.wire import BlockId
+from market.specs import Spec, class_id
+from market.windows import SlotWindow
+
+__all__ = ["Inventory", "Resource"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """IInventory.Resource; `class_` and `site` are names in 32 bytes, `turnaround` is in slots."""
+
+    owner: int
+    turnaround: int
+    holds: int
+    retired: bool
+    class_: bytes
+    site: bytes
+    document_hash: bytes
+    hardware_key: bytes
+    spec: Spec
+
+
+class Inventory(Contract):
+    """What there is, and when it is free."""
+
+    NAME = "Inventory"
+
+    def slot(self, *, block: BlockId = "latest") -> int:
+        return int(self._view("slot", block=block))
+
+    def count(self, *, block: BlockId = "latest") -> int:
+        return int(self._view("count", block=block))
+
+    def resource(self, resource: int, *, block: BlockId = "latest") -> Resource:
+        return struct(Resource, self._view("resource", resource, block=block))
+
+    def owner_of(self, resource: int, *, block: BlockId = "latest") -> int:
+        return int(self._view("ownerOf", resource, block=block))
+
+    def by_hardware(self, hardware_key: bytes, *, block: BlockId = "latest") -> int:
+        return int(self._view("byHardware", hardware_key, block=block))
+
+    def is_free(self, resource: int, window: SlotWindow, *, block: BlockId = "latest") -> bool:
+        return bool(self._view("isFree", resource, window.start_slot, window.end_slot, block=block))
+
+    def covers(self, resource: int, class_: bytes, spec: Spec, *, block: BlockId = "latest") -> bool:
+        return bool(self._view("covers", resource, class_, spec_tuple(spec), block=block))
+
+    def calendar(self, resource: int, word: int, *, block: BlockId = "latest") -> int:
+        """256 slots from slot `word * 256` on, lowest bit first; a set bit is booked."""
+        return int(self._view("calendar", resource, word, block=block))
+
+    def register(
+        self, class_: str, site: str, spec: Spec, turnaround: int, document_hash: bytes, hardware_key: bytes
+    ) -> Call:
+        names = class_id(class_), class_id(site)
+        return self._call("register", *names, spec_tuple(spec), turnaround, document_hash, hardware_key)
+
+    def remeasure(self, resource: int, spec: Spec, document_hash: bytes) -> Call:
+        return self._call("remeasure", resource, spec_tuple(spec), document_hash)
+
+    def retire(self, resource: int) -> Call:
+        return self._call("retire", resource)

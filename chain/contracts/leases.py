@@ -1,0 +1,140 @@
+"""`Leases`: facts and deadlines of leases (contracts/interfaces/ILeases.sol)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chain.contracts.base import Call, Contract, struct
+from chain.generated.enums import EndReason, Fault, LeaseState, Policy
+from chain.wire import BlockId
+from market.specs import class_id
+from market.windows import SlotWindow
+
+__all__ = ["Delivery", "Lease", "Leases", "Terms"]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """ILeases.Terms: deployment constants, seconds and parts per million."""
+
+    sign_time: int
+    fence_time: int
+    deliver_time: int
+    accept_time: int
+    wipe_time: int
+    notice: int
+    default_ppm: int
+    sign_miss_ppm: int
+    reserve_ppm: int
+    wipe_ppm: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """ILeases.Lease; `start` and `end` are slots, times unix seconds (0: not yet)."""
+
+    award: int
+    offer: int
+    request: int
+    provider: int
+    buyer: int
+    start: int
+    end: int
+    count: int
+    policy: Policy
+    all_or_nothing: bool
+    rate: int
+    created_at: int
+    buyer_signed_at: int
+    signed_at: int
+    ended_at: int
+    reason: EndReason
+    missing: int
+    fence_holder: str
+    fence_until: int
+    delivered_at: int
+    wipe_missed: bool
+    delivered: int
+    accepted: int
+    wiped_at: int
+    delivery: bytes
+
+    @property
+    def window(self) -> SlotWindow:
+        """When the resources are the buyer's."""
+        return SlotWindow(self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """ILeases.Delivery; `resources` is a bitmap of places in `resources_of`."""
+
+    resources: int
+    connection_hash: bytes
+    host_key: bytes
+    spec_hash: bytes
+
+
+class Leases(Contract):
+    """From award to wipe evidence."""
+
+    NAME = "Leases"
+
+    def count(self, *, block: BlockId = "latest") -> int:
+        return int(self._view("count", block=block))
+
+    def terms(self, *, block: BlockId = "latest") -> Terms:
+        return struct(Terms, self._view("terms", block=block))
+
+    def lease(self, lease: int, *, block: BlockId = "latest") -> Lease:
+        return struct(Lease, self._view("lease", lease, block=block))
+
+    def resources_of(self, lease: int, *, block: BlockId = "latest") -> tuple[int, ...]:
+        return tuple(self._view("resourcesOf", lease, block=block))
+
+    def state_of(self, lease: int, *, block: BlockId = "latest") -> LeaseState:
+        return LeaseState(self._view("stateOf", lease, block=block))
+
+    def end_of(self, lease: int, *, block: BlockId = "latest") -> tuple[EndReason, Fault]:
+        reason, fault = self._view("endOf", lease, block=block)
+        return EndReason(reason), Fault(fault)
+
+    def sign_as_buyer(self, lease: int) -> Call:
+        return self._call("signAsBuyer", lease)
+
+    def sign(self, lease: int) -> Call:
+        return self._call("sign", lease)
+
+    def renew_fence(self, lease: int) -> Call:
+        return self._call("renewFence", lease)
+
+    def take_over(self, lease: int) -> Call:
+        return self._call("takeOver", lease)
+
+    def deliver(self, lease: int, delivery: Delivery) -> Call:
+        values = (delivery.resources, delivery.connection_hash, delivery.host_key, delivery.spec_hash)
+        return self._call("deliver", lease, values)
+
+    def accept(self, lease: int) -> Call:
+        return self._call("accept", lease)
+
+    def reject(self, lease: int, note: str) -> Call:
+        return self._call("reject", lease, class_id(note))
+
+    def cancel(self, lease: int) -> Call:
+        return self._call("cancel", lease)
+
+    def end_early(self, lease: int) -> Call:
+        return self._call("endEarly", lease)
+
+    def expire(self, lease: int) -> Call:
+        return self._call("expire", lease)
+
+    def wipe(self, lease: int, evidence_hash: bytes) -> Call:
+        return self._call("wipe", lease, evidence_hash)
+
+    def miss_wipe(self, lease: int) -> Call:
+        return self._call("missWipe", lease)
+
+    def settle(self, lease: int) -> Call:
+        return self._call("settle", lease)

@@ -1,0 +1,111 @@
+"""`Members`: organisations, roles, member accounts and limits (contracts/interfaces/IMembers.sol)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag
+
+from chain.contracts.base import Call, Contract, struct
+from chain.wire import BlockId
+from market.specs import class_id
+
+__all__ = ["UNLIMITED", "Member", "MemberRight", "Members", "Organisation", "Role"]
+
+UNLIMITED = (1 << 96) - 1
+"""A member's limit that is none and is not counted."""
+
+
+class Role(IntFlag):
+    """Roles the council gives an organisation."""
+
+    SELLER = 1
+    BUYER = 2
+    WITNESS = 4
+    AUDITOR = 8
+    OPERATOR = 16
+
+
+class MemberRight(IntFlag):
+    """What an account may do for its organisation."""
+
+    ADMIN = 1
+    BUY = 2
+    OFFER = 4
+    SIGN = 8
+    DELIVER = 16
+    RELEASE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """IMembers.Organisation; `roles` are bits of `Role`, `handle` is 32 bytes."""
+
+    handle: bytes
+    group: int
+    roles: int
+    suspended: bool
+    payout: str
+    encryption_key: bytes
+    gateway_key_hash: bytes
+    gateway_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """IMembers.Member; `rights` are bits of `MemberRight`, limit and spent are microcredits."""
+
+    org: int
+    rights: int
+    limit: int
+    spent: int
+
+
+class Members(Contract):
+    """Who may do what, for whom, within which limit."""
+
+    NAME = "Members"
+
+    def count(self, *, block: BlockId = "latest") -> int:
+        return int(self._view("count", block=block))
+
+    def organisation(self, org: int, *, block: BlockId = "latest") -> Organisation:
+        return struct(Organisation, self._view("organisation", org, block=block))
+
+    def member(self, account: str, *, block: BlockId = "latest") -> Member:
+        return struct(Member, self._view("member", account, block=block))
+
+    def by_handle(self, handle: str, *, block: BlockId = "latest") -> int:
+        return int(self._view("byHandle", class_id(handle), block=block))
+
+    def affiliated(self, a: int, b: int, *, block: BlockId = "latest") -> bool:
+        return bool(self._view("affiliated", a, b, block=block))
+
+    def admit(self, handle: str, admin: str, roles: int, group: int = 0) -> Call:
+        return self._call("admit", class_id(handle), admin, int(roles), group)
+
+    def set_roles(self, org: int, roles: int) -> Call:
+        return self._call("setRoles", org, int(roles))
+
+    def set_group(self, org: int, group: int) -> Call:
+        return self._call("setGroup", org, group)
+
+    def set_suspended(self, org: int, suspended: bool) -> Call:
+        return self._call("setSuspended", org, suspended)
+
+    def set_member(self, account: str, rights: int, limit: int = UNLIMITED) -> Call:
+        return self._call("setMember", account, int(rights), limit)
+
+    def remove_member(self, account: str) -> Call:
+        return self._call("removeMember", account)
+
+    def leave(self) -> Call:
+        return self._call("leave")
+
+    def set_payout(self, payout: str) -> Call:
+        return self._call("setPayout", payout)
+
+    def set_encryption_key(self, key: bytes) -> Call:
+        return self._call("setEncryptionKey", key)
+
+    def set_gateway(self, url: str, key_hash: bytes) -> Call:
+        return self._call("setGateway", url, key_hash)

@@ -1,0 +1,101 @@
+"""`Credits`, `Escrow` and `Settlement`: the money (contracts/interfaces/). All amounts are microcredits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chain.contracts.base import Call, Contract, struct
+from chain.wire import BlockId
+from market.specs import class_id
+
+__all__ = ["FUND", "Account", "Credits", "Escrow", "Settlement"]
+
+FUND = 0
+"""The organisation number of the council's fund in Escrow."""
+
+
+class Credits(Contract):
+    """The ERC-20."""
+
+    NAME = "Credits"
+
+    def balance_of(self, account: str, *, block: BlockId = "latest") -> int:
+        return int(self._view("balanceOf", account, block=block))
+
+    def allowance(self, owner: str, spender: str, *, block: BlockId = "latest") -> int:
+        return int(self._view("allowance", owner, spender, block=block))
+
+    def total_supply(self, *, block: BlockId = "latest") -> int:
+        return int(self._view("totalSupply", block=block))
+
+    def mint(self, to: str, amount: int, ref: str) -> Call:
+        return self._call("mint", to, amount, class_id(ref))
+
+    def burn(self, amount: int, ref: str) -> Call:
+        return self._call("burn", amount, class_id(ref))
+
+    def transfer(self, to: str, amount: int) -> Call:
+        return self._call("transfer", to, amount)
+
+    def approve(self, spender: str, amount: int) -> Call:
+        return self._call("approve", spender, amount)
+
+
+class Escrow(Contract):
+    """Free balances and purpose accounts."""
+
+    NAME = "Escrow"
+
+    def free(self, org: int, *, block: BlockId = "latest") -> int:
+        return int(self._view("free", org, block=block))
+
+    def balance(self, opener: str, account: bytes, *, block: BlockId = "latest") -> int:
+        return int(self._view("balance", opener, account, block=block))
+
+    def total(self, *, block: BlockId = "latest") -> int:
+        return int(self._view("total", block=block))
+
+    def can_lock(self, org: int, by: str, amount: int, *, block: BlockId = "latest") -> bool:
+        return bool(self._view("canLock", org, by, amount, block=block))
+
+    def deposit(self, org: int, amount: int) -> Call:
+        return self._call("deposit", org, amount)
+
+    def withdraw(self, amount: int) -> Call:
+        return self._call("withdraw", amount)
+
+    def withdraw_fund(self, to: str, amount: int) -> Call:
+        return self._call("withdrawFund", to, amount)
+
+    def sweep(self) -> Call:
+        return self._call("sweep")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """ISettlement.Account: the money of one lease."""
+
+    buyer_by: str
+    price: int
+    provider_by: str
+    bond: int
+    paid: int
+    units: int
+    start_sum: int
+    first_start: int
+    closed: bool
+
+
+class Settlement(Contract):
+    """Price, accrual and bond of leases; moved by `Leases` alone."""
+
+    NAME = "Settlement"
+
+    def quantum(self, *, block: BlockId = "latest") -> int:
+        return int(self._view("quantum", block=block))
+
+    def account(self, lease: int, *, block: BlockId = "latest") -> Account:
+        return struct(Account, self._view("account", lease, block=block))
+
+    def accrued(self, lease: int, rate: int, until: int, last: bool, *, block: BlockId = "latest") -> int:
+        return int(self._view("accrued", lease, rate, until, last, block=block))

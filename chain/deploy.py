@@ -1,0 +1,233 @@
+"""Deployment of the exchange on a chain, and its record.
+
+The founder (one key, the council's) deploys, grants each contract its rights and hands the Directory over to
+a time lock, all in the open. Each transaction carries an intent, so a deployment that was cut short goes on
+where it stopped when it is run again with the same sender.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from eth_utils.crypto import keccak
+
+from chain import connection as connection_file
+from chain.abi import ZERO_ADDRESS, Abi
+from chain.contracts.directory import Directory
+from chain.nonces import Entry
+from chain.rpc import Rpc
+from chain.sender import Sender
+from chain.wire import Receipt
+from market.errors import Bug, InvalidInput
+
+__all__ = ["DeployParams", "Deployment", "deploy"]
+
+_GRANTS = (
+    ("Escrow", "members.charge"),
+    ("Settlement", "escrow.move"),
+    ("Book", "escrow.move"),
+    ("SealedTender", "escrow.move"),
+    ("Leases", "inventory.book"),
+    ("Leases", "settlement.report"),
+    ("Book", "leases.open"),
+    ("SealedTender", "leases.open"),
+    ("SealedTender", "book.record"),
+)
+"""Who may ask what of whom; the same list stands in tests/contracts/Exchange.sol."""
+
+
+@dataclass(frozen=True)
+class DeployParams:
+    """Deployment constants: seconds, slots and parts per million; the defaults suit a consortium (T4)."""
+
+    slot: int = 3600
+    quantum: int = 60
+    sign_time: int = 1800
+    fence_time: int = 900
+    deliver_time: int = 3600
+    accept_time: int = 3600
+    wipe_time: int = 7200
+    notice: int = 3600
+    default_ppm: int = 200_000
+    sign_miss_ppm: int = 100_000
+    reserve_ppm: int = 50_000
+    wipe_ppm: int = 100_000
+    deposit_ppm: int = 10_000
+    order_deposit_ppm: int = 1_000
+    max_open_orders: int = 1_000
+    timelock_delay: int = 172_800
+
+    def __post_init__(self) -> None:
+        """Refuse what would make no exchange."""
+        for name, value in asdict(self).items():
+            limit = 1_000_000 if name.endswith("_ppm") else (1 << 32) - 1
+            if not isinstance(value, int) or not 0 <= value <= limit:
+                raise InvalidInput(f"{name} of {value!r} is not a whole number from 0 to {limit}")
+        for name in ("slot", "quantum", "sign_time", "fence_time", "deliver_time", "max_open_orders"):
+            if getattr(self, name) == 0:
+                raise InvalidInput(f"{name} must be at least 1")
+
+    @classmethod
+    def demo(cls) -> DeployParams:
+        """Small enough to watch (rule T4)."""
+        return cls(
+            slot=10,
+            quantum=1,
+            sign_time=20,
+            fence_time=60,
+            deliver_time=60,
+            accept_time=20,
+            wipe_time=60,
+            notice=2,
+            timelock_delay=2,
+        )
+
+    @classmethod
+    def load(cls, values: dict[str, Any]) -> DeployParams:
+        """From a file's mapping; InvalidInput names what is not a parameter."""
+        unknown = set(values) - set(asdict(cls()))
+        if unknown:
+            raise InvalidInput(f"unknown deployment parameters: {', '.join(sorted(unknown))}")
+        return replace(cls(), **values)
+
+
+@dataclass
+class Deployment:
+    """What was deployed where, by which transactions."""
+
+    network: str
+    chain_id: int
+    genesis_hash: str
+    founder: str
+    params: DeployParams
+    rpc_urls: tuple[str, ...]
+    gas_price: int | None
+    block_time: float
+    addresses: dict[str, str] = field(default_factory=dict)
+    transactions: dict[str, str] = field(default_factory=dict)
+    gas_used: dict[str, int] = field(default_factory=dict)
+    directory_code_hash: str = ""
+
+    def connection(self) -> str:
+        """The text of the connection file for everybody else."""
+        return connection_file.render(
+            network=self.network,
+            chain_id=self.chain_id,
+            genesis_hash=self.genesis_hash,
+            directory=self.addresses["Directory"],
+            directory_code_hash=self.directory_code_hash,
+            rpc_urls=list(self.rpc_urls),
+            gas_price=self.gas_price,
+            block_time=self.block_time,
+            slot=self.params.slot,
+        )
+
+    def write(self, folder: Path) -> tuple[Path, Path]:
+        """Write `deployment.json` and `connection.yaml` into a folder; returns both paths."""
+        folder.mkdir(parents=True, exist_ok=True)
+        record, connection = folder / "deployment.json", folder / "connection.yaml"
+        connection.write_text(self.connection(), "utf-8")
+        record.write_text(json.dumps(asdict(self), indent=2, sort_keys=True) + "\n", "utf-8")
+        return record, connection
+
+
+def deploy(
+    rpc: Rpc,
+    sender: Sender,
+    params: DeployParams,
+    *,
+    council: str | None = None,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Deployment:
+    """Deploy everything, grant the rights, hand over to the time lock.
+
+    `council` defaults to the founder's own address. `progress` is told each step before it begins. Raises the
+    chain's typed errors; run again with the same sender to go on.
+    """
+    return _Founding(rpc, sender, params, council or sender.address, progress).run()
+
+
+class _Founding:
+    def __init__(
+        self, rpc: Rpc, sender: Sender, params: DeployParams, council: str, progress: Callable[[str], None]
+    ) -> None:
+        network = rpc.connection
+        self._rpc, self._sender, self._council, self._progress = rpc, sender, council, progress
+        self._p = params
+        self.record = Deployment(
+            network=network.network,
+            chain_id=network.chain_id,
+            genesis_hash=network.genesis_hash,
+            founder=sender.address,
+            params=params,
+            rpc_urls=network.rpc_urls,
+            gas_price=network.gas_price,
+            block_time=network.block_time,
+        )
+
+    def run(self) -> Deployment:
+        at = self.record.addresses
+        self._create_all()
+        directory = Directory(at["Directory"], self._rpc)
+        steps = {f"publish {name}": directory.publish(name, at[name]) for name in at if name != "Directory"}
+        for name, right in _GRANTS:
+            steps[f"grant {right} to {name}"] = directory.set_right(at[name], right, True)
+        self._submit({step: (call.to, call.data) for step, call in steps.items()})
+        handover = directory.set_timelock(at["TimelockController"])
+        self._submit({"hand over to the time lock": (handover.to, handover.data)})
+        self.record.directory_code_hash = "0x" + keccak(self._rpc.get_code(at["Directory"])).hex()
+        return self.record
+
+    def _create_all(self) -> None:
+        """Contracts that need one another's addresses come one block after the other, the rest together."""
+        p, council, at = self._p, self._council, self.record.addresses
+        waits = (p.timelock_delay, [council], [council], ZERO_ADDRESS)
+        self._create(Directory=(council,), TimelockController=waits)
+        directory = at["Directory"]
+        self._create(Members=(directory,), Credits=(directory,))
+        members = at["Members"]
+        self._create(Escrow=(directory, at["Credits"], members), Inventory=(directory, members, p.slot))
+        escrow, inventory = at["Escrow"], at["Inventory"]
+        self._create(Settlement=(directory, escrow, p.quantum))
+        terms = (
+            p.sign_time,
+            p.fence_time,
+            p.deliver_time,
+            p.accept_time,
+            p.wipe_time,
+            p.notice,
+            p.default_ppm,
+            p.sign_miss_ppm,
+            p.reserve_ppm,
+            p.wipe_ppm,
+        )
+        settlement = at["Settlement"]
+        self._create(Leases=(directory, members, inventory, escrow, settlement, terms))
+        both = (directory, members, inventory, escrow)
+        self._create(Book=(*both, at["Leases"], p.max_open_orders, p.order_deposit_ppm))
+        self._create(SealedTender=(*both, at["Book"], at["Leases"], settlement, p.deposit_ppm))
+
+    def _create(self, **contracts: tuple[Any, ...]) -> None:
+        codes = {
+            f"deploy {name}": (None, Abi.load(name).encode_deploy(args)) for name, args in contracts.items()
+        }
+        for step, receipt in self._submit(codes).items():
+            if receipt.contract_address is None:
+                raise Bug(f"'{step}' made no contract")
+            self.record.addresses[step.removeprefix("deploy ")] = receipt.contract_address
+
+    def _submit(self, steps: dict[str, tuple[str | None, bytes]]) -> dict[str, Receipt]:
+        """Send all of them, then wait for all of them: none may need another one's effect."""
+        sent: dict[str, Entry] = {}
+        for step, (to, data) in steps.items():
+            self._progress(step)
+            sent[step] = self._sender.send(to, data, intent=f"deploy/{step}", wait=False)
+        receipts = {step: self._sender.wait(entry) for step, entry in sent.items()}
+        for step, receipt in receipts.items():
+            self.record.transactions[step] = "0x" + receipt.tx_hash.hex()
+            self.record.gas_used[step] = receipt.gas_used
+        return receipts
