@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+collect_ignore = ["brownie"]
+"""Run by Brownie's own pytest (tools/brownie)."""
+
 _ROOT = Path(__file__).resolve().parents[1]
 _PURE = "tests/market/"
 _pure_now: contextvars.ContextVar[bool] = contextvars.ContextVar("pure_now", default=False)
