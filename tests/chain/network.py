@@ -8,6 +8,7 @@ import json
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -96,6 +97,53 @@ class Anvil:
     def mine(self, blocks: int = 1) -> None:
         """Make blocks now."""
         self.ask("anvil_mine", hex(blocks))
+
+
+class Relay:
+    """Another loopback port to the same node, which can be closed (with all its connections) and opened."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._listener: socket.socket | None = None
+        self._open: list[socket.socket] = []
+
+    def __enter__(self) -> Relay:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Listen."""
+        self._listener = socket.create_server(("127.0.0.1", self._port))
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop listening and cut every connection."""
+        if self._listener is None:
+            return
+        for each in (self._listener, *self._open):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        self._listener, self._open = None, []
+
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._target))
+                self._open += [near, far]
+                for ends in ((near, far), (far, near)):
+                    threading.Thread(target=self._pump, args=ends, daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
 
 
 @contextlib.contextmanager

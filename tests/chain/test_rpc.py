@@ -1,0 +1,175 @@
+"""Which endpoints are believed: the right network, alive and fresh."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_utils.crypto import keccak
+
+from chain.abi import Reverted
+from chain.connection import ConnectionFile
+from chain.rpc import ChainStale, Rpc, RpcRefused, RpcUnreachable, WrongNetwork
+from chain.sender import Sender
+from market.errors import Refused
+from tests.chain.network import LIMIT, TILL, Network, Relay, add_call, anvil, deploy, free_port, wallet
+
+TOO_MUCH = keccak(text="TooMuch(uint256,uint256)")[:4]
+
+
+def changed(network: Network, **fields: Any) -> ConnectionFile:
+    return ConnectionFile(**(network.connection.model_dump() | fields))
+
+
+def test_the_right_network_answers(network: Network) -> None:
+    rpc = network.rpc()
+    head = rpc.head()
+    assert head == rpc.block(head.number)
+    assert head.base_fee is None
+    assert rpc.chain_time() == head.timestamp
+    assert abs(head.timestamp - time.time()) < 120
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ({"chain_id": 7}, "chain id"),
+        ({"genesis_hash": "0x" + "11" * 32}, "genesis hash"),
+        ({"directory_code_hash": "0x" + "11" * 32}, "code at Directory"),
+        ({"directory": "0x" + "ab" * 20}, "code at Directory"),
+    ],
+)
+def test_a_connection_file_of_another_network_or_deployment_is_refused(
+    network: Network, fields: dict[str, Any], what: str
+) -> None:
+    with pytest.raises(WrongNetwork, match=what) as caught:
+        Rpc(changed(network, **fields)).head()
+    assert caught.value.evidence["expected"] != caught.value.evidence["got"]
+    assert "\n" not in str(caught.value)
+
+
+def test_nobody_there_is_temporary_and_shows_no_credentials(network: Network) -> None:
+    url = f"http://user:topsecret@127.0.0.1:{free_port()}/v3/apikey"
+    with pytest.raises(RpcUnreachable) as caught:
+        Rpc(changed(network, rpc_urls=[url])).head()
+    assert "127.0.0.1" in str(caught.value)
+    assert "topsecret" not in repr(caught.value.evidence) + str(caught.value)
+    assert "apikey" not in repr(caught.value.evidence) + str(caught.value)
+
+
+def test_credentials_in_the_url_are_used_but_the_node_need_not_ask_for_them(network: Network) -> None:
+    url = network.node.url.replace("http://", "http://user:pass@")
+    assert Rpc(changed(network, rpc_urls=[url])).head()
+
+
+def test_an_endpoint_of_another_chain_is_passed_over(network: Network) -> None:
+    with anvil("--chain-id", "99") as other:
+        rpc = Rpc(changed(network, rpc_urls=[other.url, network.node.url]))
+        assert rpc.call("eth_chainId") == hex(31337)
+        assert "chain id" in str(rpc.endpoints()[0]["fault"])
+
+
+def test_an_endpoint_that_dies_is_replaced_and_taken_back_when_it_returns(network: Network) -> None:
+    ticks = iter(range(0, 100_000, 40))  # each look at the clock is 40 s later: no rest lasts longer
+    with Relay(network.node.port) as first, Relay(network.node.port) as second:
+        rpc = Rpc(changed(network, rpc_urls=[first.url, second.url]), monotonic=lambda: float(next(ticks)))
+        assert rpc.head()
+        first.stop()
+        assert rpc.head()
+        assert rpc.endpoints()[0]["fault"]
+        second.stop()
+        with pytest.raises(RpcUnreachable) as caught:
+            rpc.head()
+        assert set(caught.value.evidence["endpoints"]) == {first.url, second.url}  # type: ignore[call-overload]
+        first.start()
+        assert rpc.head()
+        assert rpc.endpoints()[0]["fault"] is None
+
+
+def test_the_only_endpoint_is_tried_again_at_once(network: Network) -> None:
+    with Relay(network.node.port) as only:
+        rpc = Rpc(changed(network, rpc_urls=[only.url]))
+        only.stop()
+        for _ in range(3):
+            with pytest.raises(RpcUnreachable):
+                rpc.head()
+        only.start()
+        assert rpc.head()
+
+
+def test_another_chain_on_the_same_port_is_noticed(tmp_path: Path) -> None:
+    with anvil() as node:
+        network = deploy(node, tmp_path)
+        rpc = network.rpc(recheck=0.0)
+        assert rpc.head()
+        node.stop()
+        with pytest.raises(RpcUnreachable):
+            rpc.head()
+        node.start()
+        with pytest.raises(WrongNetwork):
+            rpc.head()
+
+
+def test_a_hanging_endpoint_is_given_up_after_the_timeout(network: Network) -> None:
+    rpc = network.rpc(timeout=0.3)
+    assert rpc.head()
+    network.node.freeze()
+    began = time.monotonic()
+    with pytest.raises(RpcUnreachable):
+        rpc.head()
+    assert time.monotonic() - began < 5
+    network.node.thaw()
+    assert rpc.head()
+
+
+def test_a_chain_that_stands_still_is_told_by_its_age(network: Network) -> None:
+    late = network.rpc(stale_after=60.0, clock=lambda: time.time() + 3600)
+    with pytest.raises(ChainStale, match="s old"):
+        late.head()
+    assert network.rpc(stale_after=None, clock=lambda: time.time() + 3600).head()
+
+
+def test_an_endpoint_that_is_behind_is_passed_over(network: Network, tmp_path: Path) -> None:
+    with anvil("--fork-url", network.node.url) as behind:
+        network.node.mine(20)
+        rpc = Rpc(changed(network, rpc_urls=[behind.url, network.node.url]), max_lag_blocks=5)
+        assert rpc.head().number == network.node.rpc().head().number
+        assert "behind" in str(rpc.endpoints()[0]["fault"])
+
+
+def test_reverts_become_typed_errors(network: Network) -> None:
+    rpc = network.rpc()
+    with pytest.raises(Reverted, match="too loud"):
+        rpc.eth_call(network.till, TILL.encode_call("scold", ["too loud"]))
+    with pytest.raises(Reverted, match="division by zero"):
+        rpc.eth_call(network.till, TILL.encode_call("halve", [1, 0]))
+    with pytest.raises(Reverted) as caught:
+        rpc.eth_call(network.till, add_call(LIMIT + 1, "x"))
+    assert caught.value.evidence["selector"] == TOO_MUCH
+
+
+def test_a_nodes_own_no_is_no_revert(network: Network) -> None:
+    with pytest.raises(RpcRefused, match="eth_sendRawTransaction") as caught:
+        network.rpc().call("eth_sendRawTransaction", ["0x1234"])
+    assert isinstance(caught.value, Refused)
+
+
+def test_calls_can_be_pinned_to_a_block(network: Network, tmp_path: Path) -> None:
+    rpc = network.rpc()
+    receipt = Sender(rpc, wallet(1), tmp_path).send(network.till, add_call(5, "x"))
+    for block, total in ((receipt.block_number - 1, 0), (receipt.block_number, 5)):
+        answer = rpc.eth_call(network.till, TILL.encode_call("total"), block)
+        assert TILL.decode_result("total", answer) == total
+
+
+def test_a_receipt_tells_when_and_what_was_logged(network: Network, tmp_path: Path) -> None:
+    rpc = network.rpc()
+    receipt = Sender(rpc, wallet(1), tmp_path).send(network.till, add_call(5, "x"))
+    assert receipt.block_time == rpc.block(receipt.block_number).timestamp
+    event = TILL.decode_event(receipt.logs[0].topics, receipt.logs[0].data)
+    assert event is not None
+    assert event.args["amount"] == 5
+    assert rpc.get_logs([network.till], 0, receipt.block_number) == list(receipt.logs)
+    assert rpc.receipt(b"\1" * 32) is None
