@@ -8,7 +8,7 @@ where it stopped when it is run again with the same sender.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -220,7 +220,7 @@ class _Founding:
                 raise Bug(f"'{step}' made no contract")
             self.record.addresses[step.removeprefix("deploy ")] = receipt.contract_address
 
-    def _submit(self, steps: dict[str, tuple[str | None, bytes]]) -> dict[str, Receipt]:
+    def _submit(self, steps: Mapping[str, tuple[str | None, bytes]]) -> dict[str, Receipt]:
         """Send all of them, then wait for all of them: none may need another one's effect."""
         sent: dict[str, Entry] = {}
         for step, (to, data) in steps.items():

@@ -100,22 +100,55 @@ interface IBook {
     );
     event RequestClosed(RequestId indexed request);
 
+    /// @notice there is no such offer
+    /// @dev See 'ocx offer list'.
     error Book_UnknownOffer(OfferId offer);
+    /// @notice there is no such open request
+    /// @dev See 'ocx request list'.
     error Book_UnknownRequest(RequestId request);
+    /// @notice the order belongs to another organisation
     error Book_NotOwner(OrgId org);
+    /// @notice the offer is closed
+    /// @dev See 'ocx offer list' for open ones.
     error Book_OfferClosed(OfferId offer);
+    /// @notice the offer's window is not over yet
+    /// @dev Its seller can cancel it.
     error Book_OfferOpen(OfferId offer, uint256 until);
+    /// @notice an offer's resources must be of one class and one site
+    /// @dev Publish one offer for each.
     error Book_MixedResources(ResourceId resource);
+    /// @notice the resource is not yours to offer, or retired
+    /// @dev See 'ocx node list --mine'.
     error Book_NotOwnResource(ResourceId resource, OrgId org);
+    /// @notice the rate is below the floor (microcredits an hour)
+    /// @dev Give a higher rate, or publish another offer with a lower floor.
     error Book_RateBelowFloor(uint64 rate, uint64 floorRate);
+    /// @notice a rate must be above zero
+    /// @dev Give the rate in credits an hour.
     error Book_ZeroRate();
+    /// @notice a request needs a class and a count of at least one
+    /// @dev Give --class and --count.
     error Book_ZeroCount();
+    /// @notice the offer has no buy-now rate
+    /// @dev Put a request to tender instead ('ocx request post').
     error Book_NotForSaleNow(OfferId offer);
+    /// @notice the piece is shorter than the offer's shortest (slots)
+    /// @dev Take a longer window.
     error Book_TooShort(uint32 slots, uint32 minSlots);
+    /// @notice the window lies outside the offer's (slots)
+    /// @dev See 'ocx offer show'.
     error Book_OutsideOffer(OfferId offer, uint32 start, uint32 end);
+    /// @notice the offer does not hold this resource
+    /// @dev See 'ocx offer show'.
     error Book_NotInOffer(OfferId offer, ResourceId resource);
+    /// @notice buyer and provider are affiliated
+    /// @dev Inside an organisation nodes are assigned, not rented.
     error Book_SelfDealing(OrgId buyer, OrgId provider);
+    /// @notice the organisation has too many open orders
+    /// @dev Cancel or expire some ('ocx offer list --mine').
     error Book_TooManyOrders(OrgId org, uint32 max);
+    /// @notice the lease cannot be opened (1 not free, 2 the provider cannot cover its bond, 3 the buyer cannot cover the price)
+    /// @dev See 'ocx offer show' and 'ocx credits balance'.
     error Book_Skipped(Skip reason);
 
     /// @notice A seller's member offers resources of one class and site. Consent to leases at these terms (C1).

@@ -12,10 +12,20 @@ interface IDirectory {
     event CouncilChanged(address indexed council);
     event TimelockChanged(address indexed timelock);
 
+    /// @notice only the council may do this
+    /// @dev Use the council's wallet.
     error Directory_NotCouncil(address caller);
+    /// @notice only the council's time lock may do this
+    /// @dev Schedule it with the TimelockController and execute it after the delay.
     error Directory_NotTimelock(address caller);
+    /// @notice this contract was not given the right it needs
+    /// @dev The council grants rights through its time lock; check the deployment with 'ocx network show'.
     error Directory_NoRight(address caller, bytes32 right);
+    /// @notice there is no contract at this address
+    /// @dev Deploy it first, or correct the address.
     error Directory_NoCode(address location);
+    /// @notice the directory has no such name or version
+    /// @dev See 'ocx network show' for what is published.
     error Directory_Unknown(bytes32 name, uint256 version);
 
     /// @notice The account (from title 5 on: k of n) that admits members, mints and decides disputes.

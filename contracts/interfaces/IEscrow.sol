@@ -26,8 +26,12 @@ interface IEscrow {
     );
     event Swept(uint256 amount);
 
+    /// @notice the organisation's free balance is too low (microcredits)
+    /// @dev Deposit credits first ('ocx credits deposit').
     error Escrow_InsufficientFree(OrgId org, uint256 free, uint256 wanted);
+    /// @notice the account holds less than that
     error Escrow_InsufficientAccount(address opener, bytes32 account, uint256 balance, uint256 wanted);
+    /// @notice there is no surplus to sweep
     error Escrow_NothingToSweep();
 
     /// @notice Pays the caller's credits into an organisation's free balance. Needs an allowance.

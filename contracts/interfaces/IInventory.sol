@@ -43,14 +43,32 @@ interface IInventory {
     event ResourceHeld(ResourceId indexed resource, uint32 holds);
     event HoldLifted(ResourceId indexed resource, uint32 holds);
 
+    /// @notice there is no such resource
+    /// @dev See 'ocx node list'.
     error Inventory_Unknown(ResourceId resource);
+    /// @notice the resource belongs to another organisation
+    /// @dev See 'ocx node show'.
     error Inventory_NotOwner(ResourceId resource, OrgId org);
+    /// @notice this hardware is registered already
+    /// @dev Use the resource it has, or retire that one first.
     error Inventory_HardwareTaken(bytes32 hardwareKey, ResourceId resource);
+    /// @notice class and hardware key must not be empty
+    /// @dev Give the node a resource class and an identity.
     error Inventory_EmptyKey();
+    /// @notice the resource is retired
+    /// @dev Register it anew.
     error Inventory_Retired(ResourceId resource);
+    /// @notice the resource is not free in these slots
+    /// @dev See 'ocx node show' for when it is.
     error Inventory_NotFree(ResourceId resource, uint32 start, uint32 end);
+    /// @notice the turnaround is too long (slots)
+    /// @dev Give fewer slots.
     error Inventory_TurnaroundTooLong(uint32 turnaround, uint32 max);
+    /// @notice the window's start must be before its end, and it must not be too long (slots)
+    /// @dev Give another window.
     error Inventory_BadWindow(uint32 start, uint32 end);
+    /// @notice the window is past
+    /// @dev Give one that ends in the future.
     error Inventory_PastWindow(uint32 end, uint256 timestamp);
 
     /// @notice Seconds in a slot.

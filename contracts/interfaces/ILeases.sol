@@ -117,18 +117,42 @@ interface ILeases {
     event LeaseWiped(LeaseId indexed lease, bytes32 evidenceHash, address indexed by);
     event WipeMissed(LeaseId indexed lease, uint256 penalty);
 
+    /// @notice there is no such lease
+    /// @dev See 'ocx lease list'.
     error Leases_Unknown(LeaseId lease);
+    /// @notice the lease belongs to other organisations
+    /// @dev See 'ocx lease list --mine'.
     error Leases_NotParty(LeaseId lease, OrgId org);
+    /// @notice the lease's state does not allow this
+    /// @dev See 'ocx lease show --why'.
     error Leases_WrongState(LeaseId lease, LeaseState state);
+    /// @notice the buyer signs this lease first
+    /// @dev Wait for its signature.
     error Leases_BuyerFirst(LeaseId lease);
+    /// @notice it is signed already
     error Leases_AlreadySigned(LeaseId lease, uint40 at);
+    /// @notice this lease asks for no signature of the buyer
     error Leases_NoBuyerSignature(LeaseId lease);
+    /// @notice the deadline has passed (its exact second is too late)
+    /// @dev See 'ocx lease show --why'.
     error Leases_TooLate(LeaseId lease, uint256 deadline);
+    /// @notice this is too early
+    /// @dev Wait until the time named.
     error Leases_TooEarly(LeaseId lease, uint256 notBefore);
+    /// @notice another operator key holds the provisioning fence
+    /// @dev Take it over when it has lapsed.
     error Leases_NotFenceHolder(LeaseId lease, address holder);
+    /// @notice the provisioning fence has not lapsed
+    /// @dev Wait until the time named.
     error Leases_FenceHeld(LeaseId lease, address holder, uint40 until);
+    /// @notice the bitmap names no new resource, or one beyond the lease's count
+    /// @dev Name what is up by its place in the lease.
     error Leases_BadBits(LeaseId lease, uint64 resources, uint16 count);
+    /// @notice nothing has been delivered yet
+    /// @dev See 'ocx lease show --why'.
     error Leases_NothingDelivered(LeaseId lease);
+    /// @notice no deadline of this lease has been missed
+    /// @dev See 'ocx lease show --why'.
     error Leases_NothingToExpire(LeaseId lease);
 
     /// @notice Opens one lease per leg under one award: books slots, locks price and bond.

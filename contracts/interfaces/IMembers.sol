@@ -47,16 +47,38 @@ interface IMembers {
     event EncryptionKeyChanged(OrgId indexed org, bytes32 key);
     event GatewayChanged(OrgId indexed org, string url, bytes32 keyHash);
 
+    /// @notice another organisation has this handle
+    /// @dev Choose another handle.
     error Members_HandleTaken(bytes32 handle, OrgId org);
+    /// @notice an organisation needs a handle
+    /// @dev Give a short public name.
     error Members_EmptyHandle();
+    /// @notice there is no such organisation
+    /// @dev See 'ocx member list'.
     error Members_UnknownOrganisation(OrgId org);
+    /// @notice this account belongs to another organisation
+    /// @dev Let it leave that one first, or use another account.
     error Members_AccountTaken(address account, OrgId org);
+    /// @notice this account belongs to no organisation that could do this
+    /// @dev Ask an admin of the organisation to add it ('ocx member set').
     error Members_NotMember(address account);
+    /// @notice this account lacks the right for this (rights: 1 admin, 2 buy, 4 offer, 8 sign, 16 deliver, 32 release)
+    /// @dev Ask an admin of the organisation for it ('ocx member set').
     error Members_NoRight(address account, uint16 right);
+    /// @notice this organisation lacks the role for this (roles: 1 seller, 2 buyer, 4 witness, 8 auditor, 16 operator)
+    /// @dev Ask the council for it ('ocx member set-roles').
     error Members_NoRole(OrgId org, uint8 role);
+    /// @notice this organisation is suspended and places no new orders
+    /// @dev What runs goes on; ask the council about the suspension.
     error Members_Suspended(OrgId org);
+    /// @notice the last admin of an organisation stays
+    /// @dev Make another account an admin first.
     error Members_LastAdmin(OrgId org);
+    /// @notice this would pass the account's limit
+    /// @dev Ask an admin of the organisation for a higher limit ('ocx member set --limit').
     error Members_OverLimit(address account, uint256 limit, uint256 wanted);
+    /// @notice the zero address cannot be used here
+    /// @dev Give a real address.
     error Members_ZeroAddress();
 
     /// @notice The council lets an organisation in. Its first admin may everything for it, without limit.

@@ -97,22 +97,52 @@ interface ISealedTender {
     event DepositsForfeited(RequestId indexed request, uint256 amount, uint256 share, uint256 toFund);
     event DepositClaimed(RequestId indexed request, OrgId indexed bidder, uint256 deposit, uint256 share);
 
+    /// @notice there is no such tender
+    /// @dev See 'ocx tender list'.
     error SealedTender_Unknown(RequestId request);
+    /// @notice commitments must end in the future, reveals after them, and both before the window's end
+    /// @dev Give other times.
     error SealedTender_BadTimes(uint40 commitEnd, uint40 revealEnd);
+    /// @notice the tender's stage does not allow this (1 open, 2 awarded, 3 unfilled, 4 cancelled)
+    /// @dev See 'ocx tender show --why'.
     error SealedTender_WrongStage(RequestId request, Stage stage);
+    /// @notice the tender belongs to another organisation
     error SealedTender_NotBuyer(RequestId request, OrgId org);
+    /// @notice a tender with commitments cannot be cancelled
+    /// @dev Wait for its award.
     error SealedTender_HasCommitments(RequestId request, uint32 commits);
+    /// @notice the tender's deadline has passed (its exact second is too late)
+    /// @dev See 'ocx tender show'.
     error SealedTender_TooLate(RequestId request, uint256 deadline);
+    /// @notice this is too early for the tender
+    /// @dev Wait until the time named.
     error SealedTender_TooEarly(RequestId request, uint256 notBefore);
+    /// @notice the organisation has committed to a bid already
+    /// @dev One bid for each organisation; it cannot be changed.
     error SealedTender_AlreadyCommitted(RequestId request, OrgId bidder);
+    /// @notice an affiliated organisation has committed to a bid already
+    /// @dev One bid for each affiliation group.
     error SealedTender_GroupCommitted(RequestId request, uint32 group);
+    /// @notice bidder and buyer are affiliated
     error SealedTender_SelfDealing(OrgId buyer, OrgId bidder);
+    /// @notice the commitment is empty
     error SealedTender_EmptyCommitment();
+    /// @notice the bid's status does not allow this
+    /// @dev See 'ocx tender show --why'.
     error SealedTender_WrongStatus(RequestId request, OrgId bidder, BidStatus status);
+    /// @notice bid and salt do not match the commitment
+    /// @dev Reveal exactly what was committed, with its salt; nothing is lost until reveals end.
     error SealedTender_CommitmentMismatch(RequestId request, OrgId bidder);
+    /// @notice the rate is above the ceiling (microcredits an hour)
+    /// @dev The bid cannot win.
     error SealedTender_RateAboveCeiling(uint64 rate, uint64 ceilingRate);
+    /// @notice the resource is of another class or smaller than what is asked
+    /// @dev Bid with one that covers the request.
     error SealedTender_NotCovering(ResourceId resource);
+    /// @notice the resource was booked meanwhile
+    /// @dev If a stranger's lease took it after the commitment, reveal as void with that lease: the deposit returns.
     error SealedTender_ResourceNotFree(ResourceId resource);
+    /// @notice this lease excuses nothing: it must have booked the resource over the window, after the commitment, for somebody affiliated with neither side
     error SealedTender_NoExcuse(ResourceId resource, LeaseId lease);
 
     /// @notice Posts a request and puts it to tender. Locks the ceiling amount (A3).

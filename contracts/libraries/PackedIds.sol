@@ -9,7 +9,11 @@ library PackedIds {
     /// @notice Longest list anywhere in the exchange: a delivery bitmap has 64 bits. Bounds every loop over resources.
     uint256 internal constant MAX = 64;
 
+    /// @notice resources must be strictly increasing
+    /// @dev Sort them, each once.
     error PackedIds_NotIncreasing(uint256 index);
+    /// @notice too few or too many resources
+    /// @dev Name 1 to 64 of them.
     error PackedIds_Count(uint256 count, uint256 max);
 
     /// @notice Reverts unless there are 1 to `max` ids, each larger than the one before.
