@@ -174,8 +174,9 @@ class Provisioner(abc.ABC):
         concurrent call with the same key joins the build that runs, continues one that was left half-way,
         starts a failed one again, or returns the connection of one that is up. Raises `Conflict` if the
         machine carries another key or an unknown tenant, `Permanent` if there is no such machine, if the
-        order contradicts the one the key was first used with, or if the key was released meanwhile;
-        `Temporary` if the cloud cannot be reached or the build failed or did not finish in time.
+        order contradicts the one the key was first used with (its window may change), or if the key was
+        released, meanwhile or ever; `Temporary` if the cloud cannot be reached, if the build failed or did
+        not finish in time, or if the machine is still being wiped for another key.
         """
 
     @abc.abstractmethod

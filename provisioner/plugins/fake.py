@@ -209,12 +209,16 @@ class FakePlugin(Provisioner):
             sql = "SELECT name FROM machines WHERE key = ? AND local_id != ?"
             if other := db.execute(sql, (order.key, order.local_id)).fetchone():
                 raise Permanent(f"{order.key} holds {other['name']}, not {row['name']}")
+            if row["key"] not in (None, order.key) and row["state"] == State.RELEASING.value:
+                raise Temporary(f"{row['name']} is still being wiped for another lease", holder=row["key"])
             if row["key"] not in (None, order.key):
                 raise Conflict(
                     f"{row['name']} carries another key",
                     key=order.key,
                     holder=row["key"],
                 )
+            if row["key"] and not _same(json.loads(row["purchase"]), order):
+                raise Permanent(f"{order.key} was first used with another hostname or other SSH keys")
             db.execute(
                 "UPDATE machines SET key = ?, purchase = ?, state = ?, due = ?"
                 " WHERE local_id = ? AND (key IS NULL OR state = 'failed')",
@@ -311,6 +315,11 @@ class FakePlugin(Provisioner):
     def _disk(self, row: sqlite3.Row) -> Path:
         operation = hashlib.sha256(row["key"].encode()).hexdigest()[:12]
         return self._cloud.disks / f"{row['local_id']}.{operation}"
+
+
+def _same(first: dict[str, Any], order: Order) -> bool:
+    """Whether a key is used as it was first; the window may move."""
+    return first["hostname"] == order.hostname and first["ssh_public_keys"] == list(order.ssh_public_keys)
 
 
 def _inspected(machine: Mapping[str, Any], local_id: str) -> Inspected:
