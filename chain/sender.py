@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, overload
 
-from chain.abi import Reverted
+from chain.abi import Reverted, checksum
 from chain.fees import bump, gas_with_margin, sign, suggest
 from chain.nonces import Entry, Journal, Status
 from chain.rpc import Receipt, Rpc, RpcRefused
@@ -138,7 +138,7 @@ class Sender:
         Raises the contract's typed error when it would revert (nothing is sent) or did revert, Refused when
         no node takes it, NotMined or RpcUnreachable when it is under way but not known to be mined.
         """
-        entry = self._submit(to, data, value, intent, gas)
+        entry = self._submit(to and checksum(to), data, value, intent, gas)
         return self.wait(entry) if wait else entry
 
     def wait(self, entry: Entry, limit: float | None = None) -> Receipt:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,9 @@ def wallet(number: int) -> Wallet:
 class Anvil:
     """One anvil process; `options` are its command line flags beside those every test needs."""
 
-    def __init__(self, *options: str, port: int | None = None) -> None:
+    def __init__(self, *options: str, port: int | None = None, fee_market: bool = False) -> None:
+        self._rules = ["--hardfork", "london" if fee_market else "berlin"]
+        self._rules += [] if fee_market else ["--gas-price", "0"]
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._options = options
@@ -57,8 +59,8 @@ class Anvil:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        command = ["anvil", "--hardfork", "berlin", "--gas-price", "0", "--silent", "--accounts", "2"]
-        command += ["--port", str(self.port), *self._options]
+        command = ["anvil", *self._rules, "--silent", "--accounts", "2", "--port", str(self.port)]
+        command += self._options
         self._process = subprocess.Popen(command, preexec_fn=die_with_parent)
         deadline = time.monotonic() + 20
         while True:
@@ -93,6 +95,10 @@ class Anvil:
     def ask(self, method: str, *params: Any) -> Any:
         """Any JSON-RPC method, anvil's own included."""
         return self.rpc().call(method, params)
+
+    def fund(self, address: str, wei: int = 10**18) -> None:
+        """Give an account money for gas."""
+        self.ask("anvil_setBalance", address, hex(wei))
 
     def mine(self, blocks: int = 1) -> None:
         """Make blocks now."""
@@ -147,9 +153,9 @@ class Relay:
 
 
 @contextlib.contextmanager
-def anvil(*options: str, port: int | None = None) -> Iterator[Anvil]:
+def anvil(*options: str, port: int | None = None, fee_market: bool = False) -> Iterator[Anvil]:
     """A running anvil that is gone afterwards, come what may."""
-    node = Anvil(*options, port=port)
+    node = Anvil(*options, port=port, fee_market=fee_market)
     try:
         node.start()
         yield node
@@ -180,9 +186,10 @@ class Network:
         return int(TILL.decode_result("total", data))
 
 
-def deploy(node: Anvil, folder: Path, block_time: float = 0, extra_urls: Sequence[str] = ()) -> Network:
+def deploy(node: Anvil, folder: Path, block_time: float = 0, gas_price: int | None = 0) -> Network:
     """Deploy a Till with the product's own sender and write the connection file's content."""
-    rpc = Rpc.for_deployment([node.url], block_time=block_time)
+    rpc = Rpc.for_deployment([node.url], block_time=block_time, gas_price=gas_price)
+    node.fund(wallet(0).address)
     sender = Sender(rpc, wallet(0), folder / "deployer")
     receipt = sender.send(None, TILL.encode_deploy([LIMIT]))
     sender.close()
@@ -192,7 +199,7 @@ def deploy(node: Anvil, folder: Path, block_time: float = 0, extra_urls: Sequenc
         "network": "test",
         "directory": receipt.contract_address,
         "directory_code_hash": "0x" + keccak(code).hex(),
-        "rpc_urls": (node.url, *extra_urls),
+        "rpc_urls": (node.url,),
     }
     return Network(node, ConnectionFile(**fields), receipt.contract_address)
 
