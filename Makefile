@@ -41,8 +41,10 @@ test-brownie: $(VENV) $(NODE) $(BROWNIE) ## The Brownie scenario, in its own env
 	@tools/brownie
 
 .PHONY: check check-style check-types check-layers check-contracts check-fresh
-check: check-style check-types check-layers check-contracts check-fresh ## Everything CI asks for beside the tests
-	@printf '\nall checks passed\n'
+CHECKS := check-style check-types check-layers check-contracts check-fresh
+check: $(VENV) $(NODE) ## Everything CI asks for beside the tests; runs all checks, then names those that failed
+	@failed=; for step in $(CHECKS); do $(MAKE) $$step || failed+=" $$step"; done; \
+	  [ -z "$$failed" ] && printf '\nall checks passed\n' || { printf '\nfailed:%s\n' "$$failed"; exit 1; }
 
 check-style: $(VENV) ## ruff: rules and format
 	$(call say,ruff)
