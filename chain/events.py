@@ -91,6 +91,7 @@ class EventReader:
         self._decode = decode or decode_generated
         self._range = first_range
         self._most_range = most_range
+        self._quick, self._quick_wanted = 0, 1  # quick answers since the last change; how many to wait for
         self._ring = ring
         self._monotonic = monotonic
         self._db = _open(store)
@@ -149,13 +150,16 @@ class EventReader:
             if end == first:
                 raise
             self._range = max(1, (end - first + 1) // 2)
+            self._quick, self._quick_wanted = 0, min(256, self._quick_wanted * 2)
             log.info("reading %d blocks at a time from now on: %s", self._range, error)
             return None
         took = self._monotonic() - began
         if took > _SLOW:
             self._range = max(1, self._range // 2)
         elif took < _FAST and end - first + 1 >= self._range:
-            self._range = min(self._most_range, self._range * 2)
+            self._quick += 1
+            if self._quick >= self._quick_wanted:
+                self._quick, self._range = 0, min(self._most_range, self._range * 2)
         return logs
 
     def _event(self, entry: Log) -> Event | None:
