@@ -26,6 +26,7 @@ __all__ = ["become_reaper", "die_with_parent", "end_tree", "keep", "main", "tree
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_REAP_EVERY_MS = 2000
 STOPPED = 128 + signal.SIGTERM
 """Exit code when the keeper was told to stop."""
 
@@ -80,18 +81,30 @@ def tree_below(pid: int) -> set[int]:
 def end_tree(timeout: float = 10.0) -> bool:
     """SIGKILL every descendant of this process; True when none is left within `timeout` seconds.
 
-    Call `become_reaper` first, or orphans escape. Reaps this process's children.
+    Call `become_reaper` first, or orphans escape. Reaps this process's children, zombies included.
     """
     deadline = time.monotonic() + timeout
-    while below := tree_below(os.getpid()):
-        if time.monotonic() > deadline:
-            return False
-        for pid in below:
+    while True:
+        for pid in tree_below(os.getpid()):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(-1, 0)
-    return True
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+
+
+def _reap_strangers(own: Sequence[int]) -> None:
+    """Reap dead orphans that became our children; the `own` processes are left to whoever started them."""
+    with contextlib.suppress(ChildProcessError):
+        while dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if dead.si_pid in own:
+                return
+            os.waitpid(dead.si_pid, 0)
 
 
 class _Stop(Exception):
@@ -104,17 +117,18 @@ def _raise_stop(_signum: int, _frame: FrameType | None) -> None:
     raise _Stop
 
 
-def _wait_for_any(pids: Sequence[int]) -> None:
-    """Return once one of the processes has ended (a zombie has)."""
-    poller, fds = select.poll(), []
+def _wait_for_any(own: Sequence[int], while_pid: int | None) -> None:
+    """Return once one of the processes has ended (a zombie has); reap orphans meanwhile."""
+    poller, fds = select.poll(), list[int]()
     try:
-        for pid in pids:
+        for pid in [*own, *([while_pid] if while_pid else [])]:
             try:
                 fds.append(os.pidfd_open(pid))
             except ProcessLookupError:
                 return
             poller.register(fds[-1], select.POLLIN)
-        poller.poll()
+        while not poller.poll(_REAP_EVERY_MS):
+            _reap_strangers(own)
     finally:
         for fd in fds:
             os.close(fd)
@@ -131,7 +145,7 @@ def keep(start: Callable[[], Sequence[subprocess.Popen[bytes]]], while_pid: int 
     code = STOPPED
     try:
         processes = start()
-        _wait_for_any([p.pid for p in processes] + ([while_pid] if while_pid else []))
+        _wait_for_any([p.pid for p in processes], while_pid)
         code = next((c for p in processes if (c := p.poll()) is not None), STOPPED)
     except _Stop:
         code = STOPPED

@@ -319,7 +319,7 @@ class FakePlugin(Provisioner):
 
 def _same(first: dict[str, Any], order: Order) -> bool:
     """Whether a key is used as it was first; the window may move."""
-    return first["hostname"] == order.hostname and first["ssh_public_keys"] == list(order.ssh_public_keys)
+    return (first["hostname"], first["ssh_public_keys"]) == (order.hostname, list(order.ssh_public_keys))
 
 
 def _inspected(machine: Mapping[str, Any], local_id: str) -> Inspected:

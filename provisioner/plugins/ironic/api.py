@@ -102,6 +102,8 @@ class IronicApi:
                 json=body,
                 microversion=_MICROVERSION,
                 raise_exc=False,
+                connect_retries=0,
+                status_code_retries=0,
                 timeout=self._settings.request_timeout,
             )
         except (

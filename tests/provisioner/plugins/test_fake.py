@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from market.errors import InvalidInput, Permanent, Temporary
+from market.errors import InvalidInput, OcxError, Permanent, Temporary
 from market.specs import canonical_document
 from provisioner.plugin import Conflict, Order, State, load
 from provisioner.plugins.fake import FakePlugin
@@ -42,7 +43,7 @@ def in_thread(call: Any) -> tuple[threading.Thread, list[Any]]:
     def run() -> None:
         try:
             result.append(call())
-        except Exception as error:
+        except (OcxError, RuntimeError) as error:
             result.append(error)
 
     thread = threading.Thread(target=run, daemon=True)
@@ -153,6 +154,26 @@ def test_a_key_is_good_for_one_machine_and_one_lease_only(tmp_path: Path) -> Non
         plugin.provision(order(plugin))
 
 
+def test_a_key_cannot_change_its_order(tmp_path: Path) -> None:
+    plugin = fake(tmp_path)
+    first = order(plugin)
+    plugin.provision(first)
+    assert plugin.provision(dataclasses.replace(first, end=first.end + 3600))
+    with pytest.raises(Permanent, match="another hostname"):
+        plugin.provision(dataclasses.replace(first, hostname="other"))
+
+
+def test_a_machine_that_is_being_wiped_is_worth_waiting_for(tmp_path: Path) -> None:
+    plugin = fake(tmp_path, release_seconds=0.5)
+    plugin.provision(order(plugin))
+    thread, _ = in_thread(lambda: plugin.release("lease-1"))
+    until(lambda: plugin.status("lease-1").state is State.RELEASING)
+    with pytest.raises(Temporary, match="still being wiped"):
+        plugin.provision(order(plugin, "lease-2"))
+    thread.join(10)
+    assert plugin.provision(order(plugin, "lease-2")).port
+
+
 def test_an_unknown_machine_is_a_permanent_error(tmp_path: Path) -> None:
     with pytest.raises(Permanent, match="no machine"):
         fake(tmp_path).provision(Order("k", "nowhere", "h", (PUBLIC_KEY,), 0, 1))
@@ -229,7 +250,8 @@ def test_a_killed_agent_finishes_with_the_same_key(tmp_path: Path, method: str, 
         f"p = fake(pathlib.Path(sys.argv[1])); p.{method}({'p and ' if method == 'provision' else ''}"
         + (f"{wanted!r})" if method == "provision" else "'lease-1')")
     )
-    child = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    root = Path(__file__).parents[3]
+    child = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False, cwd=root)
     assert child.returncode == -signal.SIGKILL
     if method == "provision":
         assert plugin.provision(wanted) == plugin.provision(wanted)
