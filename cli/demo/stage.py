@@ -1,0 +1,179 @@
+"""Where the demo plays: its processes, and how they end.
+
+Every party is an operating-system process of its own, started by command. Whatever ends the demo, nothing it
+started outlives it: children die with their parent, and leaving the stage ends the whole tree.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from market.errors import Permanent
+from provisioner.keeper import become_reaper, die_with_parent, end_tree
+
+__all__ = ["Party", "Stage", "Step", "poll"]
+
+_ANSWER_LIMIT = 180.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing a party did: who, what, how long it took in seconds, and by which transactions."""
+
+    party: str
+    name: str
+    seconds: float
+    transactions: tuple[str, ...] = ()
+
+
+@dataclass
+class Stage:
+    """A context manager that owns the demo's processes and hears of every step.
+
+    Start processes from the thread that entered it: they die with it.
+    """
+
+    folder: Path
+    say: Callable[[float, Step], None]
+    steps: list[Step] = field(default_factory=list)
+    _processes: dict[str, subprocess.Popen[Any]] = field(default_factory=dict)
+    _begun: float = field(default_factory=time.monotonic)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __enter__(self) -> Self:
+        """Become the reaper of all that is started here."""
+        become_reaper()
+        (self.folder / "logs").mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End every process below this one."""
+        if not end_tree():
+            print("ocx: some processes of the demo could not be ended", file=sys.stderr)
+
+    def start(
+        self,
+        name: str,
+        command: Sequence[object],
+        env: Mapping[str, str] | None = None,
+        *,
+        talk: bool = False,
+    ) -> subprocess.Popen[str]:
+        """Start a process; its output goes to `logs/NAME.log`, or with `talk` through pipes."""
+        log = (self.folder / "logs" / f"{name}.log").open("wb")
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.PIPE if talk else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if talk else log,
+            stderr=log,
+            env={**os.environ, **(env or {})},
+            text=True,
+            start_new_session=True,
+            preexec_fn=die_with_parent(),
+        )
+        log.close()
+        self._processes[name] = process
+        return process
+
+    def check_alive(self) -> None:
+        """Permanent if a process ended that should not have."""
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                raise Permanent(
+                    f"the demo's process '{name}' ended with code {process.returncode}",
+                    hint=f"its log is {self.folder / 'logs' / (name + '.log')}",
+                )
+
+    def note(self, party: str, name: str, seconds: float, transactions: Sequence[str] = ()) -> None:
+        """Record a step and show it."""
+        step = Step(party, name, round(seconds, 3), tuple(transactions))
+        with self._lock:
+            self.steps.append(step)
+            self.say(time.monotonic() - self._begun, step)
+
+    def elapsed(self) -> float:
+        """Seconds since the stage was made."""
+        return time.monotonic() - self._begun
+
+
+class Party:
+    """A party of the exchange: a process that runs `ocx` with this party's keys and nobody else's."""
+
+    def __init__(self, stage: Stage, name: str, connection: Path) -> None:
+        self.name, self._stage = name, stage
+        self.folder = stage.folder / name
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        self._lock = threading.Lock()
+        env = {
+            "OCX_CONNECTION": str(connection),
+            "OCX_WALLET": str(self.wallet("admin")),
+            "OCX_PASSPHRASE_FILE": str(self.folder / "passphrase"),
+            "OCX_STATE": str(self.folder / "state"),
+            "OCX_FORMAT": "json",
+            "OCX_YES": "1",
+        }
+        passphrase = self.folder / "passphrase"
+        passphrase.touch(mode=0o600)
+        passphrase.write_text(os.urandom(16).hex() + "\n")
+        self._process = stage.start(name, [sys.executable, "-m", "cli.main", "batch"], env, talk=True)
+
+    def wallet(self, key: str) -> Path:
+        """The keystore of one of the party's keys."""
+        return self.folder / f"{key}.json"
+
+    def ocx(self, command: str, *, step: str | None = None, key: str = "admin") -> Any:
+        """Run `ocx COMMAND` in the party's process; its result. Permanent with its error if it fails.
+
+        With `step` it is one of the report's steps.
+        """
+        began = time.monotonic()
+        line = command if key == "admin" else f"{command} --wallet {self.wallet(key)}"
+        answer = self._ask(line)
+        if answer["exit_code"] != 0:
+            raise Permanent(f"{self.name}: 'ocx {command}' failed: {answer['error']}")
+        if step:
+            result = answer["result"]
+            listed = result.get("transactions", []) if isinstance(result, dict) else []
+            hashes = [entry["tx_hash"] if isinstance(entry, dict) else entry for entry in listed]
+            self._stage.note(self.name, step, time.monotonic() - began, hashes)
+        return answer["result"]
+
+    def _ask(self, line: str) -> dict[str, Any]:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None and stdout is not None  # noqa: S101  started with pipes
+        with self._lock:
+            stdin.write(line + "\n")
+            stdin.flush()
+            with selectors.DefaultSelector() as selector:
+                selector.register(stdout, selectors.EVENT_READ)
+                if not selector.select(_ANSWER_LIMIT):
+                    raise Permanent(f"{self.name} did not answer 'ocx {line}' in {_ANSWER_LIMIT:.0f} s")
+            answer = stdout.readline()
+        if not answer:
+            raise Permanent(f"{self.name}'s process ended", hint=f"see {self._stage.folder / 'logs'}")
+        parsed: dict[str, Any] = json.loads(answer)
+        return parsed
+
+
+def poll(what: str, ready: Callable[[], Any], stage: Stage, limit: float, pause: float = 0.1) -> Any:
+    """Wait until `ready` gives something true, and return it; Permanent after `limit` seconds."""
+    deadline = time.monotonic() + limit
+    while not (found := ready()):
+        stage.check_alive()
+        if time.monotonic() > deadline:
+            raise Permanent(f"waited {limit:.0f} s for {what} in vain", hint=f"see {stage.folder / 'logs'}")
+        time.sleep(pause)
+    return found

@@ -1,0 +1,381 @@
+"""The main job, played for real: from tender to paid leases, on wall-clock time.
+
+The council founds an exchange; North (an Ironic with Redfish machines) and South (the fake cloud) offer
+servers; Customer puts two requests to sealed tender and buys a third server at once. What is awaited is
+awaited by looking at the chain, never by sleeping for a guessed time.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from chain.exchange import Exchange
+from chain.generated.enums import LeaseState
+from chain.generated.enums import Stage as TenderStage
+from cli.demo.lab.service import free_ports
+from cli.demo.stage import Party, Stage, poll
+from market.errors import Permanent
+from provisioner.settings import render as render_settings
+
+__all__ = ["CLASS", "PARTIES", "Play", "Timing"]
+
+CLASS = "bm.large"
+PARTIES = ("north", "south", "customer")
+_GRANT = 100
+"""Credits the council mints for each organisation."""
+_OPERATOR = "offer,sign,deliver,release"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long things take, seconds: bids may be committed, then revealed; how long a server is wanted."""
+
+    commit: int
+    reveal: int
+    wanted: int
+
+    @classmethod
+    def of(cls, fake: bool) -> Timing:
+        """A real deployment takes ten seconds longer than none."""
+        return cls(commit=5, reveal=4, wanted=18) if fake else cls(commit=6, reveal=5, wanted=50)
+
+
+@dataclass
+class Play:
+    """One run of the demo; `lab` is what the lab wrote into lab.json, None without OpenStack."""
+
+    stage: Stage
+    fake: bool
+    engine: str = "anvil"
+    lab: dict[str, Any] | None = None
+    parties: dict[str, Party] = field(default_factory=dict)
+    orgs: dict[str, int] = field(default_factory=dict)
+    addresses: dict[str, str] = field(default_factory=dict)
+    sessions: dict[int, str] = field(default_factory=dict)
+    """What each server answered over SSH."""
+    balances_before: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def connection(self) -> Path:
+        """The one file every process is given."""
+        return self.stage.folder / "network" / "connection.yaml"
+
+    @cached_property
+    def observer(self) -> Exchange:
+        """A reader without a key, as anybody could be one."""
+        return Exchange.open(self.connection)
+
+    def run(self) -> None:
+        """Play it from the first block to the last settlement."""
+        with ThreadPoolExecutor(8) as pool:
+            self._raise_curtain(pool)
+            self._found()
+            self._admit(pool)
+            agents_ready = self._start_agents(pool)
+            self._customer_enters()
+            for name, ready in agents_ready.items():
+                ready.result()
+                self.stage.note(name, "agent is ready and its offers are published", 0)
+            self._trade(pool)
+            self._close(pool)
+
+    # ---- before the market opens ---------------------------------------------------------------------
+
+    def _raise_curtain(self, pool: ThreadPoolExecutor) -> None:
+        """Start the chain, the lab and the parties, and let each party make its keys."""
+        self._ports = free_ports()
+        self._rpc_port = next(self._ports)
+        command = [_anvil(), "--port", self._rpc_port, "--hardfork", "berlin", "--gas-price", 0]
+        self.stage.start("chain", [*command, "--block-time", 1, "--silent"])
+        if not self.fake:
+            folder = self.stage.folder / "lab"
+            self.stage.start("lab", [sys.executable, "-m", "cli.demo.lab", "--machines", 2, "--dir", folder])
+        for name in ("council", *PARTIES):
+            self.parties[name] = Party(self.stage, name, self.connection)
+        list(pool.map(self._make_keys, self.parties.values()))
+
+    def _make_keys(self, party: Party) -> None:
+        keys = ("admin", "operator") if party.name in ("north", "south") else ("admin",)
+        for key in keys:
+            made = party.ocx(f"wallet create {party.wallet(key)} --light")
+            self.addresses[f"{party.name}/{key}"] = made["address"]
+
+    def _found(self) -> None:
+        council = self.parties["council"]
+        params = self.stage.folder / "params.yaml"
+        params.write_text(json.dumps(_params(self.fake)), "utf-8")
+        council.ocx(
+            f"network deploy --rpc-url http://127.0.0.1:{self._rpc_port} --name demo "
+            f"--params {params} --out {self.connection.parent}",
+            step="the contracts are deployed and handed to the council's time lock",
+        )
+
+    def _admit(self, pool: ThreadPoolExecutor) -> None:
+        """Members and their first credits; each deposits as soon as it is let in."""
+        council, deposits = self.parties["council"], []
+        for name in PARTIES:
+            admin = self.addresses[f"{name}/admin"]
+            roles = "buyer" if name == "customer" else "seller"
+            admitted = council.ocx(f"member admit {name} {admin} --roles {roles}", step=f"{name} is admitted")
+            self.orgs[name] = int(admitted["org"])
+            council.ocx(f"credits mint {admin} {_GRANT}", step=f"{name} gets {_GRANT} credits")
+            deposits.append(pool.submit(self._settle_in, self.parties[name]))
+        for deposit in deposits:
+            deposit.result()
+        self.balances_before = self.balances()
+
+    def _settle_in(self, party: Party) -> None:
+        party.ocx(f"credits deposit {_GRANT}", step="deposits its credits")
+        if party.name != "customer":
+            operator = self.addresses[f"{party.name}/operator"]
+            party.ocx(
+                f"member set {operator} --rights {_OPERATOR} --limit 50", step="appoints its agent's key"
+            )
+
+    # ---- providers -----------------------------------------------------------------------------------
+
+    def _start_agents(self, pool: ThreadPoolExecutor) -> dict[str, Future[None]]:
+        """Configure and start both agents (from this thread, which they live as long as); let them offer."""
+        if not self.fake:
+            self.lab = self._await_lab()
+        ready = {}
+        for name in ("north", "south"):
+            url = f"https://127.0.0.1:{next(self._ports)}"
+            config = self._configure(self.parties[name], url)
+            command = [sys.executable, "-m", "cli.main", "provider", "run", "--config", config]
+            self.stage.start(f"{name}-agent", command)
+            ready[name] = pool.submit(self._offer, self.parties[name], config, url)
+        return ready
+
+    def _await_lab(self) -> dict[str, Any]:
+        began, path = self.stage.elapsed(), self.stage.folder / "lab" / "lab.json"
+        poll("the lab's machines", path.exists, self.stage, 120)
+        self.stage.note("lab", "two Redfish machines are enrolled in Ironic", self.stage.elapsed() - began)
+        described: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return described
+
+    def _configure(self, party: Party, url: str) -> Path:
+        path = party.folder / "provider.yaml"
+        text = render_settings(
+            connection=str(self.connection),
+            wallet={
+                "keystore": str(party.wallet("operator")),
+                "passphrase_file": str(party.folder / "passphrase"),
+            },
+            state_dir=str(party.folder / "agent"),
+            gateway={"port": int(url.rpartition(":")[2]), "url": url},
+            plugins=[self._plugin(party)],
+            turnaround_slots=2,
+            cycle=0.5,
+            look_every=1.0,
+            orphan_grace=5,
+        )
+        path.write_text(text, "utf-8")
+        return path
+
+    def _plugin(self, party: Party) -> dict[str, Any]:
+        if party.name == "north" and self.lab:
+            return {"name": "ironic", "settings": _ironic_settings(self.lab)}
+        machines = [{"name": f"{party.name}-{n}", "class": CLASS} for n in (1, 2)]
+        settings = {
+            "state": str(party.folder / "cloud.db"),
+            "machines": machines,
+            "guests": True,
+            "provision_seconds": 1.0,
+            "release_seconds": 0.5,
+        }
+        return {"name": "fake", "settings": settings}
+
+    def _offer(self, party: Party, config: Path, url: str) -> None:
+        cert = party.folder / "agent" / "gateway.crt"
+        poll(f"{party.name}'s gateway", cert.exists, self.stage, 60)
+        party.ocx(f"member gateway {url} --tls-cert {cert}", step="pins its gateway's key")
+        registered = party.ocx(
+            f"node register --config {config}", step="registers what its cloud measured", key="operator"
+        )
+        nodes = sorted(int(node["resource"]) for node in registered["registered"])
+        terms = _OFFERS[party.name]
+        for node, extra in zip(nodes, terms, strict=True):
+            party.ocx(
+                f"offer publish --node {node} --start now --for 1h {extra}",
+                step=f"offers node {node} ({extra.replace('--', '')})",
+                key="operator",
+            )
+
+    # ---- the customer --------------------------------------------------------------------------------
+
+    def _customer_enters(self) -> None:
+        customer = self.parties["customer"]
+        customer.ocx("wallet key-create --light")
+        customer.ocx("member encryption-key", step="publishes the key its connection data are sealed to")
+
+    def _trade(self, pool: ThreadPoolExecutor) -> None:
+        """Two tenders and a buy-now, each followed to a working login, all at once."""
+        timing, customer = Timing.of(self.fake), self.parties["customer"]
+        posted = [self._post(customer, timing) for _ in range(2)]
+        bought = customer.ocx(
+            f"offer buy {self._buy_now_offer()} --start now --for {timing.wanted}s",
+            step="buys a third server at its buy-now rate",
+        )
+        uses = [pool.submit(self._use, int(bought["lease"]), True)]
+        uses += [pool.submit(self._follow, int(request)) for request in posted]
+        for use in uses:
+            use.result()
+
+    def _post(self, customer: Party, timing: Timing) -> int:
+        posted = customer.ocx(
+            f"request post --class {CLASS} --count 1 --spec cores=32,memory=256GiB --start now "
+            f"--for {timing.wanted}s --ceiling 10 "
+            f"--commit-for {timing.commit}s --reveal-for {timing.reveal}s",
+            step="puts a request to sealed tender",
+        )
+        return int(posted["request"])
+
+    def _buy_now_offer(self) -> int:
+        book = self.observer.book
+        offers = ((number, book.offer(number)) for number in range(1, book.offer_count() + 1))
+        return next(number for number, offer in offers if offer.buy_now_rate)
+
+    def _follow(self, request: int) -> None:
+        """Wait until the tender is awarded, then use the lease it made."""
+        began, tender = self.stage.elapsed(), self.observer.tender
+        stage = poll(
+            f"the award of tender {request}",
+            lambda: found if (found := tender.tender(request).stage) != TenderStage.OPEN else None,
+            self.stage,
+            60,
+        )
+        if stage != TenderStage.AWARDED:
+            raise Permanent(f"tender {request} ended {stage.name.lower()}, not awarded")
+        lease = self._lease_of(request)
+        winner = self._name_of(self.observer.leases.lease(lease).provider)
+        self.stage.note("chain", f"tender {request} is won by {winner}", self.stage.elapsed() - began)
+        self._use(lease, end_early=False)
+
+    def _lease_of(self, request: int) -> int:
+        leases = self.observer.leases
+        numbers = range(1, leases.count() + 1)
+        return next(number for number in numbers if leases.lease(number).request == request)
+
+    def _use(self, lease: int, end_early: bool) -> None:
+        """The buyer's side of one lease: key to the provider, login, acceptance."""
+        customer, began = self.parties["customer"], self.stage.elapsed()
+        customer.ocx(f"lease setup {lease}", step=f"lease {lease}: sends its fresh SSH key to the provider")
+        self._await_state(lease, LeaseState.DELIVERED, 90)
+        provider = self._name_of(self.observer.leases.lease(lease).provider)
+        self.stage.note(
+            provider, f"lease {lease}: signed, provisioned, delivered", self.stage.elapsed() - began
+        )
+        answer = customer.ocx(
+            f"lease connect {lease} --run 'echo I am $(hostname), lease {lease}'",
+            step=f"lease {lease}: opens the sealed data and logs in over SSH",
+        )
+        self.sessions[lease] = str(answer["output"]).strip()
+        customer.ocx(f"lease accept {lease}", step=f"lease {lease}: accepts; it bills since delivery")
+        if end_early:
+            customer.ocx(f"lease end {lease}", step=f"lease {lease}: ends early")
+
+    def _await_state(self, lease: int, least: LeaseState, limit: float) -> None:
+        def reached() -> bool:
+            state = self.observer.leases.state_of(lease)
+            if state in (LeaseState.DEFAULTED, LeaseState.CANCELLED):
+                raise Permanent(f"lease {lease} is {state.name.lower()}")
+            return state >= least
+
+        poll(f"lease {lease} to be {least.name.lower()}", reached, self.stage, limit)
+
+    # ---- the end -------------------------------------------------------------------------------------
+
+    def _close(self, pool: ThreadPoolExecutor) -> None:
+        """Leases end, machines are wiped, money is settled, offers are taken down, deposits come back."""
+        began = self.stage.elapsed()
+        leases = range(1, self.observer.leases.count() + 1)
+        for lease in leases:
+            self._await_state(lease, LeaseState.COMPLETED, 150)
+            poll(f"lease {lease} to be settled", partial(self._is_settled, lease), self.stage, 60)
+        self.stage.note("chain", "all leases are over, wiped and settled", self.stage.elapsed() - began)
+        list(pool.map(self._withdraw_offers, (self.parties["north"], self.parties["south"])))
+        poll("every deposit to come back", self._nothing_locked, self.stage, 60)
+
+    def _is_settled(self, lease: int) -> bool:
+        account = self.observer.settlement.account(lease)
+        return account.closed and account.bond == 0
+
+    def _withdraw_offers(self, party: Party) -> None:
+        book = self.observer.book
+        for number in range(1, book.offer_count() + 1):
+            offer = book.offer(number)
+            if offer.org == self.orgs[party.name] and not offer.closed:
+                party.ocx(f"offer cancel {number}", step=f"takes offer {number} down", key="operator")
+
+    def _nothing_locked(self) -> bool:
+        """Whether everything in escrow is somebody's free balance again."""
+        escrow = self.observer.escrow
+        return escrow.total() == sum(escrow.free(org) for org in range(len(PARTIES) + 1))
+
+    # ---- facts ---------------------------------------------------------------------------------------
+
+    def balances(self) -> dict[str, int]:
+        """Free balance of each party, and the council's fund, in microcredits."""
+        escrow = self.observer.escrow
+        return {name: escrow.free(org) for name, org in self.orgs.items()} | {"fund": escrow.free(0)}
+
+    def plugin_of(self, provider: str) -> str:
+        """Which plugin a provider's agent uses here."""
+        return "ironic" if provider == "north" and not self.fake else "fake"
+
+    def _name_of(self, org: int) -> str:
+        return next(name for name, number in self.orgs.items() if number == org)
+
+
+_OFFERS = {
+    "north": ("--floor 3.6", "--floor 9"),
+    "south": ("--floor 5.4", "--floor 5.4 --buy-now 7.2"),
+}
+"""Terms of each provider's two machines: North is cheapest once, South after that."""
+
+
+def _params(fake: bool) -> dict[str, int]:
+    """Deployment constants small enough to watch (rule T4)."""
+    return {
+        "slot": 5 if fake else 10,
+        "quantum": 1,
+        "sign_time": 20,
+        "fence_time": 60,
+        "deliver_time": 60,
+        "accept_time": 20,
+        "wipe_time": 60,
+        "notice": 2,
+        "timelock_delay": 2,
+    }
+
+
+def _ironic_settings(lab: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "site": "north-hall-1",
+        "endpoint": lab["ironic_url"],
+        "username": lab["username"],
+        "password_file": lab["password_file"],
+        "image_source": lab["image_url"],
+        "image_sha256": lab["image_sha256"],
+        "classes": [CLASS],
+        "deploy_timeout": 120.0,
+        "clean_timeout": 120.0,
+        "ssh_timeout": 30.0,
+    }
+
+
+def _anvil() -> str:
+    """The development chain's program; Permanent if there is none."""
+    beside = Path(__file__).resolve().parents[2] / "node_modules" / ".bin" / "anvil"
+    found = str(beside) if beside.exists() else shutil.which("anvil")
+    if not found:
+        raise Permanent("the demo needs anvil, the development chain", hint="run 'make setup' in a checkout")
+    return found
