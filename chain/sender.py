@@ -20,25 +20,13 @@ from chain.fees import bump, gas_with_margin, sign, suggest
 from chain.nonces import Entry, Journal, Status
 from chain.rpc import Receipt, Rpc, RpcRefused
 from chain.wallet import Wallet
+from chain.wire import BroadcastReply, broadcast_reply
 from market.errors import OcxError, Refused, Temporary
 
 __all__ = ["NotMined", "Receipt", "Recovery", "Sender"]
 
 log = logging.getLogger(__name__)
 
-_KNOWN = ("already known", "already imported", "known transaction")
-_TOO_LOW = ("nonce too low", "nonce is too low", "oldnonce")
-_NEVER = (
-    "insufficient funds",
-    "upfront cost exceeds",
-    "intrinsic gas",
-    "exceeds block gas limit",
-    "gas limit exceeded",
-    "gas price below",
-    "less than block base fee",
-    "not authorized",
-    "invalid sender",
-)
 _TRANSFER_GAS = 21_000
 _TRIES = 16
 
@@ -243,12 +231,12 @@ class Sender:
             log.warning("transaction %d waits in the journal: %s", entry.nonce, error)
             return entry
         except RpcRefused as error:
-            said = error.message.lower()
-            if any(text in said for text in _TOO_LOW):
+            said = broadcast_reply(error)
+            if said is BroadcastReply.NONCE_USED:
                 return self._settle(entry)
-            if any(text in said for text in _NEVER) and entry.status is Status.READY:
+            if said is BroadcastReply.NEVER and entry.status is Status.READY:
                 return self._journal.mark(entry, Status.REFUSED, error.message)
-            if not any(text in said for text in _KNOWN):
+            if said is not BroadcastReply.KNOWN:
                 log.warning("transaction %d is not taken yet: %s", entry.nonce, error)
                 return entry
         self._on_step("broadcast")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Block",
     "BlockId",
+    "BroadcastReply",
     "ChainStale",
     "Endpoint",
     "Log",
@@ -36,10 +38,24 @@ __all__ = [
     "as_number",
     "as_topic",
     "block_id",
+    "broadcast_reply",
     "node_error",
     "result",
 ]
 
+_KNOWN = ("already known", "already imported", "known transaction")
+_NONCE_USED = ("nonce too low", "nonce is too low")
+_NEVER = (
+    "insufficient funds",
+    "upfront cost exceeds",
+    "intrinsic gas",
+    "exceeds block gas limit",
+    "gas limit exceeded",
+    "gas price below",
+    "less than block base fee",
+    "not authorized",
+    "invalid sender",
+)
 BlockId = int | str
 _NOT_FOUND = -32601
 _LIMIT = -32005
@@ -68,6 +84,15 @@ class RpcRefused(Refused):
     def code(self) -> int:
         """The JSON-RPC error code."""
         return cast(int, self.evidence["code"])
+
+
+class BroadcastReply(Enum):
+    """What a node means when it does not simply take a transaction; nodes only differ in their words."""
+
+    KNOWN = "it has it already"
+    NONCE_USED = "a mined transaction has the nonce"
+    NEVER = "it will not take it as it is"
+    NOT_NOW = "anything else: it may take it later"
 
 
 @dataclass(frozen=True)
@@ -183,6 +208,16 @@ def node_error(method: str, error: Any) -> OcxError:
     if code == _NOT_FOUND:
         return Permanent(f"the node does not offer {method}", hint="Enable the eth namespace.", method=method)
     return RpcRefused(f"the node refused {method}: {message}", code=code, method=method, data=data)
+
+
+def broadcast_reply(error: RpcRefused) -> BroadcastReply:
+    """Sort a node's answer to eth_sendRawTransaction, in the words of geth, Quorum, Besu and anvil."""
+    said = error.message.lower()
+    if any(text in said for text in _KNOWN):
+        return BroadcastReply.KNOWN
+    if any(text in said for text in _NONCE_USED):
+        return BroadcastReply.NONCE_USED
+    return BroadcastReply.NEVER if any(text in said for text in _NEVER) else BroadcastReply.NOT_NOW
 
 
 def as_block(raw: Any) -> Block:

@@ -14,7 +14,7 @@ import pytest
 
 from chain.abi import Reverted
 from chain.connection import ConnectionFile
-from chain.fees import sign, suggest
+from chain.fees import Fees, sign, suggest
 from chain.nonces import Journal, Status
 from chain.rpc import Rpc, RpcUnreachable
 from chain.sender import NotMined, Sender
@@ -168,6 +168,37 @@ def test_two_processes_with_one_key_lose_and_double_nothing(tmp_path: Path) -> N
         for name in ("shared", *own[0], *own[1]):
             assert network.times(label(name)) == 1, name
         assert network.rpc().transaction_count(wallet(1).address) == 9
+
+
+def test_threads_may_share_a_sender(slow_network: Network, tmp_path: Path) -> None:
+    network = slow_network
+    sender = Sender(network.rpc(), wallet(1), tmp_path)
+
+    def three() -> list[int]:
+        return [sender.send(network.till, add_call(1, "a"), wait=False).nonce for _ in range(3)]
+
+    running = [in_background(three) for _ in range(3)]
+    for thread, _ in running:
+        thread.join(60)
+    assert sorted(nonce for _, outcome in running for nonce in outcome[0]) == list(range(9))  # type: ignore[attr-defined]
+    network.node.mine()
+    assert network.times(label("a")) == 9
+
+
+def test_a_process_killed_while_replacing_doubles_nothing(tmp_path: Path) -> None:
+    with anvil() as node:
+        network = deploy(node, tmp_path, gas_price=1000)
+        node.fund(wallet(1).address)
+        node.ask("evm_setAutomine", False)
+        first = Sender(network.rpc(), wallet(1), tmp_path)
+        entry = first.send(network.till, add_call(1, "a"), intent="a", wait=False)
+        dearer = sign(wallet(1), 31337, 0, network.till, entry.data, 0, entry.gas, Fees(2000))
+        first.journal.add_attempt(entry, dearer, 0.0)  # as it is when killed before the broadcast
+        second = Sender(network.rpc(), wallet(1), tmp_path)
+        assert len(second.recover().rebroadcast) == 1
+        node.mine()
+        assert second.send(network.till, add_call(1, "a"), intent="a").tx_hash == dearer.hash
+        assert network.times(label("a")) == 1
 
 
 def test_a_stuck_transaction_is_replaced_by_a_dearer_one(tmp_path: Path) -> None:
