@@ -1,0 +1,150 @@
+"""Plan, confirm, apply: how every command that changes the exchange goes about it.
+
+The plan is on standard error, the result on standard output, so that a program can read the one and a person
+both. Every call is tried on the newest block before anybody is asked, so a "no" costs nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cli.render import hex_text, show
+from market.errors import Bug, InvalidInput
+
+if TYPE_CHECKING:
+    from chain.codec import Event
+    from chain.contracts.base import Call
+    from chain.exchange import Exchange
+    from chain.rpc import Receipt
+    from cli.app import App
+
+__all__ = ["Done", "Plan", "apply", "confirm", "finish", "run", "working"]
+
+_E = TypeVar("_E", bound="Event")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is about to happen.
+
+    `title` is one sentence, `facts` label and text of what it means, `calls` the transactions in order. With
+    `chained` the later ones only work after the earlier ones, so they cannot be tried beforehand.
+    """
+
+    title: str
+    calls: Sequence[Call]
+    facts: Mapping[str, str] = field(default_factory=dict)
+    chained: bool = False
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a plan: its receipts and the decoded events in them, both in order."""
+
+    receipts: tuple[Receipt, ...]
+    events: tuple[Event, ...]
+    labels: tuple[str, ...]
+
+    def find(self, kind: type[_E]) -> list[_E]:
+        """The events of one kind."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def one(self, kind: type[_E]) -> _E:
+        """The one event of that kind; Bug if it is not there."""
+        found = self.find(kind)
+        if not found:
+            raise Bug(f"the transaction was mined, but left no {kind.__name__} event")
+        return found[0]
+
+    def transactions(self) -> list[dict[str, Any]]:
+        """The receipts as plain data."""
+        return [
+            {
+                "label": label,
+                "tx_hash": hex_text(receipt.tx_hash),
+                "block": receipt.block_number,
+                "block_time": receipt.block_time,
+                "gas_used": receipt.gas_used,
+            }
+            for label, receipt in zip(self.labels, self.receipts, strict=True)
+        ]
+
+
+def apply(
+    app: App, exchange: Exchange, plan: Plan, *, before_sending: Callable[[], object] | None = None
+) -> Done:
+    """Show the plan with its cost, ask, send one after the other; `before_sending` runs in between."""
+    tried = plan.calls[:1] if plan.chained else plan.calls
+    with working("estimating"):
+        gas = sum(exchange.estimate(call) for call in tried)
+    more = " for the first, the rest when it is sent" if len(tried) < len(plan.calls) else ""
+    cost = f"{gas:,}{more}, {_price(exchange, gas)}"
+    confirm(app, plan.title, {**plan.facts, "transactions": str(len(plan.calls)), "gas": cost})
+    if before_sending is not None:
+        before_sending()
+    receipts, events = [], []
+    for call in plan.calls:
+        with working(f"{call.label}: waiting for the chain"):
+            receipt = exchange.send(call)
+        receipts.append(receipt)
+        events += exchange.events(receipt)
+    return Done(tuple(receipts), tuple(events), tuple(call.label for call in plan.calls))
+
+
+def confirm(app: App, title: str, facts: Mapping[str, str]) -> None:
+    """Show what will happen and ask, unless `--yes`; without a terminal to ask, InvalidInput."""
+    if app.format == "table" or not app.yes:
+        click.echo(title, err=True)
+        width = max((len(label) for label in facts), default=0)
+        for label, text in facts.items():
+            click.echo(f"  {label:<{width}}  {text}", err=True)
+    if app.yes:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidInput(
+            "there is no terminal to confirm this at", hint="give --yes (or set OCX_YES=1) if you mean it"
+        )
+    if not click.confirm("Go on?", err=True):
+        raise click.Abort
+
+
+def finish(app: App, done: Done, result: Mapping[str, Any], *, value: str = "") -> None:
+    """Print what came of it, the transactions last."""
+    show(app, {**result, "transactions": done.transactions()}, value=value)
+
+
+@contextlib.contextmanager
+def working(text: str) -> Iterator[None]:
+    """Show that something is going on, where somebody watches."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from cli.render import console
+
+    with console(err=True).status(text):
+        yield
+
+
+def _price(exchange: Exchange, gas: int) -> str:
+    from chain.fees import suggest
+
+    per_gas = suggest(exchange.rpc).price
+    return f"at most {gas * per_gas:,} wei" if per_gas else "free on this network"
+
+
+def run(
+    app: App,
+    exchange: Exchange,
+    title: str,
+    call: Call,
+    result: Mapping[str, Any],
+    facts: Mapping[str, str] = {},
+) -> None:
+    """The common case: one call whose result is known before it is sent."""
+    finish(app, apply(app, exchange, Plan(title, [call], facts)), result)

@@ -1,0 +1,251 @@
+"""`ocx offer`: resources for rent, and buying them at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.act import Plan, apply, finish
+from cli.app import App, Group, pass_app
+from cli.options import for_option, node_option, window_end, window_start
+from cli.parse import RATE, increasing, offered_window, wanted_window
+from cli.render import credits_text, history_rows, show, time_text, word
+from market.billing import amount_up, bond, ppm_of, price
+
+if TYPE_CHECKING:
+    from chain.exchange import Exchange
+    from market.windows import SlotWindow
+
+__all__ = ["offer", "offer_state", "span_text"]
+
+
+def span_text(window: SlotWindow, slot: int) -> str:
+    """A window of slots as people read it."""
+    seconds = window.window(slot)
+    return f"{time_text(seconds.start)} to {time_text(seconds.end)} ({window.slots} slots of {slot} s)"
+
+
+def offer_state(exchange: Exchange, number: int) -> str:
+    """The word of the glossary for where an offer stands."""
+    from chain.generated import events
+    from chain.history import history
+
+    o = exchange.book.offer(number)
+    now, slot = exchange.now(), exchange.slot
+    resources = exchange.book.resources_of(number)
+    leases = [
+        lease for lease in _leases(exchange, resources, o.org) if exchange.leases.lease(lease).offer == number
+    ]
+    over = o.end * slot <= now
+    if o.closed and not over:
+        entries = history(exchange, [exchange.book], "offer", number, kinds=[events.OfferClosed])
+        if any(isinstance(e.event, events.OfferClosed) and e.event.cancelled for e in entries):
+            return "cancelled"
+    if over:
+        billed = any(exchange.settlement.account(lease).units for lease in leases)
+        return "fulfilled" if billed else "expired"
+    if leases and not any(free for resource in resources for free in _free(exchange, resource, o.window)):
+        return "in contract"
+    return "published"
+
+
+def _leases(exchange: Exchange, resources: tuple[int, ...], org: int) -> list[int]:
+    from cli.balances import leases_of
+
+    wanted = set(resources)
+    return [lease for lease in leases_of(exchange, org) if wanted & set(exchange.leases.resources_of(lease))]
+
+
+def _free(exchange: Exchange, resource: int, window: SlotWindow) -> list[SlotWindow]:
+    """What is still free of a resource inside a window, from the current slot on."""
+    from market.windows import Calendar, SlotWindow
+
+    first = max(window.start_slot, exchange.now() // exchange.slot)
+    if first >= window.end_slot:
+        return []
+    kept = exchange.inventory.resource(resource)
+    if kept.retired or kept.holds:
+        return []
+    last = (window.end_slot + kept.turnaround) >> 8
+    words = {word: exchange.inventory.calendar(resource, word) for word in range(first >> 8, last + 1)}
+    rest = SlotWindow(first, window.end_slot)
+    return Calendar.from_words(words).availability(rest, turnaround=kept.turnaround)
+
+
+@click.group(cls=Group)
+def offer() -> None:
+    """Offers: publish, look, cancel, buy now."""
+
+
+@offer.command()
+@node_option
+@window_start
+@window_end
+@for_option
+@click.option("--floor", type=RATE, required=True, help="Lowest rate, credits per resource and hour.")
+@click.option(
+    "--buy-now", type=RATE, default="0", help="Rate at which anybody may rent at once; 0: nobody may."
+)
+@click.option("--min-slots", type=click.IntRange(1), default=1, help="Shortest piece that is sold at once.")
+@pass_app
+def publish(
+    app: App,
+    nodes: tuple[int, ...],
+    start: str,
+    end: str | None,
+    length: int | None,
+    floor: int,
+    buy_now: int,
+    min_slots: int,
+) -> None:
+    """Offer nodes of one class and site for rent; the window rounds inward to whole slots."""
+    from chain.contracts.book import OfferTerms
+    from chain.generated.events import OfferPublished
+
+    resources = increasing(nodes, "node")
+    exchange = app.exchange(sign=True)
+    window = offered_window(exchange, start, end, length)
+    terms = OfferTerms(window, floor, buy_now, min_slots)
+    seconds = window.window(exchange.slot).seconds
+    deposit = ppm_of(amount_up(floor, len(resources), seconds), exchange.book.order_deposit_ppm())
+    facts = {
+        "window": span_text(window, exchange.slot),
+        "floor": f"{credits_text(floor)} credits per resource and hour",
+        "buy now": f"{credits_text(buy_now)} credits per resource and hour" if buy_now else "no",
+        "locks": f"{credits_text(deposit)} credits while it rests; a lease locks its bond besides",
+    }
+    title = f"Offer {_nodes(resources)} for rent."
+    done = apply(app, exchange, Plan(title, [exchange.book.publish(terms, resources)], facts))
+    number = done.one(OfferPublished).offer
+    result = {"offer": number, "nodes": resources, "deposit": deposit} | _span(window, exchange.slot)
+    finish(app, done, result, value="offer")
+
+
+def _nodes(resources: list[int]) -> str:
+    return f"node{'s' if len(resources) > 1 else ''} {', '.join(map(str, resources))}"
+
+
+def _span(window: SlotWindow, slot: int) -> dict[str, int]:
+    seconds = window.window(slot)
+    return {"start": seconds.start, "end": seconds.end, "slots": window.slots}
+
+
+def _row(exchange: Exchange, number: int) -> dict[str, Any]:
+    o = exchange.book.offer(number)
+    resources = exchange.book.resources_of(number)
+    return {
+        "offer": number,
+        "state": offer_state(exchange, number),
+        "org": o.org,
+        "class": word(exchange.inventory.resource(resources[0]).class_),
+        "nodes": list(resources),
+        "start": o.start * exchange.slot,
+        "end": o.end * exchange.slot,
+        "floor_rate": o.floor_rate,
+        "buy_now_rate": o.buy_now_rate,
+        "min_slots": o.min_slots,
+    }
+
+
+@offer.command("list")
+@click.option("--all", "everything", is_flag=True, help="Closed and past ones too.")
+@click.option("--class", "class_name", help="Only this class.")
+@pass_app
+def list_(app: App, everything: bool, class_name: str | None) -> None:
+    """Offers that are open."""
+    exchange = app.exchange()
+    now, slot = exchange.now(), exchange.slot
+    rows = []
+    for number in range(1, exchange.book.offer_count() + 1):
+        o = exchange.book.offer(number)
+        if everything or not (o.closed or o.end * slot <= now):
+            rows.append(_row(exchange, number))
+    rows = [row for row in rows if class_name in (None, row["class"])]
+    show(app, rows, value="offer", empty="no open offers; --all shows the others")
+
+
+@offer.command("show")
+@click.argument("number", type=int)
+@pass_app
+def show_(app: App, number: int) -> None:
+    """One offer with what of it is still free, its leases and its history."""
+    from chain.history import history
+
+    exchange = app.exchange()
+    row = _row(exchange, number)
+    o = exchange.book.offer(number)
+    free = [
+        {"node": node, "start": run.start_slot * exchange.slot, "end": run.end_slot * exchange.slot}
+        for node in row["nodes"]
+        for run in _free(exchange, node, o.window)
+    ]
+    leases = [
+        n for n in _leases(exchange, tuple(row["nodes"]), o.org) if exchange.leases.lease(n).offer == number
+    ]
+    entries = history(exchange, [exchange.book], "offer", number)
+    result = row | {"created_at": o.created_at, "by": o.by, "deposit": o.deposit, "closed": o.closed}
+    show(
+        app, result | {"free_parts": free, "leases": leases, "history": history_rows(entries)}, value="state"
+    )
+
+
+@offer.command()
+@click.argument("number", type=int)
+@pass_app
+def cancel(app: App, number: int) -> None:
+    """Close an own offer; leases it led to live on, its deposit returns."""
+    exchange = app.exchange(sign=True)
+    deposit = exchange.book.offer(number).deposit
+    facts = {"returns": f"{credits_text(deposit)} credits"}
+    done = apply(app, exchange, Plan(f"Cancel offer {number}.", [exchange.book.cancel(number)], facts))
+    finish(app, done, {"offer": number, "refunded": deposit}, value="offer")
+
+
+@offer.command()
+@click.argument("number", type=int)
+@pass_app
+def expire(app: App, number: int) -> None:
+    """Close an offer whose window is over, which returns its deposit (anyone)."""
+    exchange = app.exchange(sign=True)
+    done = apply(app, exchange, Plan(f"Close offer {number}.", [exchange.book.expire(number)]))
+    finish(app, done, {"offer": number}, value="offer")
+
+
+@offer.command()
+@click.argument("number", type=int)
+@node_option
+@window_start
+@window_end
+@for_option
+@pass_app
+def buy(
+    app: App, number: int, nodes: tuple[int, ...], start: str, end: str | None, length: int | None
+) -> None:
+    """Rent nodes of an offer at its buy-now rate, in this one transaction."""
+    from chain.generated.events import BoughtNow
+
+    resources = increasing(nodes, "node")
+    exchange = app.exchange(sign=True)
+    window = wanted_window(exchange, start, end, length)
+    o = exchange.book.offer(number)
+    seconds = window.window(exchange.slot)
+    most = price(o.buy_now_rate, len(resources), seconds.start, seconds.end, exchange.now())
+    facts = {
+        "window": span_text(window, exchange.slot),
+        "rate": f"{credits_text(o.buy_now_rate)} credits per resource and hour",
+        "locks": f"{credits_text(most)} credits at most; what is not billed comes back",
+        "provider's bond": f"{credits_text(bond(most, exchange.leases.terms().default_ppm))} credits",
+    }
+    title = f"Rent {_nodes(resources)} of offer {number} now."
+    done = apply(app, exchange, Plan(title, [exchange.book.buy_now(number, resources, window)], facts))
+    bought = done.one(BoughtNow)
+    paid = exchange.settlement.account(bought.lease).price
+    result = {
+        "lease": bought.lease,
+        "award": bought.award,
+        "offer": number,
+        "rate": o.buy_now_rate,
+        "price": paid,
+    }
+    finish(app, done, result | _span(window, exchange.slot), value="lease")

@@ -1,0 +1,143 @@
+"""`ocx provider`: the provider agent: configure, check, run, look at its health."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.act import working
+from cli.app import App, Group, pass_app
+from cli.render import show
+from market.errors import InvalidInput, Refused, Temporary
+
+if TYPE_CHECKING:
+    from provisioner.settings import Settings
+
+__all__ = ["config_option", "load_settings", "provider"]
+
+# Not OCX_PROVIDER_...: those variables are the agent's own settings.
+config_option = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    envvar="OCX_CONFIG",
+    help="The agent's configuration file.",
+)
+
+
+def load_settings(path: Path) -> Settings:
+    """The agent's settings."""
+    from provisioner.settings import load
+
+    return load(path)
+
+
+@click.group(cls=Group)
+def provider() -> None:
+    """The provider agent."""
+
+
+@provider.command()
+@config_option
+def run(config_file: Path) -> None:
+    """Run the agent until it is told to stop (Ctrl-C or SIGTERM); it goes on where it was."""
+    from provisioner.run import run as serve
+
+    serve(load_settings(config_file))
+
+
+@provider.command()
+@config_option
+@pass_app
+def check(app: App, config_file: Path) -> None:
+    """Test the installation: one line per thing that is missing and what to do about it."""
+    from provisioner.run import check as examine
+
+    with working("checking"):
+        findings = examine(load_settings(config_file))
+    show(app, [{"finding": text} for text in findings], value="finding", empty="nothing is missing")
+    if findings:
+        raise Refused(f"{len(findings)} thing(s) to put right", hint="see the list above")
+
+
+@provider.command()
+@pass_app
+def plugins(app: App) -> None:
+    """The clouds this installation can drive."""
+    import importlib.metadata
+
+    from provisioner.plugin import ENTRY_POINT_GROUP
+
+    points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
+    rows = [{"plugin": point.name, "class": point.value} for point in sorted(points, key=lambda p: p.name)]
+    show(app, rows, value="plugin", empty="no plugins; is the ocx package installed?")
+
+
+@provider.command()
+@config_option
+@pass_app
+def status(app: App, config_file: Path) -> None:
+    """What the running agent says about itself."""
+    path = load_settings(config_file).state_dir / "health.json"
+    try:
+        health = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise Temporary(f"there is no {path}", hint="is the agent running?", retry_after=5.0) from None
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"the health file {path} cannot be read: {error}") from error
+    show(app, health, value="ok")
+    if not health.get("ok"):
+        raise Refused("the agent is not well", hint="see its errors above")
+
+
+@provider.command()
+@click.option(
+    "--state-dir", type=click.Path(path_type=Path), required=True, help="Where the agent keeps its state."
+)
+@click.option("--plugin", required=True, help="Which cloud: see ocx provider plugins.")
+@click.option("--set", "pairs", multiple=True, help="A setting of the plugin as name=value (YAML).")
+@click.option("--gateway-host", default="127.0.0.1", help="Address the gateway listens on.")
+@click.option("--gateway-port", type=int, default=8443, help="Port the gateway listens on.")
+@click.option("--gateway-url", help="URL the gateway is registered with, if it is another.")
+@pass_app
+def config(
+    app: App,
+    state_dir: Path,
+    plugin: str,
+    pairs: tuple[str, ...],
+    gateway_host: str,
+    gateway_port: int,
+    gateway_url: str | None,
+) -> None:
+    """Print a configuration for the agent, made from the shipped template; edit it to taste."""
+    from provisioner.settings import render
+
+    text = render(
+        connection=str(app.connection_path()),
+        wallet={
+            "keystore": str(app.wallet_path()),
+            "passphrase_file": str(app.passphrase_file) if app.passphrase_file else None,
+        },
+        state_dir=str(state_dir),
+        gateway={"host": gateway_host, "port": gateway_port, "url": gateway_url},
+        plugins=[{"name": plugin, "settings": dict(_setting(pair) for pair in pairs)}],
+    )
+    click.echo(text, nl=False)
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    import yaml
+
+    name, separator, value = text.partition("=")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        parsed = None
+        separator = ""
+    if not name or not separator:
+        raise InvalidInput(f"'{text}' is not name=value", hint="the value is read as YAML")
+    return name, parsed

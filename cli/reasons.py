@@ -1,0 +1,145 @@
+"""Why a lease or a tender is where it is: the facts, each with the transaction that made it one.
+
+What follows from the facts is `market`'s judgement; this only puts the two beside each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from chain.generated import events
+from cli.render import credits_text, hex_text, time_text
+from market.leases import EndReason, LeaseFacts
+from market.leases import why as lease_reasons
+
+if TYPE_CHECKING:
+    from chain.codec import Event
+    from chain.contracts.leases import Lease, Terms
+    from chain.exchange import Exchange
+    from chain.history import Entry
+
+__all__ = ["lease_facts", "lease_why", "tender_why"]
+
+_BEHIND: tuple[tuple[str, type[Event]], ...] = (
+    ("awarded at", events.LeaseOpened),
+    ("the buyer signed", events.BuyerSigned),
+    ("the provider signed", events.LeaseSigned),
+    ("delivered, the last", events.LeaseDelivered),
+    ("the buyer accepted all", events.LeaseAccepted),
+    ("ended at", events.LeaseEnded),
+    ("it will end at", events.LeaseEnded),
+    ("wipe evidence given", events.LeaseWiped),
+    ("the wipe deadline", events.WipeMissed),
+)
+
+
+def lease_facts(lease: Lease, terms: Terms, slot: int) -> LeaseFacts:
+    """The chain's record of a lease as the judgement wants it."""
+    return LeaseFacts(
+        created_at=lease.created_at,
+        start=lease.start * slot,
+        end=lease.end * slot,
+        count=lease.count,
+        sign_time=terms.sign_time,
+        deliver_time=terms.deliver_time,
+        accept_time=terms.accept_time,
+        wipe_time=terms.wipe_time,
+        policy_both=lease.policy.name == "BOTH",
+        all_or_nothing=lease.all_or_nothing,
+        buyer_signed_at=lease.buyer_signed_at,
+        signed_at=lease.signed_at,
+        delivered_bits=lease.delivered,
+        accepted_bits=lease.accepted,
+        last_delivered_at=lease.delivered_at,
+        ended_at=lease.ended_at,
+        end_reason=EndReason(int(lease.reason)),
+        wiped_at=lease.wiped_at,
+        wipe_missed=lease.wipe_missed,
+    )
+
+
+def lease_why(exchange: Exchange, facts: LeaseFacts, now: int, entries: Sequence[Entry]) -> list[str]:
+    """The reasons for a lease's state, oldest first, then where its money is."""
+    lines = [_with_transaction(line, entries) for line in lease_reasons(facts, now)]
+    for entry in entries:
+        text = _money_line(entry)
+        if text:
+            lines.append(f"{text}{_by(entry)}")
+    return lines
+
+
+def _with_transaction(line: str, entries: Sequence[Entry]) -> str:
+    for text, kind in _BEHIND:
+        if text in line:
+            behind = [entry for entry in entries if isinstance(entry.event, kind)]
+            return f"{line}{_by(behind[-1])}" if behind else line
+    return line
+
+
+def _by(entry: Entry) -> str:
+    return f" [block {entry.block}, {hex_text(entry.tx_hash)}]"
+
+
+def _money_line(entry: Entry) -> str:
+    match entry.event:
+        case events.Funded(price=price, bond=bond):
+            return f"the price of {credits_text(price)} and the bond of {credits_text(bond)} were locked"
+        case events.Accrued(amount=amount):
+            return f"{credits_text(amount)} was paid to the provider"
+        case events.PriceRefunded(amount=amount):
+            return f"{credits_text(amount)} of the price returned to the buyer"
+        case events.ReservePaid(amount=amount):
+            return f"{credits_text(amount)} was paid to the provider for keeping it ready"
+        case events.BondForfeited(amount=amount):
+            return f"{credits_text(amount)} of the bond went to the buyer"
+        case events.BondFreed(amount=amount):
+            return f"{credits_text(amount)} of the bond returned to the provider"
+    return ""
+
+
+def tender_why(exchange: Exchange, number: int, entries: Sequence[Entry]) -> list[str]:
+    """The reasons for a tender's stage, oldest first, then what may be done now."""
+    lines = [f"{text}{_by(entry)}" for entry in entries if (text := _tender_line(entry))]
+    tender, now = exchange.tender.tender(number), exchange.now()
+    if tender.stage.name != "OPEN":
+        return lines
+    if now < tender.commit_end:
+        lines.append(
+            f"bids are taken for {tender.commit_end - now} s more, until {time_text(tender.commit_end)}"
+        )
+    elif now < tender.reveal_end:
+        sealed = tender.commits - tender.reveals - tender.excused
+        lines.append(f"{sealed} sealed bids may be revealed until {time_text(tender.reveal_end)}")
+    else:
+        lines.append(f"reveals are over since {time_text(tender.reveal_end)}; anyone may award it now")
+    return lines
+
+
+def _tender_line(entry: Entry) -> str:
+    at = time_text(entry.time)
+    match entry.event:
+        case events.TenderOpened(ceiling_amount=ceiling, deposit=deposit):
+            return f"posted at {at}; {credits_text(ceiling)} locked, each bid locks {credits_text(deposit)}"
+        case events.BidCommitted(bidder=bidder):
+            return f"organisation {bidder} committed to a sealed bid at {at}"
+        case events.BidRevealed(bidder=bidder, rate=rate, offer=offer):
+            return f"organisation {bidder} revealed {credits_text(rate)} per hour of offer {offer} at {at}"
+        case events.BidExcused(bidder=bidder, lease=lease):
+            return f"the bid of organisation {bidder} is excused: lease {lease} took its resource"
+        case events.BidSkipped(bidder=bidder, status=status):
+            return f"the award passed over organisation {bidder}: {status.name.lower()}"
+        case events.BidEvicted(bidder=bidder):
+            return f"the bid of organisation {bidder} was not among the best that are kept"
+        case events.TenderAwarded(award=award, awarded=count, clearing_rate=rate):
+            price = f"all are paid {credits_text(rate)} (Vickrey)" if rate else "each is paid its own bid"
+            return f"awarded at {at}: {count} resources under award {award}; {price}"
+        case events.TenderUnfilled():
+            return f"closed at {at} without an award: no valid bids fill it"
+        case events.DepositsForfeited(amount=amount, share=share):
+            return f"{credits_text(amount)} of deposits were forfeited, {credits_text(share)} to each loser"
+        case events.DepositClaimed(bidder=bidder):
+            return f"organisation {bidder} took its deposit back at {at}"
+        case events.TenderCancelled():
+            return f"the buyer cancelled it at {at}"
+    return ""

@@ -1,0 +1,155 @@
+"""`ocx request`: what a buyer needs, put to a sealed tender."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.act import Plan, apply, finish
+from cli.app import App, Group, pass_app
+from cli.offer import span_text
+from cli.options import for_option, window_end, window_start
+from cli.parse import DURATION, RATE, wanted_window
+from cli.render import credits_text, history_rows, show, time_text, word
+from market.billing import ppm_of, price
+from market.specs import Spec, parse_spec
+
+if TYPE_CHECKING:
+    from chain.exchange import Exchange
+
+__all__ = ["request", "request_row"]
+
+
+@click.group(cls=Group)
+def request() -> None:
+    """Requests: what a buyer needs."""
+
+
+@request.command()
+@click.option("--class", "class_name", required=True, help="Class of the nodes, e.g. bm.large.")
+@click.option("--count", type=click.IntRange(1, 65535), default=1, help="How many.")
+@click.option(
+    "--spec", default="", help="The least each must have, e.g. cores=64,memory=1024GiB,disk=480GiB."
+)
+@window_start
+@window_end
+@for_option
+@click.option("--ceiling", type=RATE, required=True, help="Highest rate, credits per resource and hour.")
+@click.option("--commit-for", type=DURATION, default="10m", help="How long sealed bids are taken.")
+@click.option("--reveal-for", type=DURATION, default="10m", help="How long they may be revealed after that.")
+@click.option(
+    "--vickrey", is_flag=True, help="Winners are paid the lowest rate that did not win (from 3 bidders on)."
+)
+@click.option("--all-or-nothing", is_flag=True, help="Fewer than --count are worth nothing.")
+@click.option(
+    "--sign",
+    type=click.Choice(["provider", "both"]),
+    default="provider",
+    help="Who signs the lease: the provider alone, or first the buyer.",
+)
+@pass_app
+def post(
+    app: App,
+    class_name: str,
+    count: int,
+    spec: str,
+    start: str,
+    end: str | None,
+    length: int | None,
+    ceiling: int,
+    commit_for: int,
+    reveal_for: int,
+    vickrey: bool,
+    all_or_nothing: bool,
+    sign: str,
+) -> None:
+    """Post a request and put it to a sealed tender; the window rounds outward to whole slots.
+
+    Locks the price at the ceiling; the award returns the excess, a tender without a valid bid returns all.
+    """
+    from chain.contracts.book import RequestTerms
+    from chain.contracts.tender import TenderTerms
+    from chain.generated.enums import Policy
+    from chain.generated.events import TenderOpened
+
+    least = parse_spec(spec) if spec else Spec()
+    policy = Policy.BOTH if sign == "both" else Policy.PROVIDER
+    exchange = app.exchange(sign=True)
+    window = wanted_window(exchange, start, end, length)
+    now = exchange.now()
+    terms = TenderTerms(now + commit_for, now + commit_for + reveal_for, vickrey)
+    wanted = RequestTerms(window, count, ceiling, class_name, least, policy, all_or_nothing)
+    seconds = window.window(exchange.slot)
+    amount = price(ceiling, count, seconds.start, seconds.end, now)
+    facts = {
+        "needs": f"{count} of {class_name} with {least}" + (", all or nothing" if all_or_nothing else ""),
+        "window": span_text(window, exchange.slot),
+        "ceiling": f"{credits_text(ceiling)} credits per resource and hour",
+        "bids until": f"{time_text(terms.commit_end)}, reveals until {time_text(terms.reveal_end)}",
+        "pricing": "Vickrey from three bidders on, else first price" if vickrey else "first price",
+        "locks": f"{credits_text(amount)} credits at most; what is not needed comes back",
+        "each bid locks": f"{credits_text(ppm_of(amount, exchange.tender.deposit_ppm()))} credits",
+    }
+    plan = Plan("Post a request and put it to a sealed tender.", [exchange.tender.post(wanted, terms)], facts)
+    done = apply(app, exchange, plan)
+    opened = done.one(TenderOpened)
+    result = {
+        "request": opened.request,
+        "commit_end": opened.commit_end,
+        "reveal_end": opened.reveal_end,
+        "ceiling_amount": opened.ceiling_amount,
+        "start": seconds.start,
+        "end": seconds.end,
+    }
+    finish(app, done, result, value="request")
+
+
+def request_row(exchange: Exchange, number: int) -> dict[str, Any]:
+    """A request as plain data."""
+    r = exchange.book.request(number)
+    return {
+        "request": number,
+        "org": r.org,
+        "class": word(r.class_),
+        "count": r.count,
+        "spec": str(r.spec),
+        "start": r.start * exchange.slot,
+        "end": r.end * exchange.slot,
+        "ceiling_rate": r.ceiling_rate,
+        "stage": exchange.tender.tender(number).stage.name.lower(),
+    }
+
+
+@request.command("list")
+@click.option("--all", "everything", is_flag=True, help="Closed ones too.")
+@pass_app
+def list_(app: App, everything: bool) -> None:
+    """Requests that are open."""
+    exchange = app.exchange()
+    rows = [
+        request_row(exchange, number)
+        for number in range(1, exchange.book.request_count() + 1)
+        if everything or not exchange.book.request(number).closed
+    ]
+    show(app, rows, value="request", empty="no open requests; --all shows the others")
+
+
+@request.command("show")
+@click.argument("number", type=int)
+@pass_app
+def show_(app: App, number: int) -> None:
+    """One request with its history; its bids: ocx tender show."""
+    from chain.history import history
+
+    exchange = app.exchange()
+    r = exchange.book.request(number)
+    result = request_row(exchange, number) | {
+        "by": r.by,
+        "created_at": r.created_at,
+        "policy": r.policy.name.lower(),
+        "all_or_nothing": r.all_or_nothing,
+        "closed": r.closed,
+        "history": history_rows(history(exchange, [exchange.book, exchange.tender], "request", number)),
+    }
+    show(app, result, value="stage")

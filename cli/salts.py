@@ -1,0 +1,77 @@
+"""Sealed bids until they are revealed: one private file each, written before the commitment is sent.
+
+Whoever loses a bid's salt loses its deposit. So a file is never overwritten, and which of several belongs to
+a tender is told by the commitment on the chain, not by the file's date.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chain.contracts.tender import Bid, commitment
+from chain.wallet import write_private
+from market.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from chain.exchange import Exchange
+
+__all__ = ["SealedBid", "find", "keep"]
+
+
+@dataclass(frozen=True)
+class SealedBid:
+    """A bid with the salt that seals it (32 bytes)."""
+
+    request: int
+    bidder: int
+    bid: Bid
+    salt: bytes
+
+    def commitment(self, exchange: Exchange) -> bytes:
+        """What the chain is told, made here so that no node learns the bid."""
+        chain_id, place = exchange.connection.chain_id, exchange.tender.address
+        return commitment(chain_id, place, self.request, self.bidder, self.bid, self.salt)
+
+
+def _folder(state: Path, exchange: Exchange) -> Path:
+    return state / "bids" / f"{exchange.connection.chain_id}-{exchange.tender.address[2:10].lower()}"
+
+
+def keep(state: Path, exchange: Exchange, sealed: SealedBid) -> Path:
+    """Write a sealed bid down (mode 0600); returns the file."""
+    content: dict[str, Any] = {
+        "request": sealed.request,
+        "bidder": sealed.bidder,
+        "bid": asdict(sealed.bid),
+        "salt": sealed.salt.hex(),
+    }
+    name = f"{sealed.request}-{sealed.bidder}-{sealed.commitment(exchange).hex()[:16]}.json"
+    path = _folder(state, exchange) / name
+    write_private(path, json.dumps(content, sort_keys=True) + "\n")
+    return path
+
+
+def find(state: Path, exchange: Exchange, request: int, bidder: int) -> SealedBid:
+    """The sealed bid that was committed on chain; InvalidInput if this state directory has no such file."""
+    wanted = exchange.tender.bidder(request, bidder).commitment
+    for path in sorted(_folder(state, exchange).glob(f"{request}-{bidder}-*.json")):
+        sealed = read(path)
+        if sealed.commitment(exchange) == wanted:
+            return sealed
+    raise InvalidInput(
+        f"the sealed bid of organisation {bidder} for tender {request} is not in {_folder(state, exchange)}",
+        hint="use the --state directory of the machine that sent the bid, or give its file with --bid",
+    )
+
+
+def read(path: Path) -> SealedBid:
+    """A sealed bid from its file; InvalidInput if it is none."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        bid = Bid(content["bid"]["offer"], content["bid"]["rate"], tuple(content["bid"]["resources"]))
+        return SealedBid(content["request"], content["bidder"], bid, bytes.fromhex(content["salt"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidInput(f"{path} is not a sealed bid: {error}") from error
