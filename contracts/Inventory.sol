@@ -51,7 +51,8 @@ contract Inventory is IInventory, Governed {
 
         id = ResourceId.wrap(++count);
         byHardware[hardwareKey] = id;
-        _resources[id] = Resource(owner, turnaround, 0, false, class, site, documentHash, hardwareKey, spec);
+        _resources[id] =
+            Resource(owner, turnaround, 0, 0, false, class, site, documentHash, hardwareKey, spec);
         emit ResourceRegistered(id, owner, class, site, spec, turnaround, documentHash, hardwareKey);
     }
 
@@ -66,6 +67,9 @@ contract Inventory is IInventory, Governed {
     /// @inheritdoc IInventory
     function retire(ResourceId id) external {
         Resource storage r = _owned(id);
+        if (block.timestamp < uint256(r.bookedUntil) * slot || r.holds != 0) {
+            revert Inventory_Booked(id, r.bookedUntil, r.holds);
+        }
         r.retired = true;
         byHardware[r.hardwareKey] = ResourceId.wrap(0);
         emit ResourceRetired(id);
@@ -82,6 +86,7 @@ contract Inventory is IInventory, Governed {
             if (booked & mask != 0) revert Inventory_NotFree(id, start, end);
             calendar[id][word] = booked | mask;
         }
+        if (last > r.bookedUntil) r.bookedUntil = last;
         emit SlotsBooked(id, start, last);
     }
 

@@ -14,11 +14,12 @@ __all__ = ["Inventory", "Resource"]
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """IInventory.Resource; `class_` and `site` are names in 32 bytes, `turnaround` is in slots."""
+    """IInventory.Resource; `class_` and `site` are names in 32 bytes, `turnaround` and `booked_until` are slots."""
 
     owner: int
     turnaround: int
     holds: int
+    booked_until: int
     retired: bool
     class_: bytes
     site: bytes

@@ -48,6 +48,7 @@ __all__ = [
     "Escrow_NothingToSweep",
     "FailedCall",
     "Inventory_BadWindow",
+    "Inventory_Booked",
     "Inventory_EmptyKey",
     "Inventory_HardwareTaken",
     "Inventory_NotFree",
@@ -742,6 +743,29 @@ class Inventory_BadWindow(codec.ContractError):
         super().__init__(start=start, end=end)
         self.start = start
         self.end = end
+
+
+class Inventory_Booked(codec.ContractError):
+    """the resource is booked until that slot, or waits for wipe evidence
+
+    `Inventory`: Inventory_Booked(uint32 resource, uint32 until, uint32 holds).
+    """
+
+    NAME: ClassVar[str] = "Inventory_Booked"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("9650103d")
+    MESSAGE: ClassVar[str] = "the resource is booked until that slot, or waits for wipe evidence"
+    HINT: ClassVar[str | None] = "Cancel its offers and retire it when its last lease is over."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("resource", "uint32"),
+        codec.Parameter("until", "uint32"),
+        codec.Parameter("holds", "uint32"),
+    )
+
+    def __init__(self, *, resource: int, until: int, holds: int) -> None:
+        super().__init__(resource=resource, until=until, holds=holds)
+        self.resource = resource
+        self.until = until
+        self.holds = holds
 
 
 class Inventory_EmptyKey(codec.ContractError):
@@ -1903,6 +1927,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Escrow_NothingToSweep.SELECTOR: Escrow_NothingToSweep,
     FailedCall.SELECTOR: FailedCall,
     Inventory_BadWindow.SELECTOR: Inventory_BadWindow,
+    Inventory_Booked.SELECTOR: Inventory_Booked,
     Inventory_EmptyKey.SELECTOR: Inventory_EmptyKey,
     Inventory_HardwareTaken.SELECTOR: Inventory_HardwareTaken,
     Inventory_NotFree.SELECTOR: Inventory_NotFree,

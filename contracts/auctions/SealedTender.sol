@@ -92,6 +92,8 @@ contract SealedTender is ISealedTender, Governed {
         if (t.commitEnd <= block.timestamp || t.revealEnd <= t.commitEnd || t.revealEnd >= end) {
             revert SealedTender_BadTimes(t.commitEnd, t.revealEnd);
         }
+        // What is awarded must fit into one transaction, or nobody's money would ever come out.
+        if (r.count > PackedIds.MAX) revert PackedIds.PackedIds_Count(r.count, PackedIds.MAX);
         id = book.record(r, msg.sender);
         uint256 ceiling = Amounts.priceUp(r.ceilingRate, uint256(r.count) * (end - _from(r.window.start)));
 

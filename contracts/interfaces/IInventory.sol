@@ -11,6 +11,7 @@ interface IInventory {
     /// @param turnaround Slots that stay booked after each lease; fixed at registration, because release undoes
     /// exactly what booking did.
     /// @param holds How many leases of it ended without wipe evidence in time; while not 0 it cannot be booked.
+    /// @param bookedUntil Slot behind the last that was ever booked, turnaround included.
     /// @param class A free name of 31 bytes at most; new kinds of hardware need no new contract.
     /// @param documentHash Keccak-256 of the canonical document, the full measured description.
     /// @param hardwareKey What makes it this one piece of hardware (hash of system UUID and serial), unique.
@@ -18,6 +19,7 @@ interface IInventory {
         OrgId owner;
         uint32 turnaround;
         uint32 holds;
+        uint32 bookedUntil;
         bool retired;
         bytes32 class;
         bytes32 site;
@@ -58,6 +60,9 @@ interface IInventory {
     /// @notice the resource is retired
     /// @dev Register it anew.
     error Inventory_Retired(ResourceId resource);
+    /// @notice the resource is booked until that slot, or waits for wipe evidence
+    /// @dev Cancel its offers and retire it when its last lease is over.
+    error Inventory_Booked(ResourceId resource, uint32 until, uint32 holds);
     /// @notice the resource is not free in these slots
     /// @dev See 'ocx node show' for when it is.
     error Inventory_NotFree(ResourceId resource, uint32 start, uint32 end);
@@ -90,7 +95,8 @@ interface IInventory {
     /// @notice The owner measured again; what is booked stays booked.
     function remeasure(ResourceId resource, Spec calldata spec, bytes32 documentHash) external;
 
-    /// @notice No new bookings; the hardware key is free for a new registration, here or by a new owner.
+    /// @notice No new bookings; the hardware key is free for a new registration, here or by a new owner. Not before the
+    /// last booking is over and wiped: else its owner could register the same machine again and sell it twice.
     function retire(ResourceId resource) external;
 
     /// @notice Books `[start, end)` and the turnaround behind it; reverts unless all of it is free.

@@ -145,7 +145,7 @@ interface ISealedTender {
     /// @notice this lease excuses nothing: it must have booked the resource over the window, after the commitment, for somebody affiliated with neither side
     error SealedTender_NoExcuse(ResourceId resource, LeaseId lease);
 
-    /// @notice Posts a request and puts it to tender. Locks the ceiling amount (A3).
+    /// @notice Posts a request for at most 64 resources and puts it to tender. Locks the ceiling amount (A3).
     function post(IBook.RequestTerms calldata request, TenderTerms calldata terms)
         external
         returns (RequestId);
