@@ -155,7 +155,7 @@ contract Inventory is IInventory, Governed {
         uint256 first = word << 8;
         mask = type(uint256).max;
         if (start > first) mask <<= start - first;
-        if (end < first + 256) mask &= (1 << (end - first)) - 1;
+        if (end < first + 256) mask &= ~(type(uint256).max << (end - first));
     }
 
     function _owned(ResourceId id) private view returns (Resource storage r) {

@@ -373,7 +373,7 @@ contract Leases is ILeases, Governed {
         settlement.forfeitBond(_parties(id, l), penalty);
         ResourceId[] memory ids = resourcesOf(id);
         for (uint256 i; i < ids.length; ++i) {
-            if (l.delivered & (uint64(1) << uint64(i)) != 0) inventory.hold(ids[i]);
+            if (_has(l.delivered, i)) inventory.hold(ids[i]);
         }
     }
 
@@ -389,7 +389,7 @@ contract Leases is ILeases, Governed {
     function _lift(LeaseId id, Lease storage l) private {
         ResourceId[] memory ids = resourcesOf(id);
         for (uint256 i; i < ids.length; ++i) {
-            if (l.delivered & (uint64(1) << uint64(i)) != 0) inventory.liftHold(ids[i]);
+            if (_has(l.delivered, i)) inventory.liftHold(ids[i]);
         }
     }
 
@@ -398,7 +398,7 @@ contract Leases is ILeases, Governed {
         uint256 from = block.timestamp < uint256(l.start) * _slot ? l.start : block.timestamp / _slot + 1;
         ResourceId[] memory ids = resourcesOf(id);
         for (uint256 i; i < ids.length; ++i) {
-            if (which & (uint64(1) << uint64(i)) != 0) inventory.release(ids[i], from.toUint32(), l.end);
+            if (_has(which, i)) inventory.release(ids[i], from.toUint32(), l.end);
         }
     }
 
@@ -513,6 +513,10 @@ contract Leases is ILeases, Governed {
         for (; bitmap != 0; bitmap &= bitmap - 1) {
             ++n;
         }
+    }
+
+    function _has(uint64 bitmap, uint256 place) private pure returns (bool) {
+        return (bitmap >> place) & 1 != 0;
     }
 
     function _now() private view returns (uint40) {

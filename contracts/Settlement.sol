@@ -156,7 +156,7 @@ contract Settlement is ISettlement, Governed {
     {
         uint256 first = a.firstStart;
         if (a.units != 0 && until > first) {
-            if (last) until = first + ((until - first + quantum - 1) / quantum) * quantum;
+            if (last) until += (quantum - (until - first) % quantum) % quantum;
             uint256 until_ = until * a.units;
             // A resource that starts later than `until` cannot be among several: deliveries come in order of time,
             // and all bill from the lease's start or later.

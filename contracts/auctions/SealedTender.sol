@@ -445,7 +445,8 @@ contract SealedTender is ISealedTender, Governed {
         // The lowest 32 bits are the offer, the highest 64 the rate.
         // forge-lint: disable-next-line(unsafe-typecast)
         OfferId offer = OfferId.wrap(uint32(entry));
-        return Leg(org, _bidders[id][org].by, offer, uint64(entry >> 192), _resources[id][org].load(max));
+        uint64 rate = uint64(entry >> 192);
+        return Leg(org, _bidders[id][org].by, offer, rate, _resources[id][org].load(max));
     }
 
     function _tail(OrgId org, OfferId offer) private pure returns (uint256) {

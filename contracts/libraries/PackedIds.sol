@@ -50,6 +50,8 @@ library PackedIds {
         uint256 word;
         for (; count < max; ++count) {
             if (count % PER_WORD == 0) word = words[count / PER_WORD];
+            // The id is the lowest 32 bits of what is left.
+            // forge-lint: disable-next-line(unsafe-typecast)
             uint32 id = uint32(word >> (32 * (count % PER_WORD)));
             if (id == 0) break;
             ids[count] = ResourceId.wrap(id);
