@@ -445,6 +445,7 @@ contract SealedTender is ISealedTender, Governed {
         // The lowest 32 bits are the offer, the highest 64 the rate.
         // forge-lint: disable-next-line(unsafe-typecast)
         OfferId offer = OfferId.wrap(uint32(entry));
+        // forge-lint: disable-next-line(unsafe-typecast)
         uint64 rate = uint64(entry >> 192);
         return Leg(org, _bidders[id][org].by, offer, rate, _resources[id][org].load(max));
     }
