@@ -66,7 +66,7 @@ check-contracts: $(VENV) $(NODE) ## Solidity: format, lint, warnings, sizes
 ifneq ($(SOLIDITY),)
 	$(call say,forge fmt$(comma) lint and warnings)
 	@forge fmt --check
-	@forge lint --deny warnings
+	@forge lint --deny warnings contracts
 	@forge build --deny warnings
 	$(call say,contract sizes)
 	@python -m tools.sizes

@@ -220,8 +220,9 @@ class Play:
         """Two tenders and a buy-now, each followed to a working login, all at once."""
         timing, customer = Timing.of(self.fake), self.parties["customer"]
         posted = [self._post(customer, timing) for _ in range(2)]
+        offer, node = self._for_sale_now()
         bought = customer.ocx(
-            f"offer buy {self._buy_now_offer()} --start now --for {timing.wanted}s",
+            f"offer buy {offer} --node {node} --start now --for {timing.wanted}s",
             step="buys a third server at its buy-now rate",
         )
         uses = [pool.submit(self._use, int(bought["lease"]), True)]
@@ -238,10 +239,12 @@ class Play:
         )
         return int(posted["request"])
 
-    def _buy_now_offer(self) -> int:
+    def _for_sale_now(self) -> tuple[int, int]:
+        """An offer with a buy-now rate, and a node of it."""
         book = self.observer.book
         offers = ((number, book.offer(number)) for number in range(1, book.offer_count() + 1))
-        return next(number for number, offer in offers if offer.buy_now_rate)
+        number = next(number for number, offer in offers if offer.buy_now_rate)
+        return number, book.resources_of(number)[0]
 
     def _follow(self, request: int) -> None:
         """Wait until the tender is awarded, then use the lease it made."""
