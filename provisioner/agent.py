@@ -1,0 +1,363 @@
+"""The provider agent: a loop that makes what is into what should be, one idempotent step at a time.
+
+Each cycle reads the chain at one block, looks at every lease that is due, and begins at most one step for it.
+Events, ended calls and the gateway only make it look sooner; if all of them were lost it would do the same a
+little later. It keeps running whatever fails: the node, a cloud, one lease.
+
+The loop is single-threaded; calls that take long run as `Operations`. This module must not decide what a
+lease needs (`provisioner.steps`) or how it is done (`provisioner.hands`).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from chain.events import EventReader
+from chain.exchange import Exchange
+from chain.wire import Block, Receipt
+from market.errors import InvalidInput, Temporary
+from market.leases import describe
+from provisioner.bidder import Bidder
+from provisioner.clouds import Clouds
+from provisioner.hands import Hands, lease_key
+from provisioner.index import Index
+from provisioner.operations import Operations, Outcome, Retries
+from provisioner.plugin import Provisioner
+from provisioner.settings import Settings
+from provisioner.steps import Done, Rules, Wait, decide, parse_key
+from provisioner.store import Store
+from provisioner.view import Observer
+
+__all__ = ["Agent", "LeaseReport"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class LeaseReport:
+    """What health says of one lease."""
+
+    state: str
+    step: str
+    why: str
+    machines: dict[int, str] = field(default_factory=dict)
+    award_to_provision_ms: int | None = None
+    due_to_provision_ms: int | None = None
+
+
+@dataclass
+class _Due:
+    """When a lease is looked at next: a chain time, a wall-clock time, and the first block that counts."""
+
+    chain: int = 0
+    wall: float = 0.0
+    block: int = 0
+
+
+class Agent:
+    """One agent of one provider organisation; `run` until `stop`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        exchange: Exchange,
+        store: Store,
+        plugins: Mapping[str, Provisioner],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        wallet = exchange.wallet
+        if wallet is None:
+            raise InvalidInput("a provider agent needs a wallet")
+        self.settings, self.exchange, self.store = settings, exchange, store
+        self.address = wallet.address
+        self._clock = clock
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self.operations = Operations(settings.workers, self._wake.set, clock)
+        self.retries = Retries(clock)
+        self.clouds = Clouds(
+            plugins,
+            exchange,
+            store,
+            self.operations,
+            self.retries,
+            inspect_every=settings.inspect_every,
+            look_every=settings.look_every,
+            clock=clock,
+        )
+        timeouts = {"provision": settings.provision_timeout, "release": settings.release_timeout}
+        self.hands = Hands(exchange, store, self.clouds, self.operations, timeouts=timeouts, clock=clock)
+        self._observer = Observer(
+            exchange, store, self.clouds, self.hands, self.operations, self.retries, self.address
+        )
+        self.org = 0
+        self.bidder: Bidder | None = None
+        self._reader: EventReader | None = None
+        self._index: Index | None = None
+        self._due: dict[int, _Due] = {}
+        self.reports: dict[int, LeaseReport] = {}
+        self.head: Block | None = None
+        self.last_good = 0.0
+        self.cycles = 0
+        self.cycle_error: str | None = None
+        self.strangers: set[str] = set()
+        self.free_balance: int | None = None
+        self._balance_at = 0.0
+
+    # ---- the loop --------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Cycle until `stop`; then let transactions and plugin calls end for a few seconds."""
+        while not self._stopping.is_set():
+            pause = self.settings.cycle
+            try:
+                self.cycle()
+            except Exception as error:  # noqa: BLE001  the cycle's boundary: the agent outlives any one failure
+                self.retries.failed("cycle", error)
+                self.cycle_error = str(error)
+                pause = max(pause, min(5.0, getattr(error, "retry_after", 1.0)))
+            self._wake.wait(pause)
+            self._wake.clear()
+        left = self.operations.close(5.0)
+        if left:
+            log.info("stopping with %d calls under way; they go on at the next start", len(left))
+
+    def stop(self) -> None:
+        """End `run` soon; safe from a signal handler."""
+        self._stopping.set()
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Look sooner; for the gateway, when a buyer's setup arrived."""
+        for due in self._due.values():
+            due.wall = 0.0
+        self._wake.set()
+
+    def cycle(self) -> None:
+        """Look once at everything that is due and begin what is to be done."""
+        head = self.exchange.rpc.head()
+        self._open(head)
+        if self.head is None or head.hash != self.head.hash:
+            self._read_events()
+        self.head = head
+        for outcome in self.operations.ended():
+            self._note(outcome)
+        self.clouds.look()
+        self._reopen()
+        for lease in self.store.open_leases():
+            if self._is_due(lease, head):
+                self._reconcile(lease, head)
+        if self.bidder is not None:
+            self.bidder.cycle(head)
+        self._read_balance(head)
+        self.cycles += 1
+        self.last_good = self._clock()
+        self.cycle_error = None
+        self.retries.succeeded("cycle")
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        """For health: each open lease's state, step and reason; from any thread."""
+        return [
+            {
+                "lease": lease,
+                "state": item.state,
+                "step": item.step,
+                "why": item.why,
+                "machines": item.machines,
+                "award_to_provision_ms": item.award_to_provision_ms,
+                "due_to_provision_ms": item.due_to_provision_ms,
+            }
+            for lease, item in sorted(self.reports.copy().items())
+        ]
+
+    def tenders(self) -> list[dict[str, Any]]:
+        """For health: each open tender's move and reason; from any thread."""
+        reports = self.bidder.reports.copy() if self.bidder is not None else {}
+        return [{"request": n, "move": item.move, "why": item.why} for n, item in sorted(reports.items())]
+
+    def _read_balance(self, head: Block) -> None:
+        if self._clock() - self._balance_at >= self.settings.resync:
+            self.free_balance = self.exchange.escrow.free(self.org, block=head.number)
+            self._balance_at = self._clock()
+
+    # ---- one lease -------------------------------------------------------------------------------------
+
+    def _reconcile(self, lease: int, head: Block) -> None:
+        """Look at one lease; whatever goes wrong concerns this lease alone."""
+        try:
+            self._step(lease, head)
+        except Temporary:
+            raise
+        except Exception as error:  # noqa: BLE001  one lease that cannot be understood must not stop the others
+            self.retries.failed(lease_key(lease), error)
+            self._due[lease] = _Due(wall=self._clock() + self.settings.resync, chain=head.timestamp + 3600)
+            self.reports[lease] = LeaseReport("unknown", "none", str(error))
+
+    def _step(self, lease: int, head: Block) -> None:
+        kept = self.store.lease_window(lease)
+        if kept is None:
+            return
+        view, chain = self._observer.view(lease, kept[1], head)
+        rules = self._rules()
+        step = decide(view, head.timestamp, rules)
+        blocked = self.retries.blocked(lease_key(lease))
+        report = LeaseReport(describe(view.facts, head.timestamp), type(step).__name__, "")
+        report.machines = {m.resource: _machine_line(m) for m in view.machines}
+        metric = self.store.metric(lease)
+        if metric is not None:
+            report.award_to_provision_ms, report.due_to_provision_ms = metric
+        due = _Due(chain=1 << 62, wall=self._clock() + self.settings.resync)
+        if isinstance(step, Done):
+            self._finish(lease)
+            return
+        if isinstance(step, Wait):
+            report.why = step.reason
+            due.chain = step.until if step.until is not None else due.chain
+        elif blocked is not None:
+            report.why = blocked
+        elif not self.hands.do(step, view, chain):
+            report.why = "waiting for a free worker"
+            due.wall = self._clock() + self.settings.cycle
+        self._hasten(due, lease, [m.key for m in view.machines])
+        self._due[lease] = due
+        self.reports[lease] = report
+
+    def _finish(self, lease: int) -> None:
+        self.store.set_done(lease, True)
+        self.reports.pop(lease, None)
+        self._due.pop(lease, None)
+        log.info("lease %d is finished with", lease)
+
+    def _hasten(self, due: _Due, lease: int, keys: list[str]) -> None:
+        """Look again no later than the first thing that may be retried, or read."""
+        times = [self.retries.retry_at(key) for key in (lease_key(lease), *keys)]
+        due.wall = min([due.wall, *(at for at in times if at is not None)])
+
+    def _is_due(self, lease: int, head: Block) -> bool:
+        due = self._due.get(lease)
+        if due is None:
+            return True
+        key = lease_key(lease)
+        if head.number < due.block or self.operations.running(key) is not None:
+            return False
+        return head.timestamp >= due.chain or self._clock() >= due.wall
+
+    # ---- what happened ---------------------------------------------------------------------------------
+
+    def _note(self, outcome: Outcome) -> None:
+        """Take what ended into account, and have its lease looked at."""
+        if self.clouds.note(outcome):
+            if outcome.kind == "look" and outcome.error is None:
+                self._touch_unsettled()
+            return
+        if outcome.error is not None:
+            self.retries.failed(outcome.key, outcome.error)
+        else:
+            self.retries.succeeded(outcome.key)
+            if outcome.kind == "provision":
+                self.hands.note_connected(outcome.key, outcome.value)
+            elif outcome.kind == "release":
+                self.hands.note_connected(outcome.key, None)
+        block = outcome.value.block_number if isinstance(outcome.value, Receipt) else 0
+        found = self._lease_of(outcome.key)
+        if found is not None:
+            self._due[found] = _Due(block=block)
+        elif self.bidder is not None:
+            self.bidder.note(outcome.key, block)
+
+    def _lease_of(self, key: str) -> int | None:
+        if key.startswith("lease/"):
+            return int(key.removeprefix("lease/"))
+        parsed = parse_key(key, self.exchange.connection.chain_id, self.exchange.leases.address)
+        return None if parsed is None else parsed[0]
+
+    def _touch_unsettled(self) -> None:
+        """A cloud was read: leases that are over may have waited for it."""
+        for lease, report in self.reports.items():
+            if report.step == "Wait" and not report.state.startswith(("awarded", "active", "delivered")):
+                self._due[lease] = _Due(block=self._due.get(lease, _Due()).block)
+
+    def _reopen(self) -> None:
+        """Whatever in a cloud carries the key of a lease we thought finished is looked at again."""
+        open_ = set(self.store.open_leases())
+        for _, key, _ in self.clouds.owned():
+            lease = self._lease_of(key)
+            if lease is None or lease in open_ or key in self.store.evidence(lease):
+                continue
+            if self.store.lease_window(lease) is None:
+                if key not in self.strangers:
+                    log.warning(
+                        "%s is in the cloud, but the chain has no such lease of ours; left alone", key
+                    )
+                self.strangers.add(key)
+                continue
+            self.store.set_done(lease, False)
+            open_.add(lease)
+
+    # ---- opening ---------------------------------------------------------------------------------------
+
+    def _open(self, head: Block) -> None:
+        """Learn whose agent this is; once, when the chain can first be read."""
+        if self._reader is not None:
+            return
+        member = self.exchange.members.member(self.address)
+        if member.org == 0:
+            raise Temporary(
+                f"the account {self.address} is no member of any organisation",
+                hint="Its admin must add it: ocx member set ADDRESS --rights offer,sign,deliver,release",
+                retry_after=5.0,
+            )
+        self.org = member.org
+        index = Index(member.org, self.exchange.leases.address)
+        name = f"agent-{self.exchange.leases.address[2:10]}-{self.address[2:10]}".lower()
+        reader = EventReader(self.exchange.rpc, self.store.db, self.exchange.addresses(), name)
+        if self.settings.bidding.enabled:
+            self.bidder = Bidder(
+                self.settings.bidding,
+                self.exchange,
+                self.store,
+                self.hands,
+                self.clouds,
+                self.operations,
+                self.retries,
+                org=member.org,
+                clock=self._clock,
+            )
+        self._index, self._reader = index, reader
+        log.info("agent of organisation %d as %s at block %d", member.org, self.address, head.number)
+
+    def _read_events(self) -> None:
+        reader, index = self._reader, self._index
+        if reader is None or index is None:
+            return
+        reader.poll(index.handle, index.rewind)
+        for lease in index.touched:
+            self._due[lease] = _Due(block=self._due.get(lease, _Due()).block)
+        index.touched.clear()
+
+    def _rules(self) -> Rules:
+        terms, block_time = self._observer.terms(), self.exchange.connection.block_time
+        margin = int(2 * block_time) + 1
+        return Rules(
+            margin=margin,
+            deliver_margin=max(2 * margin, terms.deliver_time // 10),
+            setup_wait=self.settings.setup_wait,
+            orphan_grace=self.settings.orphan_grace,
+        )
+
+
+def _machine_line(machine: Any) -> str:
+    """The state of one machine in a word or a line."""
+    if machine.blocked:
+        return str(machine.blocked)
+    if machine.running:
+        return f"{machine.running} under way"
+    if machine.evidence:
+        return "wiped"
+    return "up" if machine.ready else ("in the cloud" if machine.in_cloud else "not up")

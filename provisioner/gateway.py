@@ -1,0 +1,323 @@
+"""The provider's gateway: where a buyer's members leave their SSH keys and fetch sealed connection data.
+
+Over TLS with a key that `Members` pins. Who asks proves its account with a signed challenge and gets a token
+for some minutes; each call then asks the chain whether that account is a member of the lease's buyer. What is
+served was sealed to the buyer before it was stored, so even this process cannot read it. Bodies are bounded,
+errors are JSON, and a stranger learns only that the lease is not its own.
+
+This module must not touch a cloud or send a transaction, and must not log bodies, tokens or keys.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import re
+import ssl
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from chain.challenge import Challenge, Gatekeeper, Tokens
+from chain.contracts.leases import Lease
+from chain.exchange import Exchange
+from chain.generated.errors import Leases_Unknown
+from market.errors import InvalidInput, OcxError, Permanent, Refused, Temporary
+from provisioner.settings import Settings
+from provisioner.store import Setup, Store
+from provisioner.tls import bind, ensure_certificate
+
+__all__ = ["Gateway", "GatewayServer", "read_setup"]
+
+log = logging.getLogger(__name__)
+
+_MOST_BODY = 16 * 1024
+_MOST_KEYS = 16
+_KEY = re.compile(
+    r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com)"
+    r" [A-Za-z0-9+/]{32,1400}={0,3}( [\x21-\x7e ]{0,120})?"
+)
+_HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class _Denied(Refused):
+    """A "no" with an HTTP status of its own."""
+
+    def __init__(self, status: int, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+class Gateway:
+    """The calls, independent of how they are served. `on_setup` is told when a buyer left its setup."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        store: Store,
+        audience: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        on_setup: Callable[[], None] = lambda: None,
+        tokens: Tokens | None = None,
+        challenge_ttl: int = 60,
+    ) -> None:
+        network = exchange.connection
+        self._exchange, self._store = exchange, store
+        self._clock = clock
+        self._on_setup = on_setup
+        self._keeper = Gatekeeper(
+            network.chain_id, network.directory, audience, ttl=challenge_ttl, tokens=tokens
+        )
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        lease = "/v1/leases/{lease:int}"
+        return Starlette(
+            routes=[
+                Route("/healthz", self._healthz),
+                Route("/v1/challenge", _guarded(self._challenge), methods=["POST"]),
+                Route("/v1/token", _guarded(self._token), methods=["POST"]),
+                Route(f"{lease}/connection", _guarded(self._connection)),
+                Route(f"{lease}/setup", _guarded(self._setup), methods=["GET", "PUT"]),
+            ],
+            exception_handlers={404: _not_found, 405: _not_found},
+        )
+
+    async def _healthz(self, request: Request) -> Response:
+        return JSONResponse({"ok": True})
+
+    async def _challenge(self, request: Request) -> Response:
+        body = await _body(request)
+        account = body.get("account")
+        if not isinstance(account, str):
+            raise InvalidInput("the body must name an account")
+        return JSONResponse(self._keeper.challenge(account, int(self._clock())).to_json())
+
+    async def _token(self, request: Request) -> Response:
+        body = await _body(request)
+        try:
+            signature = bytes.fromhex(str(body["signature"]).removeprefix("0x"))
+        except (KeyError, ValueError) as error:
+            raise InvalidInput("the body must carry the challenge and its signature in hex") from error
+        challenge = Challenge.from_json(body)
+        now = int(self._clock())
+        try:
+            token = await run_in_threadpool(self._keeper.redeem, challenge, signature, now)
+        except Refused as error:
+            raise _Denied(401, error.message, error.hint) from error
+        return JSONResponse({"token": token, "expires": now + self._keeper.tokens.ttl})
+
+    async def _connection(self, request: Request) -> Response:
+        lease_id, lease = await self._of_caller(request)
+        if not lease.delivered:
+            raise _Denied(425, f"lease {lease_id} is not delivered yet", "Try again once it is.")
+        blob = await run_in_threadpool(self._store.sealed, lease_id, lease.delivery)
+        if blob is None:
+            raise _Denied(404, f"the connection data of lease {lease_id} are not at this gateway")
+        return JSONResponse(
+            {
+                "lease": lease_id,
+                "sealed": base64.b64encode(blob.sealed).decode(),
+                "connection_hash": "0x" + blob.connection_hash.hex(),
+            }
+        )
+
+    async def _setup(self, request: Request) -> Response:
+        lease_id, lease = await self._of_caller(request)
+        if request.method == "PUT":
+            setup = read_setup(await _body(request))
+            if lease.ended_at:
+                raise _Denied(409, f"lease {lease_id} is over")
+            now = int(self._clock())
+            if not await run_in_threadpool(self._store.keep_setup, lease_id, setup, now):
+                raise _Denied(409, f"lease {lease_id} is being provisioned; its setup is fixed")
+            self._on_setup()
+        kept = await run_in_threadpool(self._store.setup, lease_id)
+        fixed = await run_in_threadpool(self._store.has_orders, lease_id)
+        if kept is None:
+            raise _Denied(404, f"nothing was set up for lease {lease_id}")
+        shown = {
+            "ssh_public_keys": list(kept.ssh_public_keys),
+            "hostname": kept.hostname,
+            "properties": kept.properties or {},
+            "fixed": fixed,
+        }
+        return JSONResponse(shown)
+
+    async def _of_caller(self, request: Request) -> tuple[int, Lease]:
+        """The lease asked for, if the caller is a member of its buyer; else the same "no" in every case."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise _Denied(401, "a token is needed", "Sign a challenge first.")
+        try:
+            account = self._keeper.tokens.verify(token.strip(), int(self._clock()))
+        except Refused as error:
+            raise _Denied(401, error.message, error.hint) from error
+        lease_id = int(request.path_params["lease"])
+        found = await run_in_threadpool(self._lease_of, lease_id, account)
+        if found is None:
+            raise _Denied(403, f"lease {lease_id} is none of this account's organisation at this provider")
+        return lease_id, found
+
+    def _lease_of(self, lease_id: int, account: str) -> Lease | None:
+        if not 0 < lease_id < 1 << 32:
+            return None
+        org = self._exchange.members.member(account).org
+        try:
+            lease = self._exchange.leases.lease(lease_id)
+        except Leases_Unknown:
+            return None
+        ours = self._exchange.members.member(self._account).org
+        return lease if org != 0 and lease.buyer == org and lease.provider == ours else None
+
+    @property
+    def _account(self) -> str:
+        wallet = self._exchange.wallet
+        if wallet is None:
+            raise InvalidInput("a gateway needs the provider's wallet, to know whose leases it serves")
+        return wallet.address
+
+
+class GatewayServer:
+    """A gateway on a TLS port, in a thread of its own."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        exchange: Exchange,
+        store: Store,
+        *,
+        clock: Callable[[], float] = time.time,
+        on_setup: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.key_hash = ensure_certificate(settings)
+        self._socket = bind(settings.gateway.host, settings.gateway.port)
+        self.port = int(self._socket.getsockname()[1])
+        host = f"[{settings.gateway.host}]" if ":" in settings.gateway.host else settings.gateway.host
+        self.url = (settings.gateway.url or f"https://{host}:{self.port}").rstrip("/")
+        self.gateway = Gateway(exchange, store, self.url, clock=clock, on_setup=on_setup)
+        config = uvicorn.Config(
+            self.gateway.app(),
+            ssl_certfile=str(settings.gateway_cert),
+            ssl_keyfile=str(settings.gateway_key),
+            ssl_version=ssl.PROTOCOL_TLS_SERVER,
+            access_log=False,
+            log_config=None,
+            log_level="warning",
+            lifespan="off",
+            limit_concurrency=256,
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=3,
+            h11_max_incomplete_event_size=32 * 1024,
+            server_header=False,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._serve, name="gateway", daemon=True)
+
+    def start(self, patience: float = 10.0) -> None:
+        """Serve; Permanent if it does not come up within `patience` seconds."""
+        self._thread.start()
+        deadline = time.monotonic() + patience
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                raise Permanent(f"the gateway could not be started at {self.url}", hint="See the log.")
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """End it; open requests get a few seconds."""
+        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(5.0)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        self._server.run(sockets=[self._socket])
+
+
+def read_setup(body: dict[str, Any]) -> Setup:
+    """A buyer's setup from JSON; InvalidInput for anything that is not exactly that."""
+    unknown = set(body) - {"ssh_public_keys", "hostname", "properties"}
+    if unknown:
+        raise InvalidInput(f"a setup has no field {', '.join(sorted(map(str, unknown)))[:100]}")
+    keys, hostname, properties = (
+        body.get("ssh_public_keys"),
+        body.get("hostname", ""),
+        body.get("properties", {}),
+    )
+    if not isinstance(keys, list) or not 0 < len(keys) <= _MOST_KEYS:
+        raise InvalidInput(f"ssh_public_keys must be a list of 1 to {_MOST_KEYS} keys")
+    if not all(isinstance(key, str) and _KEY.fullmatch(key.strip()) for key in keys):
+        raise InvalidInput("an SSH public key is malformed", hint="It looks like: ssh-ed25519 AAAA...")
+    if not isinstance(hostname, str) or (hostname and not _HOSTNAME.fullmatch(hostname)):
+        raise InvalidInput("the hostname must be a label of small letters, digits and hyphens")
+    if not isinstance(properties, dict) or not all(_is_property(item) for item in properties.items()):
+        raise InvalidInput("properties must be short texts under names of small letters")
+    return Setup(tuple(key.strip() for key in keys), hostname, dict(properties))
+
+
+def _is_property(item: tuple[object, object]) -> bool:
+    name, value = item
+    return (
+        isinstance(name, str)
+        and _NAME.fullmatch(name) is not None
+        and isinstance(value, str)
+        and len(value) <= 2048
+        and value.isprintable()
+    )
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """The JSON object of a request, never more than the limit of it in memory."""
+    raw = b""
+    async for part in request.stream():
+        raw += part
+        if len(raw) > _MOST_BODY:
+            raise _Denied(413, f"the body is larger than {_MOST_BODY} bytes")
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput("the body is not JSON") from error
+    if not isinstance(body, dict):
+        raise InvalidInput("the body must be a JSON object")
+    return body
+
+
+def _guarded(handler: Handler) -> Handler:
+    """Every error as JSON; what is not the caller's doing says nothing of our insides."""
+
+    async def guarded(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except _Denied as error:
+            return _error(error.status, error)
+        except InvalidInput as error:
+            return _error(400, error)
+        except Temporary as error:
+            log.warning("gateway: %s", error)
+            return JSONResponse({"error": "the provider cannot read the chain now"}, 503)
+        except OcxError as error:
+            log.error("gateway: %s", error)
+            return JSONResponse({"error": "the provider has an internal problem"}, 500)
+
+    return guarded
+
+
+def _error(status: int, error: OcxError) -> Response:
+    return JSONResponse({"error": error.message, "hint": error.hint}, status)
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": "there is no such call"}, getattr(error, "status_code", 404))

@@ -1,0 +1,196 @@
+"""Starts one provider agent with everything around it, and tests an installation before it is started.
+
+`run` blocks until SIGTERM or SIGINT. `check` changes nothing. Both take `Settings`; the command line reads
+them. One wallet and one state folder serve one running agent; a second is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from chain import connection as connection_file
+from chain.contracts.members import MemberRight, Role
+from chain.exchange import Exchange
+from chain.wallet import Wallet, address_of, from_environment, from_file
+from chain.wallet import load as load_wallet
+from market.errors import OcxError, Refused
+from provisioner.agent import Agent
+from provisioner.catalogue import load_plugins
+from provisioner.gateway import GatewayServer
+from provisioner.health import HealthServer, report, write
+from provisioner.settings import Settings
+from provisioner.store import Store
+from provisioner.tls import ensure_certificate
+
+__all__ = ["check", "open_exchange", "open_wallet", "run", "stop_on_signals"]
+
+log = logging.getLogger(__name__)
+
+NEEDED = MemberRight.SIGN | MemberRight.DELIVER | MemberRight.RELEASE
+_HEALTH_EVERY = 1.0
+
+
+def open_wallet(settings: Settings) -> Wallet:
+    """The operator key, by its passphrase file or the variable OCX_PASSPHRASE."""
+    file = settings.wallet.passphrase_file
+    return load_wallet(settings.wallet.keystore, from_file(file) if file else from_environment())
+
+
+def open_exchange(settings: Settings, wallet: Wallet) -> Exchange:
+    """The exchange with a sender whose journal lies in the state folder."""
+    return Exchange(connection_file.load(settings.connection), wallet, settings.state_dir / "sender")
+
+
+def run(settings: Settings, *, ready: Callable[[dict[str, object]], None] | None = None) -> None:
+    """Run the agent, its gateway and its health page until SIGTERM or SIGINT.
+
+    `ready` is told once where they are: url, gateway_key_hash, health_port, account. Raises `Refused` if
+    another agent with this wallet runs on this state folder.
+    """
+    settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    wallet = open_wallet(settings)
+    with _only_one(settings, wallet.address):
+        exchange = open_exchange(settings, wallet)
+        store = Store(settings.database)
+        agent = Agent(settings, exchange, store, load_plugins(settings.plugins))
+        gateway = GatewayServer(settings, exchange, store, on_setup=agent.wake)
+        health = HealthServer(settings.health_port, lambda: report(agent, time.time()))
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(stop_on_signals(agent.stop))
+            gateway.start()
+            stack.callback(gateway.stop)
+            health.start()
+            stack.callback(health.stop)
+            stack.enter_context(_health_file(settings, agent, health.port))
+            where = {
+                "url": gateway.url,
+                "gateway_key_hash": "0x" + gateway.key_hash.hex(),
+                "health_port": health.port,
+                "account": wallet.address,
+            }
+            log.info("gateway at %s, health at http://127.0.0.1:%d/", gateway.url, health.port)
+            if ready is not None:
+                ready(where)
+            agent.run()
+        log.info("stopped")
+
+
+def check(settings: Settings) -> list[str]:
+    """What is missing or wrong in this installation, one line each with what to do; all is well: []."""
+    findings: list[str] = []
+    try:
+        plugins = load_plugins(settings.plugins)
+    except OcxError as error:
+        findings.append(str(error))
+    else:
+        findings += [f"{name}: {line}" for name, plugin in plugins.items() for line in plugin.check()]
+    for test in (_check_files, _check_membership):
+        try:
+            findings += test(settings)
+        except OcxError as error:
+            findings.append(str(error))
+    return findings
+
+
+def _check_files(settings: Settings) -> list[str]:
+    open_wallet(settings)
+    folder = settings.state_dir
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK):
+        return [f"{settings.state_dir} cannot be written; create it for the agent's user"]
+    return []
+
+
+def _check_membership(settings: Settings) -> list[str]:
+    exchange = Exchange(connection_file.load(settings.connection))
+    address = address_of(settings.wallet.keystore)
+    member = exchange.members.member(address)
+    if member.org == 0:
+        return [f"{address} is no member of any organisation; its admin must add it: ocx member set"]
+    findings = []
+    wanted = NEEDED | (MemberRight.OFFER if settings.bidding.enabled else MemberRight(0))
+    missing = wanted & ~MemberRight(member.rights)
+    if missing:
+        findings.append(f"{address} lacks the rights {_names(missing)}; grant them: ocx member set")
+    org = exchange.members.organisation(member.org)
+    if not org.roles & Role.SELLER:
+        findings.append(f"organisation {member.org} has no seller role; ask the council")
+    if not org.gateway_url:
+        findings.append("the organisation has no gateway; register it: ocx member gateway")
+    elif settings.gateway_cert.exists() and org.gateway_key_hash != ensure_certificate(settings):
+        findings.append("the gateway's key is not the registered one; register it: ocx member gateway")
+    elif settings.gateway.url and org.gateway_url.rstrip("/") != settings.gateway.url.rstrip("/"):
+        findings.append(f"registered gateway {org.gateway_url} is not gateway.url {settings.gateway.url}")
+    return findings
+
+
+def _names(rights: MemberRight) -> str:
+    return ", ".join(str(right.name).lower() for right in rights)
+
+
+@contextlib.contextmanager
+def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` on SIGTERM and SIGINT while inside; elsewhere than in the main thread, do nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
+        signal.signal(number, lambda *_: stop())
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _only_one(settings: Settings, address: str) -> Iterator[None]:
+    """Hold the lock of this wallet on this state folder; the kernel frees it however the process ends."""
+    path = settings.state_dir / f"agent-{address.lower()}.lock"
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(
+                f"an agent with the key {address} already runs on {settings.state_dir}",
+                hint="Stop it first, or give the second agent a key of its own.",
+            ) from None
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+@contextlib.contextmanager
+def _health_file(settings: Settings, agent: Agent, port: int) -> Iterator[None]:
+    """Keep STATE_DIR/health.json fresh while inside."""
+    path = settings.state_dir / "health.json"
+    over = threading.Event()
+
+    def write_once() -> None:
+        try:
+            write(path, report(agent, time.time()) | {"health_port": port, "pid": os.getpid()})
+        except OSError as error:
+            log.warning("%s cannot be written: %s", path, error)
+
+    def keep() -> None:
+        while not over.wait(_HEALTH_EVERY):
+            write_once()
+
+    write_once()
+    thread = threading.Thread(target=keep, name="health file", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(2.0)
+        write_once()

@@ -1,0 +1,382 @@
+"""What one provider agent must not forget: one SQLite file that survives kill -9 between any two statements.
+
+The chain and the cloud are the truth about leases and machines; this file holds only what neither of them
+knows (salts of sealed bids, buyers' keys, sealed connection data, wipe evidence, orders as first given) and
+an index of events so that the agent knows where to look. Every statement is its own transaction, synced to
+disk before the act it announces.
+
+Threads share a `Store`; each gets its own connection. This module must not decide anything, and must not
+contact a chain or a cloud. The file holds keys of tenants' machines: its mode is 0600.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from chain.contracts.tender import Bid
+from market.specs import Spec
+from market.windows import SlotWindow
+from provisioner.plugin import Order, WipeEvidence
+
+__all__ = ["Blob", "MachineRecord", "OfferRecord", "Setup", "Store", "StoredBid", "TenderRecord"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS lease (
+    lease INTEGER PRIMARY KEY, buyer INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
+    resources TEXT NOT NULL, opened_at INTEGER NOT NULL, block INTEGER NOT NULL,
+    done INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS lease_open ON lease (lease) WHERE done = 0;
+CREATE TABLE IF NOT EXISTS offer (
+    offer INTEGER PRIMARY KEY, class BLOB NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
+    floor_rate INTEGER NOT NULL, resources TEXT NOT NULL, block INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS request (
+    request INTEGER PRIMARY KEY, org INTEGER NOT NULL, class BLOB NOT NULL, start INTEGER NOT NULL,
+    end INTEGER NOT NULL, count INTEGER NOT NULL, ceiling_rate INTEGER NOT NULL, spec TEXT NOT NULL,
+    block INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS tender (
+    request INTEGER PRIMARY KEY, commit_end INTEGER NOT NULL, reveal_end INTEGER NOT NULL,
+    block INTEGER NOT NULL, over INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS tender_open ON tender (request) WHERE over = 0;
+CREATE TABLE IF NOT EXISTS bid (
+    request INTEGER PRIMARY KEY, offer INTEGER NOT NULL, rate INTEGER NOT NULL, resources TEXT NOT NULL,
+    salt BLOB NOT NULL, commitment BLOB NOT NULL, at INTEGER NOT NULL, over INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS machine (
+    hardware_key BLOB PRIMARY KEY, plugin TEXT NOT NULL, local_id TEXT NOT NULL, name TEXT NOT NULL,
+    document_hash BLOB NOT NULL, at INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS purchase (
+    key TEXT PRIMARY KEY, lease INTEGER NOT NULL, plugin TEXT NOT NULL, content TEXT NOT NULL,
+    at INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS journal (
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL, step TEXT NOT NULL, started REAL NOT NULL, finished REAL,
+    result TEXT, error TEXT);
+CREATE INDEX IF NOT EXISTS journal_key ON journal (key);
+CREATE TABLE IF NOT EXISTS setup (
+    lease INTEGER PRIMARY KEY, keys TEXT NOT NULL, hostname TEXT NOT NULL, properties TEXT NOT NULL,
+    private_key TEXT, at INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS sealed (
+    lease INTEGER NOT NULL, delivery BLOB NOT NULL, plain_hash BLOB NOT NULL, bits INTEGER NOT NULL,
+    blob BLOB NOT NULL, connection_hash BLOB NOT NULL, host_key BLOB NOT NULL, spec_hash BLOB NOT NULL,
+    at INTEGER NOT NULL, PRIMARY KEY (lease, delivery));
+CREATE TABLE IF NOT EXISTS evidence (
+    key TEXT PRIMARY KEY, lease INTEGER NOT NULL, resource INTEGER NOT NULL, content TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS metric (
+    lease INTEGER PRIMARY KEY, award_to_provision_ms INTEGER NOT NULL, due_to_provision_ms INTEGER NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineRecord:
+    """Which plugin has a piece of hardware, under which id, measured how."""
+
+    hardware_key: bytes
+    plugin: str
+    local_id: str
+    name: str
+    document_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OfferRecord:
+    """One of our own offers, as published."""
+
+    offer: int
+    class_: bytes
+    window: SlotWindow
+    floor_rate: int
+    resources: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TenderRecord:
+    """A request that was put to tender; times are unix seconds, the ceiling rate is per resource and hour."""
+
+    request: int
+    org: int
+    class_: bytes
+    window: SlotWindow
+    count: int
+    ceiling_rate: int
+    spec: Spec
+    commit_end: int
+    reveal_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBid:
+    """A sealed bid and the salt that opens it."""
+
+    request: int
+    bid: Bid
+    salt: bytes
+    commitment: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a buyer wants its machines to know; kept here and never on the chain (rule P3).
+
+    `private_key` is set when no buyer's key came in time and the agent made one; it leaves only sealed.
+    """
+
+    ssh_public_keys: tuple[str, ...]
+    hostname: str = ""
+    properties: dict[str, str] | None = None
+    private_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Sealed connection data of one delivery, with the hashes the chain was told."""
+
+    bits: int
+    sealed: bytes
+    connection_hash: bytes
+    host_key: bytes
+    spec_hash: bytes
+
+
+class Store:
+    """See the module's docstring."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        self._local = threading.local()
+        for statement in filter(str.strip, _SCHEMA.split(";")):
+            self.db.execute(statement)
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        """This thread's connection, in autocommit mode."""
+        db: sqlite3.Connection | None = getattr(self._local, "db", None)
+        if db is None:
+            db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            self._local.db = db
+        return db
+
+    # ---- leases ----------------------------------------------------------------------------------------
+
+    def open_leases(self) -> list[int]:
+        """Leases of ours that are not finished with."""
+        return [
+            int(row[0]) for row in self.db.execute("SELECT lease FROM lease WHERE done = 0 ORDER BY lease")
+        ]
+
+    def lease_window(self, lease: int) -> tuple[SlotWindow, tuple[int, ...]] | None:
+        """Slots and resources of a lease of ours, or None if it is none."""
+        row = self.db.execute("SELECT start, end, resources FROM lease WHERE lease = ?", (lease,)).fetchone()
+        return None if row is None else (SlotWindow(row[0], row[1]), _ids(row[2]))
+
+    def leases_of_resource(self, resource: int) -> list[tuple[int, SlotWindow]]:
+        """Every lease of ours that ever named a resource, newest first."""
+        rows = self.db.execute("SELECT lease, start, end, resources FROM lease ORDER BY lease DESC")
+        return [(int(row[0]), SlotWindow(row[1], row[2])) for row in rows if resource in _ids(row[3])]
+
+    def set_done(self, lease: int, done: bool) -> None:
+        """Take a lease out of the open ones, or back among them."""
+        self.db.execute("UPDATE lease SET done = ? WHERE lease = ?", (int(done), lease))
+
+    # ---- offers, tenders, bids -------------------------------------------------------------------------
+
+    def offers(self, class_: bytes, window: SlotWindow) -> list[OfferRecord]:
+        """Our offers of a class whose window holds the given one."""
+        rows = self.db.execute(
+            "SELECT offer, class, start, end, floor_rate, resources FROM offer"
+            " WHERE class = ? AND start <= ? AND end >= ? ORDER BY floor_rate, offer",
+            (class_, window.start_slot, window.end_slot),
+        )
+        return [OfferRecord(r[0], r[1], SlotWindow(r[2], r[3]), r[4], _ids(r[5])) for r in rows]
+
+    def open_tenders(self) -> list[TenderRecord]:
+        """Tenders that we are not through with."""
+        rows = self.db.execute(
+            "SELECT t.request, org, class, start, end, count, ceiling_rate, spec, commit_end, reveal_end"
+            " FROM tender t JOIN request r ON r.request = t.request WHERE over = 0 ORDER BY t.request"
+        )
+        return [
+            TenderRecord(r[0], r[1], r[2], SlotWindow(r[3], r[4]), r[5], r[6], Spec(*_ids(r[7])), r[8], r[9])
+            for r in rows
+        ]
+
+    def close_tender(self, request: int) -> None:
+        """We are through with a tender and our bid in it."""
+        self.db.execute("UPDATE tender SET over = 1 WHERE request = ?", (request,))
+        self.db.execute("UPDATE bid SET over = 1 WHERE request = ?", (request,))
+
+    def add_bid(self, stored: StoredBid, now: int) -> StoredBid:
+        """Keep a bid before its commitment is sent; returns the one kept, which may be an older one."""
+        bid = stored.bid
+        self.db.execute(
+            "INSERT OR IGNORE INTO bid VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+            (
+                stored.request,
+                bid.offer,
+                bid.rate,
+                json.dumps(bid.resources),
+                stored.salt,
+                stored.commitment,
+                now,
+            ),
+        )
+        kept = self.bid(stored.request)
+        return kept or stored
+
+    def drop_bid(self, request: int) -> None:
+        """Forget a bid whose commitment never reached the chain."""
+        self.db.execute("DELETE FROM bid WHERE request = ?", (request,))
+
+    def bid(self, request: int) -> StoredBid | None:
+        """Our bid in a tender."""
+        row = self.db.execute("SELECT * FROM bid WHERE request = ?", (request,)).fetchone()
+        return None if row is None else _stored_bid(row)
+
+    def live_bids(self) -> list[StoredBid]:
+        """Bids in tenders that we are not through with."""
+        return [_stored_bid(row) for row in self.db.execute("SELECT * FROM bid WHERE over = 0")]
+
+    # ---- machines, orders, journal ---------------------------------------------------------------------
+
+    def keep_machines(self, machines: Iterable[MachineRecord], now: int) -> None:
+        """Remember what was measured."""
+        rows = [(m.hardware_key, m.plugin, m.local_id, m.name, m.document_hash, now) for m in machines]
+        self.db.executemany("INSERT OR REPLACE INTO machine VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def machine(self, hardware_key: bytes) -> MachineRecord | None:
+        """Where a piece of hardware was last seen."""
+        row = self.db.execute(
+            "SELECT hardware_key, plugin, local_id, name, document_hash FROM machine WHERE hardware_key = ?",
+            (hardware_key,),
+        ).fetchone()
+        return None if row is None else MachineRecord(*row)
+
+    def keep_order(self, order: Order, lease: int, plugin: str, now: int) -> tuple[Order, str]:
+        """Freeze an order before its first use; returns the order and plugin that were kept first."""
+        self.db.execute(
+            "INSERT OR IGNORE INTO purchase VALUES (?, ?, ?, ?, ?)",
+            (order.key, lease, plugin, json.dumps(asdict(order)), now),
+        )
+        return self.order(order.key) or (order, plugin)
+
+    def order(self, key: str) -> tuple[Order, str] | None:
+        """The order first given under a key, and the plugin it went to."""
+        row = self.db.execute("SELECT content, plugin FROM purchase WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return None
+        fields = json.loads(row[0])
+        return Order(**{**fields, "ssh_public_keys": tuple(fields["ssh_public_keys"])}), row[1]
+
+    def has_orders(self, lease: int) -> bool:
+        """Whether provisioning of a lease has begun, so that its setup is fixed."""
+        found = self.db.execute("SELECT 1 FROM purchase WHERE lease = ? LIMIT 1", (lease,)).fetchone()
+        return found is not None
+
+    def begin(self, key: str, step: str, now: float) -> int:
+        """Write down an outward act before it is done; returns its journal number."""
+        cursor = self.db.execute(
+            "INSERT INTO journal (key, step, started) VALUES (?, ?, ?)", (key, step, now)
+        )
+        return int(cursor.lastrowid or 0)
+
+    def finish(self, entry: int, now: float, *, result: str | None = None, error: str | None = None) -> None:
+        """Write down how it went."""
+        self.db.execute(
+            "UPDATE journal SET finished = ?, result = ?, error = ? WHERE id = ?", (now, result, error, entry)
+        )
+
+    def journal(self, key: str) -> list[tuple[str, float, float | None, str | None, str | None]]:
+        """Acts under a key, oldest first: step, started, finished, result, error."""
+        query = "SELECT step, started, finished, result, error FROM journal WHERE key = ? ORDER BY id"
+        return [tuple(row) for row in self.db.execute(query, (key,))]
+
+    # ---- setups, sealed data, evidence, metrics --------------------------------------------------------
+
+    def keep_setup(self, lease: int, setup: Setup, now: int) -> bool:
+        """Keep what the buyer wants; False, and nothing is kept, once provisioning has begun."""
+        properties = json.dumps(setup.properties or {}, sort_keys=True)
+        values = (
+            lease,
+            json.dumps(setup.ssh_public_keys),
+            setup.hostname,
+            properties,
+            setup.private_key,
+            now,
+        )
+        cursor = self.db.execute(
+            "INSERT OR REPLACE INTO setup SELECT ?1, ?2, ?3, ?4, ?5, ?6"
+            " WHERE NOT EXISTS (SELECT 1 FROM purchase WHERE lease = ?1)",
+            values,
+        )
+        return cursor.rowcount == 1
+
+    def setup(self, lease: int) -> Setup | None:
+        """What the buyer of a lease wants, or None if it has not said."""
+        row = self.db.execute(
+            "SELECT keys, hostname, properties, private_key FROM setup WHERE lease = ?", (lease,)
+        ).fetchone()
+        if row is None:
+            return None
+        return Setup(tuple(json.loads(row[0])), row[1], json.loads(row[2]), row[3])
+
+    def keep_sealed(self, lease: int, delivery: bytes, plain_hash: bytes, blob: Blob, now: int) -> None:
+        """Keep sealed data before the chain is told their hash; `delivery`: the chain's hash of all three."""
+        hashes = (blob.connection_hash, blob.host_key, blob.spec_hash)
+        self.db.execute(
+            "INSERT OR IGNORE INTO sealed VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (lease, delivery, plain_hash, blob.bits, blob.sealed, *hashes, now),
+        )
+
+    def sealed_before(self, lease: int, plain_hash: bytes) -> Blob | None:
+        """Data sealed earlier with the same content, so that a retry repeats the same hash."""
+        return self._blob("lease = ? AND plain_hash = ?", (lease, plain_hash))
+
+    def sealed(self, lease: int, delivery: bytes) -> Blob | None:
+        """The data behind the chain's record of a delivery."""
+        return self._blob("lease = ? AND delivery = ?", (lease, delivery))
+
+    def _blob(self, where: str, values: tuple[Any, ...]) -> Blob | None:
+        row = self.db.execute(
+            f"SELECT bits, blob, connection_hash, host_key, spec_hash FROM sealed WHERE {where}",  # noqa: S608
+            values,
+        ).fetchone()
+        return None if row is None else Blob(*row)
+
+    def keep_evidence(self, lease: int, resource: int, evidence: WipeEvidence) -> None:
+        """Keep what proves a wipe; the first evidence under a key stays."""
+        values = (evidence.key, lease, resource, json.dumps(asdict(evidence), sort_keys=True))
+        self.db.execute("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?, ?)", values)
+
+    def evidence(self, lease: int) -> dict[str, dict[str, Any]]:
+        """Wipe evidence of a lease by operation key, in the order of its resources."""
+        rows = self.db.execute(
+            "SELECT key, content FROM evidence WHERE lease = ? ORDER BY resource", (lease,)
+        )
+        return {key: json.loads(content) for key, content in rows}
+
+    def keep_metric(self, lease: int, award_to_provision_ms: int, due_to_provision_ms: int) -> None:
+        """Keep how long the first plugin call of a lease took to come; later calls do not count."""
+        values = (lease, award_to_provision_ms, due_to_provision_ms)
+        self.db.execute("INSERT OR IGNORE INTO metric VALUES (?, ?, ?)", values)
+
+    def metric(self, lease: int) -> tuple[int, int] | None:
+        """Milliseconds from the award, and from when it was due, to the first plugin call."""
+        query = "SELECT award_to_provision_ms, due_to_provision_ms FROM metric WHERE lease = ?"
+        row = self.db.execute(query, (lease,)).fetchone()
+        return None if row is None else (row[0], row[1])
+
+
+def _ids(text: str) -> tuple[int, ...]:
+    return tuple(json.loads(text))
+
+
+def _stored_bid(row: Any) -> StoredBid:
+    return StoredBid(row[0], Bid(row[1], row[2], _ids(row[3])), row[4], row[5])

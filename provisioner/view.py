@@ -1,0 +1,172 @@
+"""Puts together what is known about one lease: the chain's facts at one block, the cloud's word, our memory.
+
+Only reads. What it makes, `provisioner.steps` decides on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chain.contracts.leases import Lease, Terms
+from chain.exchange import Exchange
+from chain.wire import Block
+from market.leases import EndReason, LeaseFacts, LeaseState, state
+from provisioner.clouds import Clouds
+from provisioner.hands import Hands
+from provisioner.operations import Operations, Retries
+from provisioner.steps import LeaseView, MachineView, operation_key
+from provisioner.store import Store
+
+__all__ = ["Observer", "facts_of"]
+
+_OVER = (LeaseState.COMPLETED, LeaseState.TERMINATED, LeaseState.DEFAULTED, LeaseState.CANCELLED)
+
+
+@dataclass
+class _Sighting:
+    """The first look that found a machine in the cloud while its lease was over."""
+
+    reading: int
+    block: int
+    now: int
+    confirmed: bool = False
+
+
+class Observer:
+    """Makes the view of each lease."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        store: Store,
+        clouds: Clouds,
+        hands: Hands,
+        operations: Operations,
+        retries: Retries,
+        me: str,
+    ) -> None:
+        self._exchange, self._store, self._clouds = exchange, store, clouds
+        self._hands, self._operations, self._retries = hands, operations, retries
+        self._me = me
+        self._terms: Terms | None = None
+        self._sightings: dict[str, _Sighting] = {}
+
+    def terms(self) -> Terms:
+        """The deployment's constants; read once."""
+        if self._terms is None:
+            self._terms = self._exchange.leases.terms()
+        return self._terms
+
+    def view(self, lease: int, resources: tuple[int, ...], head: Block) -> tuple[LeaseView, Lease]:
+        """The lease as it is at the block `head`."""
+        chain = self._exchange.leases.lease(lease, block=head.number)
+        terms = self.terms()
+        facts = facts_of(chain, terms, self._exchange.slot)
+        current = state(facts, head.timestamp)
+        wiped = current in _OVER and bool(chain.wiped_at)
+        proven = set(self._store.evidence(lease))
+        machines = tuple(
+            self._machine(lease, i, resource, facts, current, proven, head)
+            for i, resource in enumerate(resources)
+        )
+        view = LeaseView(
+            lease=lease,
+            facts=facts,
+            me=self._me,
+            fence_holder=chain.fence_holder,
+            fence_until=chain.fence_until,
+            fence_time=terms.fence_time,
+            machines=machines,
+            has_setup=self._store.setup(lease) is not None,
+            can_seal=self._can_seal(chain, facts, current, head),
+            settled=wiped and self._exchange.settlement.account(lease, block=head.number).closed,
+            missing_recorded=chain.missing != 0,
+        )
+        return view, chain
+
+    def key(self, lease: int, resource: int) -> str:
+        """The operation key of one resource of a lease."""
+        return operation_key(
+            self._exchange.connection.chain_id, self._exchange.leases.address, lease, resource
+        )
+
+    def _can_seal(self, chain: Lease, facts: LeaseFacts, current: LeaseState, head: Block) -> bool:
+        """Whether the buyer has an encryption key; not asked where nothing is to be delivered."""
+        undelivered = current in (LeaseState.SIGNED, LeaseState.DELIVERED, LeaseState.ACTIVE)
+        if not undelivered or facts.complete:
+            return True
+        return any(self._exchange.members.organisation(chain.buyer, block=head.number).encryption_key)
+
+    def _machine(
+        self,
+        lease: int,
+        place: int,
+        resource: int,
+        facts: LeaseFacts,
+        current: LeaseState,
+        proven: set[str],
+        head: Block,
+    ) -> MachineView:
+        key = self.key(lease, resource)
+        order = self._store.order(key)
+        found = self._clouds.locate(resource)
+        plugin = order[1] if order is not None else (found.plugin if found is not None else None)
+        running = self._operations.running(key)
+        in_cloud, since = None, None
+        if plugin is not None:
+            in_cloud, reading = self._clouds.carries(plugin, key)
+            wanted = current not in _OVER and not _given_up(facts, place, head.timestamp)
+            since = self._sight(key, in_cloud, reading.number if reading else 0, wanted, head)
+        return MachineView(
+            resource=resource,
+            key=key,
+            known=plugin is not None and plugin in self._clouds.plugins,
+            ready=self._hands.connected(key) is not None,
+            running=running.kind if running else None,
+            blocked=self._retries.blocked(key),
+            in_cloud=in_cloud,
+            evidence=key in proven,
+            orphan_since=since,
+        )
+
+    def _sight(self, key: str, in_cloud: bool | None, reading: int, wanted: bool, head: Block) -> int | None:
+        """Since when (chain time) a machine is an orphan; known once chain and cloud have said so twice."""
+        if wanted or in_cloud is False:
+            self._sightings.pop(key, None)
+            return None
+        if in_cloud is None:
+            return None
+        seen = self._sightings.setdefault(key, _Sighting(reading, head.number, head.timestamp))
+        seen.confirmed = seen.confirmed or (reading > seen.reading and head.number > seen.block)
+        return seen.now if seen.confirmed else None
+
+
+def facts_of(lease: Lease, terms: Terms, slot: int) -> LeaseFacts:
+    """The contract's record in the form that `market.leases` judges."""
+    return LeaseFacts(
+        created_at=lease.created_at,
+        start=lease.start * slot,
+        end=lease.end * slot,
+        count=lease.count,
+        sign_time=terms.sign_time,
+        deliver_time=terms.deliver_time,
+        accept_time=terms.accept_time,
+        wipe_time=terms.wipe_time,
+        policy_both=bool(lease.policy),
+        all_or_nothing=lease.all_or_nothing,
+        buyer_signed_at=lease.buyer_signed_at,
+        signed_at=lease.signed_at,
+        delivered_bits=lease.delivered,
+        accepted_bits=lease.accepted,
+        last_delivered_at=lease.delivered_at,
+        ended_at=lease.ended_at,
+        end_reason=EndReason(int(lease.reason)),
+        wiped_at=lease.wiped_at,
+        wipe_missed=lease.wipe_missed,
+    )
+
+
+def _given_up(facts: LeaseFacts, place: int, now: int) -> bool:
+    """Whether this resource of a running lease was not delivered in time."""
+    late = facts.deliver_deadline is not None and now >= facts.deliver_deadline
+    return bool(facts.delivered_bits) and late and not facts.delivered_bits >> place & 1
