@@ -15,6 +15,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from cli.demo.lab.service import environment
 from market.errors import Permanent, Temporary
 
 __all__ = ["IronicClient", "lab_venv", "prepare_database", "write_config", "write_htpasswd"]
@@ -113,7 +114,7 @@ def prepare_database(venv: Path, config: Path) -> None:
         shutil.copy(template, database)
         return
     argv = [str(venv / "bin/ironic-dbsync"), "--config-file", str(config), "create_schema"]
-    subprocess.run(argv, check=True, capture_output=True)
+    subprocess.run(argv, check=True, capture_output=True, env=environment())
     cache.mkdir(parents=True, exist_ok=True)
     partial = template.with_suffix(f".{os.getpid()}")
     shutil.copy(database, partial)

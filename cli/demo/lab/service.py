@@ -20,7 +20,7 @@ from pathlib import Path
 
 from market.errors import Permanent
 
-__all__ = ["Service", "free_ports"]
+__all__ = ["Service", "environment", "free_ports"]
 
 _PORTS = range(20000, 32000)
 
@@ -36,6 +36,11 @@ def free_ports() -> Iterator[int]:
     raise Permanent("there is no free loopback port left")
 
 
+def environment() -> dict[str, str]:
+    """This process's environment, but byte code is kept: without it Ironic needs 7 s of CPU more to start."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 class Service:
     """One process of the lab and all it starts; its output goes to `log`."""
 
@@ -48,7 +53,7 @@ class Service:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **env},
+                env={**environment(), **env},
                 start_new_session=True,
             )
 
