@@ -174,5 +174,5 @@ class IronicClient:
                     return
                 if now["last_error"] or now["provision_state"].endswith("failed"):
                     raise Permanent(f"node {node} cannot {verb}: {now['last_error']}")
-            time.sleep(0.1)
+            time.sleep(0.4)
         raise Permanent(f"node {node} did not reach {wanted} within {timeout:.0f} s of {verb}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import secrets
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -49,6 +51,7 @@ class Lab:
         self._dir, self._count, self._class = Path(directory).resolve(), machines, resource_class
         self._first_clean, self._say = first_clean, say
         self._services: dict[str, Service] = {}
+        self._lock, self._stopped = threading.Lock(), False
         self.description: dict[str, Any] = {}
         """What `lab.json` holds: ironic_url, username, password_file, image_url, image_sha256, deploy_iso,
         and machines with node_name, node_uuid, address, ssh_port, http_port, class, disk."""
@@ -72,11 +75,14 @@ class Lab:
     def stop(self) -> None:
         """End every process of the lab; logs and disks stay for the curious."""
         (self._dir / "lab.json").unlink(missing_ok=True)
-        for service in self._services.values():
+        with self._lock:
+            self._stopped = True
+            services = list(self._services.values())
+            self._services.clear()
+        for service in services:
             service.begin_stop()
-        for service in self._services.values():
+        for service in services:
             service.finish_stop()
-        self._services.clear()
 
     def wait(self) -> None:
         """Block until one of the lab's processes ends, which raises `Permanent`."""
@@ -96,9 +102,7 @@ class Lab:
         """Start Ironic and return when it answers (4 s)."""
         program = Path(__file__).with_name("run_ironic.py")
         command = [self._venv / "bin/python", "-P", program, "--config-file", self._config]
-        path = f"{self._venv / 'bin'}:/usr/sbin:/usr/bin:/sbin:/bin"
-        self._services["ironic"] = Service("ironic", command, self._dir / "ironic.out", {"PATH": path})
-        self._services["ironic"].wait_until_it_answers(f"{self._ironic_url}/v1/")
+        self._run("ironic", command, f"{self._ironic_url}/v1/")
 
     # ---- start-up --------------------------------------------------------------------------------------
 
@@ -107,15 +111,29 @@ class Lab:
             self._say(f"lab: {time.monotonic() - started:5.1f} s  {line}")
 
         self._prepare()
-        with ThreadPoolExecutor(4) as pool:
-            parts = [pool.submit(start) for start in (self.start_ironic, self._start_farm, self._start_bmcs)]
-            for part in parts:
-                part.result()
+        self._at_once([self.start_ironic, self._start_farm, self._start_bmcs])
         say("Ironic, the BMCs and the farm are up")
-        with ThreadPoolExecutor(max(1, self._count)) as pool:
-            nodes = list(pool.map(self._enrol, self._systems))
+        nodes = self._at_once([functools.partial(self._enrol, system) for system in self._systems])
         say(f"{len(nodes)} machines are available")
         self._describe(nodes)
+
+    def _at_once(self, calls: list[Callable[[], Any]]) -> list[Any]:
+        """Run all calls at the same time. An error or Ctrl-C ends the services, and with them the others."""
+        with ThreadPoolExecutor(max(1, len(calls))) as pool:
+            try:
+                return list(pool.map(lambda call: call(), calls))
+            except BaseException:
+                self.stop()
+                raise
+
+    def _run(self, name: str, command: list[object], url: str) -> None:
+        """Start a service and return when it answers at `url`."""
+        path = f"{self._venv / 'bin'}:/usr/sbin:/usr/bin:/sbin:/bin"
+        with self._lock:
+            if self._stopped:
+                raise Permanent(f"{name} is not started: the lab was stopped")
+            service = self._services[name] = Service(name, command, self._dir / f"{name}.out", {"PATH": path})
+        service.wait_until_it_answers(url)
 
     def _prepare(self) -> None:
         """Ports, secrets, configuration files and the database: everything before the first process."""
@@ -200,18 +218,12 @@ class Lab:
 
     def _start_farm(self) -> None:
         command = [sys.executable, "-m", "cli.demo.lab.farm", self._dir / "farm.json"]
-        self._services["farm"] = Service("farm", command, self._dir / "farm.out", {})
-        self._services["farm"].wait_until_it_answers(f"{self._files_url}/deploy.iso")
+        self._run("farm", command, f"{self._files_url}/deploy.iso")
 
     def _start_bmcs(self) -> None:
-        command = [
-            self._venv / "bin/python",
-            "-P",
-            Path(__file__).with_name("bmc.py"),
-            self._dir / "bmc.conf",
-        ]
-        self._services["bmc"] = Service("bmc", command, self._dir / "bmc.out", {})
-        self._services["bmc"].wait_until_it_answers(f"{self._bmc_url}/redfish/v1/")
+        program = Path(__file__).with_name("bmc.py")
+        command = [self._venv / "bin/python", "-P", program, self._dir / "bmc.conf"]
+        self._run("bmc", command, f"{self._bmc_url}/redfish/v1/")
 
     def _enrol(self, system: dict[str, Any]) -> dict[str, Any]:
         client = IronicClient(self._ironic_url, _USER, self._passwords[_USER])
