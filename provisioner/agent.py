@@ -102,6 +102,7 @@ class Agent:
         self._index: Index | None = None
         self._due: dict[int, _Due] = {}
         self.reports: dict[int, LeaseReport] = {}
+        self.first_calls = store.metrics()
         self.head: Block | None = None
         self.last_good = 0.0
         self.cycles = 0
@@ -212,6 +213,7 @@ class Agent:
         metric = self.store.metric(lease)
         if metric is not None:
             report.award_to_provision_ms, report.due_to_provision_ms = metric
+            self.first_calls[lease] = metric
         due = _Due(chain=1 << 62, wall=self._clock() + self.settings.resync)
         if isinstance(step, Done):
             self._finish(lease)

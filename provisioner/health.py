@@ -40,6 +40,9 @@ def report(agent: Agent, now: float) -> dict[str, Any]:
         "endpoints": agent.exchange.rpc.endpoints(),
         "leases": leases,
         "tenders": agent.tenders(),
+        "award_to_provision_ms": {
+            lease: award for lease, (award, _) in sorted(agent.first_calls.copy().items())
+        },
         "hung": [
             {
                 "operation": f"{item.kind} {item.key}",

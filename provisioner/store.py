@@ -373,6 +373,13 @@ class Store:
         row = self.db.execute(query, (lease,)).fetchone()
         return None if row is None else (row[0], row[1])
 
+    def metrics(self, most: int = 1000) -> dict[int, tuple[int, int]]:
+        """The same for the newest leases, at most `most` of them."""
+        query = (
+            "SELECT lease, award_to_provision_ms, due_to_provision_ms FROM metric ORDER BY lease DESC LIMIT ?"
+        )
+        return {lease: (award, due) for lease, award, due in self.db.execute(query, (most,))}
+
 
 def _ids(text: str) -> tuple[int, ...]:
     return tuple(json.loads(text))

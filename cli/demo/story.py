@@ -183,7 +183,9 @@ class Play:
     def _plugin(self, party: Party) -> dict[str, Any]:
         if party.name == "north" and self.lab:
             return {"name": "ironic", "settings": _ironic_settings(self.lab)}
-        machines = [{"name": f"{party.name}-{n}", "class": CLASS} for n in (1, 2)]
+        machines = [
+            {"name": f"{party.name}-{n}", "class": CLASS} for n in range(1, len(_OFFERS[party.name]) + 1)
+        ]
         settings = {
             "state": str(party.folder / "cloud.db"),
             "machines": machines,
@@ -340,9 +342,9 @@ class Play:
 
 _OFFERS = {
     "north": ("--floor 3.6", "--floor 9"),
-    "south": ("--floor 5.4", "--floor 5.4 --buy-now 7.2"),
+    "south": ("--floor 5.4", "--floor 5.4", "--floor 7.2 --buy-now 7.2"),
 }
-"""Terms of each provider's two machines: North is cheapest once, South after that."""
+"""Terms of each provider's machines, one offer each: North is cheapest once, South after that."""
 
 
 def _params(fake: bool) -> dict[str, int]:
