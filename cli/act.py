@@ -125,9 +125,9 @@ def working(text: str) -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
-    from cli.render import console
+    from rich.console import Console
 
-    with console(err=True).status(text):
+    with Console(stderr=True).status(text):
         yield
 
 

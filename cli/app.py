@@ -164,9 +164,14 @@ class Group(click.Group):
 
 
 class LazyGroup(Group):
-    """A group whose commands are imported when they are needed: `lazy` is name -> "module:attribute"."""
+    """A group whose commands are imported when they are needed.
 
-    def __init__(self, *args: Any, lazy: Mapping[str, str] | None = None, **attributes: Any) -> None:
+    `lazy` is name -> ("module:attribute", what the list of commands says of it); listing imports nothing.
+    """
+
+    def __init__(
+        self, *args: Any, lazy: Mapping[str, tuple[str, str]] | None = None, **attributes: Any
+    ) -> None:
         super().__init__(*args, **attributes)
         self._lazy = dict(lazy or {})
 
@@ -176,13 +181,17 @@ class LazyGroup(Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, imported now."""
-        place = self._lazy.get(cmd_name)
-        if place is None:
+        if cmd_name not in self._lazy:
             return super().get_command(ctx, cmd_name)
-        module, _, attribute = place.partition(":")
+        module, _, attribute = self._lazy[cmd_name][0].partition(":")
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)  # noqa: S101  the table of commands is ours
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self._lazy.items()])
 
 
 class Root(LazyGroup):
@@ -231,7 +240,11 @@ def _line(error: Exception) -> str:
             hint = f"try again in {max(1, round(error.retry_after))} s"
         if hint is None and isinstance(error, Bug):
             hint = "please report it"
-        return f"{error.message.rstrip('.')}; {hint[0].lower() + hint[1:]}" if hint else error.message
+        return (
+            f"{error.message.rstrip('.')}; {hint[0].lower() + hint[1:].rstrip('.')}"
+            if hint
+            else error.message
+        )
     if isinstance(error, click.ClickException):
         return " ".join(error.format_message().split())
     text = " ".join(str(error).split())

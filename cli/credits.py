@@ -131,7 +131,9 @@ def history(app: App, organisation: str | None) -> None:
     org = org_id(exchange, organisation) if organisation else own_org(app, exchange)
     names = {contract.address: contract.NAME for contract in exchange.contracts()}
     rows = []
-    for row, entry in zip(history_rows(entries := movements(exchange, org)), entries, strict=True):
+    for row, entry in zip(
+        history_rows(entries := movements(exchange, org), exchange.slot), entries, strict=True
+    ):
         opener = getattr(entry.event, "opener", None)
         rows.append(
             {

@@ -14,7 +14,7 @@ from cli.member import handles, own_org
 from cli.render import credits_text, history_rows, show, time_text
 from market.billing import ppm_of
 from market.errors import InvalidInput
-from market.leases import describe
+from market.leases import describe, ending
 
 if TYPE_CHECKING:
     from chain.contracts.leases import Lease
@@ -34,12 +34,6 @@ def lease() -> None:
 lease.add_command(setup)
 lease.add_command(connect)
 lease.add_command(watch)
-
-
-def _state(exchange: Exchange, kept: Lease) -> str:
-    from cli.reasons import lease_facts
-
-    return describe(lease_facts(kept, exchange.leases.terms(), exchange.slot), exchange.now())
 
 
 def lease_row(exchange: Exchange, number: int, names: dict[int, str]) -> dict[str, Any]:
@@ -88,9 +82,10 @@ def show_(app: App, number: int, why: bool) -> None:
     exchange = app.exchange()
     kept = exchange.leases.lease(number)
     entries = history(exchange, [exchange.leases, exchange.settlement], "lease", number)
-    reason, fault = exchange.leases.end_of(number)
+    facts = lease_facts(kept, exchange.leases.terms(), exchange.slot)
+    over = ending(facts, exchange.now())
     result = lease_row(exchange, number, handles(exchange)) | {
-        "described": _state(exchange, kept),
+        "described": describe(facts, exchange.now()),
         "provider_org": kept.provider,
         "buyer_org": kept.buyer,
         "offer": kept.offer,
@@ -101,18 +96,17 @@ def show_(app: App, number: int, why: bool) -> None:
         "buyer_signed_at": kept.buyer_signed_at,
         "signed_at": kept.signed_at,
         "delivered_at": kept.delivered_at,
-        "ended_at": kept.ended_at,
-        "end_reason": reason.name.lower(),
-        "fault": fault.name.lower(),
+        "ended_at": over.at if over else kept.ended_at,
+        "end_reason": over.reason.name.lower() if over else "none",
+        "fault": over.fault.name.lower() if over else "nobody",
         "wiped_at": kept.wiped_at,
         "delivered": f"{kept.delivered.bit_count()} of {kept.count}",
         "accepted": f"{kept.accepted.bit_count()} of {kept.count}",
     }
     result |= _money(exchange, number, kept, entries)
     if why:
-        facts = lease_facts(kept, exchange.leases.terms(), exchange.slot)
         result["why"] = lease_why(exchange, facts, exchange.now(), entries)
-    show(app, result | {"history": history_rows(entries)}, value="state")
+    show(app, result | {"history": history_rows(entries, exchange.slot)}, value="state")
 
 
 def _money(exchange: Exchange, number: int, kept: Lease, entries: list[Entry]) -> dict[str, Any]:

@@ -9,19 +9,19 @@ from cli.app import App, Root
 __all__ = ["cli", "main"]
 
 _COMMANDS = {
-    "network": "cli.network:network",
-    "wallet": "cli.wallet:wallet",
-    "member": "cli.member:member",
-    "credits": "cli.credits:credits_",
-    "node": "cli.node:node",
-    "offer": "cli.offer:offer",
-    "request": "cli.request:request",
-    "tender": "cli.tender:tender",
-    "lease": "cli.lease:lease",
-    "provider": "cli.provider:provider",
-    "batch": "cli.batch:batch",
-    "completion": "cli.completion:completion",
-    "demo": "cli.demo.command:demo",
+    "network": ("cli.network:network", "Deploy the contracts, show them, check endpoints."),
+    "wallet": ("cli.wallet:wallet", "The key that signs, the encryption key that opens connection data."),
+    "member": ("cli.member:member", "Organisations and the accounts that act for them."),
+    "credits": ("cli.credits:credits_", "Mint, deposit, withdraw, transfer credits; balances."),
+    "node": ("cli.node:node", "The machines that can be offered."),
+    "offer": ("cli.offer:offer", "Nodes for rent: publish, look, cancel, buy now."),
+    "request": ("cli.request:request", "What a buyer needs, put to a sealed tender."),
+    "tender": ("cli.tender:tender", "Sealed bids on a request: bid, reveal, award, claim."),
+    "lease": ("cli.lease:lease", "The signed contracts: sign, connect, accept, end, settle."),
+    "provider": ("cli.provider:provider", "The provider agent: configure, check, run."),
+    "batch": ("cli.batch:batch", "Many commands in one process, from standard input."),
+    "completion": ("cli.completion:completion", "The script that lets a shell complete commands."),
+    "demo": ("cli.demo.command:demo", "Play the main job for real on this machine."),
 }
 
 

@@ -89,7 +89,7 @@ def deploy(
         "chain_id": done.chain_id,
         "connection": str(connection),
         "record": str(record),
-        "contracts": done.addresses,
+        "contracts": [{"contract": name, "address": at} for name, at in done.addresses.items()],
         "gas_used": sum(done.gas_used.values()),
     }
     show(app, result, value="connection")

@@ -137,7 +137,7 @@ def show_(app: App, number: int) -> None:
     result = _row(exchange, number) | {
         "document_hash": hex_text(r.document_hash),
         "hardware_key": hex_text(r.hardware_key),
-        "history": history_rows(history(exchange, [exchange.inventory], "resource", number)),
+        "history": history_rows(history(exchange, [exchange.inventory], "resource", number), exchange.slot),
     }
     show(app, result)
 

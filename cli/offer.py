@@ -186,7 +186,9 @@ def show_(app: App, number: int) -> None:
     entries = history(exchange, [exchange.book], "offer", number)
     result = row | {"created_at": o.created_at, "by": o.by, "deposit": o.deposit, "closed": o.closed}
     show(
-        app, result | {"free_parts": free, "leases": leases, "history": history_rows(entries)}, value="state"
+        app,
+        result | {"free_parts": free, "leases": leases, "history": history_rows(entries, exchange.slot)},
+        value="state",
     )
 
 

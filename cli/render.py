@@ -18,8 +18,6 @@ import click
 from market.windows import MAX_TIME
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from cli.app import App
 
 __all__ = ["credits_text", "hex_text", "history_rows", "show", "text_of", "time_text", "word"]
@@ -31,8 +29,8 @@ _MONEY = frozenset(
     name
     for line in (
         "accrued amount balance bids bond bonds buy_now buy_now_rate ceiling_amount ceiling_rate",
-        "clearing_rate deposit floor floor_rate free limit locked offers org_free paid penalty price prices rate",
-        "refunded requests reserve share spent to_fund total wallet_credits",
+        "clearing_rate deposit floor floor_rate free limit locked offers org_free paid penalty price prices",
+        "rate refunded requests reserve share spent to_fund total wallet_credits",
     )
     for name in line.split()
 )
@@ -136,28 +134,24 @@ def _bare(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def console(*, err: bool = False) -> Console:
-    """Where people read; without a terminal nothing is cut to a width."""
-    from rich.console import Console
-
-    stream = sys.stderr if err else sys.stdout
-    wide = None if stream.isatty() else 240
-    return Console(file=stream, width=wide, highlight=False, soft_wrap=wide is not None)
-
-
 def _show_fields(result: Mapping[str, Any]) -> None:
-    lists = {name: item for name, item in result.items() if _is_table(item)}
-    flat = {name: item for name, item in result.items() if name not in lists}
+    blocks = {name: item for name, item in result.items() if _is_block(name, item)}
+    flat = {name: item for name, item in result.items() if name not in blocks}
     width = max((len(_title(name)) for name in flat), default=0)
     for name, item in flat.items():
         click.echo(f"{_title(name):<{width}}  {text_of(name, item)}")
-    for name, item in lists.items():
+    for name, item in blocks.items():
         click.echo(f"\n{_title(name)}")
-        _show_table(item, "")
+        if isinstance(item[0], Mapping):
+            _show_table(item, "")
+        else:
+            for line in item:
+                click.echo(f"  {line}")
 
 
-def _is_table(item: Any) -> bool:
-    return isinstance(item, list) and bool(item) and all(isinstance(row, Mapping) for row in item)
+def _is_block(name: str, item: Any) -> bool:
+    """Whether a field is shown below the others: a table, or lines of prose."""
+    return isinstance(item, list) and bool(item) and (isinstance(item[0], Mapping) or name == "why")
 
 
 def _title(name: str) -> str:
@@ -169,6 +163,7 @@ def _show_table(rows: Sequence[Mapping[str, Any]], empty: str) -> None:
         click.echo(empty or "nothing")
         return
     from rich import box
+    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -177,7 +172,13 @@ def _show_table(rows: Sequence[Mapping[str, Any]], empty: str) -> None:
         table.add_column(_title(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(text_of(name, row.get(name))) for name in rows[0]))
-    console().print(table)
+    # Without a terminal nothing is folded to a width.
+    console = Console(width=None if sys.stdout.isatty() else 1000, highlight=False)
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().strip("\n").splitlines():
+        if line.strip():
+            click.echo(line.rstrip())
 
 
 def _cell(text: str) -> str:
@@ -187,13 +188,18 @@ def _cell(text: str) -> str:
     return escape(text)
 
 
-def history_rows(entries: Iterable[Any]) -> list[dict[str, Any]]:
-    """History entries (`chain.history.Entry`) as rows: when, what, with which facts, in which transaction."""
+def history_rows(entries: Iterable[Any], slot: int) -> list[dict[str, Any]]:
+    """History entries (`chain.history.Entry`) as rows: when, what, with which facts, in which transaction.
+
+    Windows in events are counted in slots of `slot` seconds; here they become times.
+    """
     return [
         {
             "time": entry.time,
             "event": entry.event.NAME,
-            "facts": {name: plain(_fact(value)) for name, value in vars(entry.event).items()},
+            "facts": {
+                name.strip("_"): plain(_fact(name, item, slot)) for name, item in vars(entry.event).items()
+            },
             "block": entry.block,
             "tx": hex_text(entry.tx_hash),
         }
@@ -201,5 +207,7 @@ def history_rows(entries: Iterable[Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _fact(value: Any) -> Any:
+def _fact(name: str, value: Any, slot: int) -> Any:
+    if name in ("start", "end"):
+        return value * slot
     return word(value) if isinstance(value, bytes) and len(value) == 32 else value

@@ -150,6 +150,8 @@ def show_(app: App, number: int) -> None:
         "policy": r.policy.name.lower(),
         "all_or_nothing": r.all_or_nothing,
         "closed": r.closed,
-        "history": history_rows(history(exchange, [exchange.book, exchange.tender], "request", number)),
+        "history": history_rows(
+            history(exchange, [exchange.book, exchange.tender], "request", number), exchange.slot
+        ),
     }
     show(app, result, value="stage")

@@ -86,7 +86,7 @@ def show_(app: App, number: int, why: bool) -> None:
         from cli.reasons import tender_why
 
         result["why"] = tender_why(exchange, number, entries)
-    show(app, result | {"history": history_rows(entries)}, value="stage")
+    show(app, result | {"history": history_rows(entries, exchange.slot)}, value="stage")
 
 
 def _leases(exchange: Exchange, number: int) -> list[int]:
