@@ -1,0 +1,31 @@
+"""`python -m bench [NAME] [OPTIONS]`: one measurement, or all of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from bench import gas
+
+MEASUREMENTS = {"gas": gas.main}
+
+
+def main(argv: list[str]) -> int:
+    """Run the named measurement with the options after it; without a name run all as they are."""
+    engine = Path(__file__).resolve().parents[1] / "node_modules" / ".bin"
+    os.environ["PATH"] = f"{engine}{os.pathsep}{os.environ['PATH']}"
+    if argv and argv[0] in MEASUREMENTS:
+        return MEASUREMENTS[argv[0]](argv[1:])
+    if argv:
+        print(f"there is no measurement {argv[0]!r}; there are: {', '.join(MEASUREMENTS)}", file=sys.stderr)
+        return 2
+    code = 0
+    for name, measurement in MEASUREMENTS.items():
+        print(f"\n== {name}", flush=True)
+        code = measurement([]) or code
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
