@@ -106,6 +106,7 @@ class Guest:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env=_plain_environment(),
                 start_new_session=True,
             )
         while not self.answers():
@@ -174,6 +175,12 @@ class Guest:
         except FileNotFoundError:
             lines = []
         return lines[-1] if lines else "nothing"
+
+
+def _plain_environment() -> dict[str, str]:
+    """What a guest may know of its host's environment: nothing that could be a secret of the provider's."""
+    kept = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+    return {name: os.environ[name] for name in kept if name in os.environ}
 
 
 def _leave_to_init(child: subprocess.Popen[bytes]) -> None:

@@ -70,6 +70,15 @@ def test_no_process_of_a_guest_outlives_it(guest: Guest, number: signal.Signals)
         time.sleep(0.01)
 
 
+def test_a_guest_does_not_inherit_the_providers_secrets(
+    guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OCX_PASSPHRASE", "correct horse")
+    guest.power_on(while_pid=os.getpid())
+    pid = (guest.disk / "lock").read_text()
+    assert b"correct horse" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
 def test_a_guest_without_a_config_drive_says_why_it_does_not_boot(tmp_path: Path) -> None:
     ports = free_ports()
     with pytest.raises(Temporary, match=r"meta_data\.json"):

@@ -112,15 +112,23 @@ def whole_lease(lab: Lab, key_file: Path) -> dict[str, Any]:
     return found
 
 
-def failed_then_good(lab: Lab, key_file: Path) -> dict[str, Any]:
-    """An image with the wrong hash; then the right settings, with the same key; released again."""
+def failed_twice(lab: Lab, key_file: Path) -> dict[str, Any]:
+    """An image with the wrong hash, then a disk that cannot be cleaned, repaired at last."""
     wanted = order(lab, 1, "lease-failed", key_file.with_suffix(".pub").read_text())
     wrong = IronicPlugin.from_settings(settings_of(lab, image_sha256="0" * 64))
     found: dict[str, Any] = {}
     with pytest.raises(Temporary) as failure:
         wrong.provision(wanted)
     found["error"], found["status"] = str(failure.value), wrong.status(wanted.key)
-    found["disk"] = (disk_of(lab, 1) / "image.raw").exists()
+    disk, aside = disk_of(lab, 1), disk_of(lab, 1).with_suffix(".aside")
+    found["disk"] = (disk / "image.raw").exists()
+    disk.rename(aside)
+    disk.write_text("a disk that does not answer")
+    with pytest.raises(Temporary) as failure:
+        wrong.release(wanted.key)
+    found["wipe error"], found["wipe status"] = str(failure.value), wrong.status(wanted.key)
+    disk.unlink()
+    aside.rename(disk)
     found["evidence"] = wrong.release(wanted.key)
     return found
 
@@ -144,7 +152,7 @@ def released_while_building(lab: Lab, key_file: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def stories(lab: Lab, key_file: Path) -> Iterator[dict[str, Future[dict[str, Any]]]]:
     """All stories, running at the same time."""
-    tales = (whole_lease, failed_then_good, released_while_building)
+    tales = (whole_lease, failed_twice, released_while_building)
     with ThreadPoolExecutor(len(tales)) as pool:
         yield {tale.__name__: pool.submit(tale, lab, key_file) for tale in tales}
 
@@ -186,13 +194,21 @@ def test_the_evidence_is_ironics_own_history(stories: dict[str, Future[dict[str,
     assert canonical_document(evidence.facts)
 
 
-def test_a_wrong_image_fails_with_a_reason_and_is_cleaned_up(
+def test_a_wrong_image_fails_with_a_reason_and_leaves_no_disk(
     stories: dict[str, Future[dict[str, Any]]],
 ) -> None:
-    found = stories["failed_then_good"].result()
+    found = stories["failed_twice"].result()
     assert "does not match its sha256" in found["error"]
     assert found["status"].state is State.FAILED
     assert found["disk"] is False
+
+
+def test_a_wipe_that_fails_keeps_the_key_and_is_repaired_by_the_next_release(
+    stories: dict[str, Future[dict[str, Any]]],
+) -> None:
+    found = stories["failed_twice"].result()
+    assert "the wipe of node-2 failed" in found["wipe error"]
+    assert found["wipe status"].state is State.RELEASING
     assert found["evidence"].facts["cleaned"] is True
 
 
