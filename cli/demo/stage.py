@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +23,7 @@ from typing import Any, Self
 from market.errors import Permanent
 from provisioner.keeper import become_reaper, die_with_parent, end_tree
 
-__all__ = ["Party", "Stage", "Step", "poll"]
+__all__ = ["Party", "Stage", "Step", "poll", "together"]
 
 _ANSWER_LIMIT = 180.0
 
@@ -50,6 +51,7 @@ class Stage:
     _processes: dict[str, subprocess.Popen[Any]] = field(default_factory=dict)
     _begun: float = field(default_factory=time.monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _aborted: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
         """Become the reaper of all that is started here."""
@@ -88,8 +90,14 @@ class Stage:
         self._processes[name] = process
         return process
 
+    def abort(self) -> None:
+        """The play is over before its end: whoever waits for something gives up."""
+        self._aborted.set()
+
     def check_alive(self) -> None:
-        """Permanent if a process ended that should not have."""
+        """Permanent if the play was broken off, or a process ended that should not have."""
+        if self._aborted.is_set():
+            raise Permanent("the demo was broken off")
         for name, process in self._processes.items():
             if process.poll() is not None:
                 raise Permanent(
@@ -159,8 +167,9 @@ class Party:
             stdin.flush()
             with selectors.DefaultSelector() as selector:
                 selector.register(stdout, selectors.EVENT_READ)
-                if not selector.select(_ANSWER_LIMIT):
-                    raise Permanent(f"{self.name} did not answer 'ocx {line}' in {_ANSWER_LIMIT:.0f} s")
+                poll(
+                    f"an answer to 'ocx {line}'", lambda: selector.select(0.1), self._stage, _ANSWER_LIMIT, 0
+                )
             answer = stdout.readline()
         if not answer:
             raise Permanent(f"{self.name}'s process ended", hint=f"see {self._stage.folder / 'logs'}")
@@ -177,3 +186,11 @@ def poll(what: str, ready: Callable[[], Any], stage: Stage, limit: float, pause:
             raise Permanent(f"waited {limit:.0f} s for {what} in vain", hint=f"see {stage.folder / 'logs'}")
         time.sleep(pause)
     return found
+
+
+def together(pool: ThreadPoolExecutor, *acts: Callable[[], None]) -> None:
+    """Do several things at the same time; the first error of any of them is raised as soon as it happens."""
+    running = [pool.submit(act) for act in acts]
+    done, _ = wait(running, return_when=FIRST_EXCEPTION)
+    for one in done:
+        one.result()

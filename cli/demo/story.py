@@ -10,17 +10,19 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from chain.exchange import Exchange
 from chain.generated.enums import LeaseState
 from chain.generated.enums import Stage as TenderStage
 from cli.demo.lab.service import free_ports
-from cli.demo.stage import Party, Stage, poll
+from cli.demo.stage import Party, Stage, poll, together
 from market.errors import Permanent
 from provisioner.settings import render as render_settings
 
@@ -61,6 +63,8 @@ class Play:
     sessions: dict[int, str] = field(default_factory=dict)
     """What each server answered over SSH."""
     balances_before: dict[str, int] = field(default_factory=dict)
+    _admitted: dict[str, Event] = field(default_factory=lambda: {name: Event() for name in PARTIES})
+    _funded: dict[str, Event] = field(default_factory=lambda: {name: Event() for name in PARTIES})
 
     @property
     def connection(self) -> Path:
@@ -74,22 +78,27 @@ class Play:
 
     def run(self) -> None:
         """Play it from the first block to the last settlement."""
+        self._raise_curtain()
         with ThreadPoolExecutor(8) as pool:
-            self._raise_curtain(pool)
-            self._found()
-            self._admit(pool)
-            agents_ready = self._start_agents(pool)
-            self._customer_enters()
-            for name, ready in agents_ready.items():
-                ready.result()
-                self.stage.note(name, "agent is ready and its offers are published", 0)
-            self._trade(pool)
-            self._close(pool)
+            try:
+                self._play(pool)
+            except BaseException:
+                self.stage.abort()
+                raise
 
-    # ---- before the market opens ---------------------------------------------------------------------
+    def _play(self, pool: ThreadPoolExecutor) -> None:
+        together(pool, *(partial(self._make_keys, party) for party in self.parties.values()))
+        self._found()
+        council = partial(self._admit, pool)
+        north, south = (self._start_agent(self.parties[name]) for name in ("north", "south"))
+        together(pool, council, north, south, self._customer_enters)
+        self._trade(pool)
+        self._close(pool)
 
-    def _raise_curtain(self, pool: ThreadPoolExecutor) -> None:
-        """Start the chain, the lab and the parties, and let each party make its keys."""
+    # ---- before the market opens -----------------------------------------------------------------------
+
+    def _raise_curtain(self) -> None:
+        """Start the chain, the lab and the parties."""
         self._ports = free_ports()
         self._rpc_port = next(self._ports)
         command = [_anvil(), "--port", self._rpc_port, "--hardfork", "berlin", "--gas-price", 0]
@@ -99,13 +108,14 @@ class Play:
             self.stage.start("lab", [sys.executable, "-m", "cli.demo.lab", "--machines", 2, "--dir", folder])
         for name in ("council", *PARTIES):
             self.parties[name] = Party(self.stage, name, self.connection)
-        list(pool.map(self._make_keys, self.parties.values()))
 
     def _make_keys(self, party: Party) -> None:
         keys = ("admin", "operator") if party.name in ("north", "south") else ("admin",)
         for key in keys:
             made = party.ocx(f"wallet create {party.wallet(key)} --light")
             self.addresses[f"{party.name}/{key}"] = made["address"]
+        if party.name == "customer":
+            party.ocx("wallet key-create --light")
 
     def _found(self) -> None:
         council = self.parties["council"]
@@ -118,41 +128,38 @@ class Play:
         )
 
     def _admit(self, pool: ThreadPoolExecutor) -> None:
-        """Members and their first credits; each deposits as soon as it is let in."""
+        """Let the members in and give each its first credits, which it deposits at once."""
         council, deposits = self.parties["council"], []
         for name in PARTIES:
             admin = self.addresses[f"{name}/admin"]
             roles = "buyer" if name == "customer" else "seller"
-            admitted = council.ocx(f"member admit {name} {admin} --roles {roles}", step=f"{name} is admitted")
+            admitted = council.ocx(f"member admit {name} {admin} --roles {roles}", step=f"admits {name}")
             self.orgs[name] = int(admitted["org"])
-            council.ocx(f"credits mint {admin} {_GRANT}", step=f"{name} gets {_GRANT} credits")
-            deposits.append(pool.submit(self._settle_in, self.parties[name]))
+            self._admitted[name].set()
+        for name in PARTIES:
+            admin = self.addresses[f"{name}/admin"]
+            council.ocx(f"credits mint {admin} {_GRANT}", step=f"mints {_GRANT} credits for {name}")
+            deposits.append(pool.submit(self._deposit, self.parties[name]))
         for deposit in deposits:
             deposit.result()
-        self.balances_before = self.balances()
+        # Offers rest with a deposit already; what counts is what everybody owns.
+        self.balances_before = dict.fromkeys(PARTIES, _GRANT * 1000000) | {"fund": 0}
 
-    def _settle_in(self, party: Party) -> None:
+    def _deposit(self, party: Party) -> None:
         party.ocx(f"credits deposit {_GRANT}", step="deposits its credits")
-        if party.name != "customer":
-            operator = self.addresses[f"{party.name}/operator"]
-            party.ocx(
-                f"member set {operator} --rights {_OPERATOR} --limit 50", step="appoints its agent's key"
-            )
+        self._funded[party.name].set()
 
-    # ---- providers -----------------------------------------------------------------------------------
+    # ---- providers -------------------------------------------------------------------------------------
 
-    def _start_agents(self, pool: ThreadPoolExecutor) -> dict[str, Future[None]]:
-        """Configure and start both agents (from this thread, which they live as long as); let them offer."""
-        if not self.fake:
+    def _start_agent(self, party: Party) -> Callable[[], None]:
+        """Configure and start a provider's agent (from this thread: it lives as long); what is left to do."""
+        url = f"https://127.0.0.1:{next(self._ports)}"
+        if party.name == "north" and not self.fake:
             self.lab = self._await_lab()
-        ready = {}
-        for name in ("north", "south"):
-            url = f"https://127.0.0.1:{next(self._ports)}"
-            config = self._configure(self.parties[name], url)
-            command = [sys.executable, "-m", "cli.main", "provider", "run", "--config", config]
-            self.stage.start(f"{name}-agent", command)
-            ready[name] = pool.submit(self._offer, self.parties[name], config, url)
-        return ready
+        config = self._configure(party, url)
+        command = [sys.executable, "-m", "cli.main", "provider", "run", "--config", config]
+        self.stage.start(f"{party.name}-agent", command)
+        return partial(self._settle_in, party, config, url)
 
     def _await_lab(self) -> dict[str, Any]:
         began, path = self.stage.elapsed(), self.stage.folder / "lab" / "lab.json"
@@ -195,13 +202,18 @@ class Play:
         }
         return {"name": "fake", "settings": settings}
 
-    def _offer(self, party: Party, config: Path, url: str) -> None:
+    def _settle_in(self, party: Party, config: Path, url: str) -> None:
+        """A provider's first acts: its agent's key, its gateway, its machines, its offers."""
+        poll(f"{party.name}'s admission", self._admitted[party.name].is_set, self.stage, 60)
+        operator = self.addresses[f"{party.name}/operator"]
+        party.ocx(f"member set {operator} --rights {_OPERATOR} --limit 50", step="appoints its agent's key")
         cert = party.folder / "agent" / "gateway.crt"
         poll(f"{party.name}'s gateway", cert.exists, self.stage, 60)
         party.ocx(f"member gateway {url} --tls-cert {cert}", step="pins its gateway's key")
         registered = party.ocx(
             f"node register --config {config}", step="registers what its cloud measured", key="operator"
         )
+        poll(f"{party.name}'s deposit", self._funded[party.name].is_set, self.stage, 60)
         nodes = sorted(int(node["resource"]) for node in registered["registered"])
         terms = _OFFERS[party.name]
         for node, extra in zip(nodes, terms, strict=True):
@@ -215,7 +227,7 @@ class Play:
 
     def _customer_enters(self) -> None:
         customer = self.parties["customer"]
-        customer.ocx("wallet key-create --light")
+        poll("the customer's admission", self._admitted["customer"].is_set, self.stage, 60)
         customer.ocx("member encryption-key", step="publishes the key its connection data are sealed to")
 
     def _trade(self, pool: ThreadPoolExecutor) -> None:
@@ -227,10 +239,8 @@ class Play:
             f"offer buy {offer} --node {node} --start now --for {timing.wanted}s",
             step="buys a third server at its buy-now rate",
         )
-        uses = [pool.submit(self._use, int(bought["lease"]), True)]
-        uses += [pool.submit(self._follow, int(request)) for request in posted]
-        for use in uses:
-            use.result()
+        follow = [partial(self._follow, request) for request in posted]
+        together(pool, partial(self._use, int(bought["lease"]), end_early=True), *follow)
 
     def _post(self, customer: Party, timing: Timing) -> int:
         posted = customer.ocx(
@@ -301,13 +311,15 @@ class Play:
     def _close(self, pool: ThreadPoolExecutor) -> None:
         """Leases end, machines are wiped, money is settled, offers are taken down, deposits come back."""
         began = self.stage.elapsed()
-        leases = range(1, self.observer.leases.count() + 1)
-        for lease in leases:
+        sellers = (self.parties["north"], self.parties["south"])
+        together(pool, self._see_leases_out, *(partial(self._withdraw_offers, seller) for seller in sellers))
+        poll("every deposit to come back", self._nothing_locked, self.stage, 60)
+        self.stage.note("chain", "all leases are over, wiped and settled", self.stage.elapsed() - began)
+
+    def _see_leases_out(self) -> None:
+        for lease in range(1, self.observer.leases.count() + 1):
             self._await_state(lease, LeaseState.COMPLETED, 150)
             poll(f"lease {lease} to be settled", partial(self._is_settled, lease), self.stage, 60)
-        self.stage.note("chain", "all leases are over, wiped and settled", self.stage.elapsed() - began)
-        list(pool.map(self._withdraw_offers, (self.parties["north"], self.parties["south"])))
-        poll("every deposit to come back", self._nothing_locked, self.stage, 60)
 
     def _is_settled(self, lease: int) -> bool:
         account = self.observer.settlement.account(lease)
