@@ -20,10 +20,10 @@ import contextlib
 import ctypes
 import dataclasses
 import fcntl
-import getpass
 import http.server
 import json
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -38,7 +38,7 @@ from typing import Any, TextIO
 from market.errors import Permanent, Temporary
 from provisioner import keeper
 
-__all__ = ["Guest", "host_key", "main", "write_config"]
+__all__ = ["Guest", "host_key", "main", "unix_user", "write_config"]
 
 _META = Path("config/openstack/latest/meta_data.json")
 _CLONE_NEWUTS = 0x04000000
@@ -78,6 +78,11 @@ def host_key(disk: Path) -> str | None:
     return " ".join(words[:2])
 
 
+def unix_user() -> str:
+    """The user a guest of this process lets in: the one that runs it, whatever the environment says."""
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
 @dataclasses.dataclass(frozen=True)
 class Guest:
     """A guest seen from outside, by whoever holds the power switch."""
@@ -94,12 +99,7 @@ class Guest:
         does not come up within `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
-        command = [
-            sys.executable,
-            "-m",
-            "provisioner.guest",
-            *self._arguments(while_pid),
-        ]
+        command = [sys.executable, "-m", "provisioner.guest", *self._arguments(while_pid)]
         with (self.disk / "console.log").open("ab") as log:
             child = subprocess.Popen(
                 command,
@@ -119,14 +119,7 @@ class Guest:
         _leave_to_init(child)
 
     def _arguments(self, while_pid: int | None) -> list[str]:
-        ports = [
-            "--ssh-port",
-            str(self.ssh_port),
-            "--http-port",
-            str(self.http_port),
-            "--host",
-            self.host,
-        ]
+        ports = ["--ssh-port", str(self.ssh_port), "--http-port", str(self.http_port), "--host", self.host]
         watch = ["--while-pid", str(while_pid)] if while_pid else []
         return ["--disk", str(self.disk), *ports, *watch]
 
@@ -160,10 +153,7 @@ class Guest:
         deadline = time.monotonic() + timeout
         while self.is_on():
             if time.monotonic() > deadline:
-                raise Permanent(
-                    f"the guest on {self.disk.name} cannot be stopped",
-                    hint="Kill it by hand.",
-                )
+                raise Permanent(f"the guest on {self.disk.name} cannot be stopped", hint="Kill it by hand.")
             with contextlib.suppress(ValueError, OSError):
                 os.kill(int((self.disk / "lock").read_text()), signal.SIGTERM)
             time.sleep(0.02)
@@ -194,17 +184,12 @@ def _first_boot(disk: Path, meta: dict[str, Any], host: str, port: int) -> Path:
     etc.mkdir(mode=0o700, exist_ok=True)
     if not (etc / "ssh_host_ed25519_key.pub").exists():
         (etc / "ssh_host_ed25519_key").unlink(missing_ok=True)
-        key = [
-            "-f",
-            str(etc / "ssh_host_ed25519_key"),
-            "-C",
-            str(meta.get("hostname", "")),
-        ]
+        key = ["-f", str(etc / "ssh_host_ed25519_key"), "-C", str(meta.get("hostname", ""))]
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", *key], check=True)
     keys = meta.get("public_keys") or {}
     (etc / "authorized_keys").write_text("".join(f"{line.strip()}\n" for line in keys.values()))
     config = etc / "sshd_config"
-    config.write_text(_SSHD_CONFIG.format(host=host, port=port, disk=disk, user=getpass.getuser()))
+    config.write_text(_SSHD_CONFIG.format(host=host, port=port, disk=disk, user=unix_user()))
     return config
 
 
@@ -214,10 +199,7 @@ def _take_hostname(name: str) -> None:
     if libc.unshare(_CLONE_NEWUTS) == 0:
         socket.sethostname(name)
     else:
-        print(
-            f"guest: no namespace of its own; the hostname stays {socket.gethostname()}",
-            flush=True,
-        )
+        print(f"guest: no namespace of its own; the hostname stays {socket.gethostname()}", flush=True)
 
 
 def _web(host: str, port: int, facts: dict[str, Any]) -> None:
@@ -275,11 +257,7 @@ def _boot(args: argparse.Namespace) -> Sequence[subprocess.Popen[bytes]]:
         preexec_fn=keeper.die_with_parent(),
     )
     key = host_key(disk)
-    _web(
-        args.host,
-        args.http_port,
-        {"hostname": hostname, "uuid": meta.get("uuid"), "host_key": key},
-    )
+    _web(args.host, args.http_port, {"hostname": hostname, "uuid": meta.get("uuid"), "host_key": key})
     return [sshd]
 
 

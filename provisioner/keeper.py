@@ -163,10 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--while-pid", type=int, help="live no longer than this process")
     parser.add_argument("command", nargs="+", help="the command, after --")
     args = parser.parse_args(argv)
-    return keep(
-        lambda: [subprocess.Popen(args.command, preexec_fn=die_with_parent())],
-        args.while_pid,
-    )
+    return keep(lambda: [subprocess.Popen(args.command, preexec_fn=die_with_parent())], args.while_pid)
 
 
 if __name__ == "__main__":

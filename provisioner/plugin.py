@@ -234,10 +234,7 @@ def load(name: str, settings: Mapping[str, Any]) -> Provisioner:
             hint="Install what it needs in the agent's environment.",
         ) from error
     if not (isinstance(plugin, type) and issubclass(plugin, Provisioner)):
-        raise InvalidInput(
-            f"the entry point {name!r} is not a Provisioner class",
-            value=points[name].value,
-        )
+        raise InvalidInput(f"the entry point {name!r} is not a Provisioner class", value=points[name].value)
     return plugin.from_settings(settings)
 
 

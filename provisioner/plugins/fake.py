@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import getpass
 import hashlib
 import json
 import os
@@ -25,7 +24,7 @@ from typing import Any, Self
 
 from market.errors import InvalidInput, Permanent, Temporary
 from market.specs import Spec
-from provisioner.guest import Guest, host_key, write_config
+from provisioner.guest import Guest, host_key, unix_user, write_config
 from provisioner.plugin import (
     Conflict,
     Connection,
@@ -103,10 +102,7 @@ class FakePlugin(Provisioner):
         self._settings, self._clock, self._wait = settings, clock, wait
         self._machines = {m["name"]: {**_MACHINE_DEFAULTS, **m} for m in settings.machines}
         self._cloud = FakeCloud(
-            Path(settings.state).absolute(),
-            list(self._machines.values()),
-            settings.faults,
-            wait,
+            Path(settings.state).absolute(), list(self._machines.values()), settings.faults, wait
         )
 
     @classmethod
@@ -151,12 +147,7 @@ class FakePlugin(Provisioner):
             with self._cloud.transaction() as db:
                 db.execute(
                     "UPDATE machines SET state = ?, due = ? WHERE key = ? AND state != ?",
-                    (
-                        "releasing",
-                        self._clock() + self._settings.release_seconds,
-                        key,
-                        "releasing",
-                    ),
+                    ("releasing", self._clock() + self._settings.release_seconds, key, "releasing"),
                 )
             while (row := self._cloud.machine(key)) is not None:
                 if self._clock() >= row["due"]:
@@ -212,23 +203,13 @@ class FakePlugin(Provisioner):
             if row["key"] not in (None, order.key) and row["state"] == State.RELEASING.value:
                 raise Temporary(f"{row['name']} is still being wiped for another lease", holder=row["key"])
             if row["key"] not in (None, order.key):
-                raise Conflict(
-                    f"{row['name']} carries another key",
-                    key=order.key,
-                    holder=row["key"],
-                )
+                raise Conflict(f"{row['name']} carries another key", key=order.key, holder=row["key"])
             if row["key"] and not _same(json.loads(row["purchase"]), order):
                 raise Permanent(f"{order.key} was first used with another hostname or other SSH keys")
             db.execute(
                 "UPDATE machines SET key = ?, purchase = ?, state = ?, due = ?"
                 " WHERE local_id = ? AND (key IS NULL OR state = 'failed')",
-                (
-                    order.key,
-                    json.dumps(dataclasses.asdict(order)),
-                    state,
-                    due,
-                    order.local_id,
-                ),
+                (order.key, json.dumps(dataclasses.asdict(order)), state, due, order.local_id),
             )
 
     def _boot(self, row: sqlite3.Row, order: Order) -> None:
@@ -238,14 +219,7 @@ class FakePlugin(Provisioner):
             disk = self._disk(row)
             disk.mkdir(parents=True, exist_ok=True)
             keys = {f"key-{n}": line for n, line in enumerate(order.ssh_public_keys)}
-            write_config(
-                disk,
-                {
-                    "hostname": order.hostname,
-                    "uuid": row["local_id"],
-                    "public_keys": keys,
-                },
-            )
+            write_config(disk, {"hostname": order.hostname, "uuid": row["local_id"], "public_keys": keys})
             self._guest(row).power_on(while_pid=self._settings.guest_while_pid)
             key = host_key(disk) or key
         with self._cloud.transaction() as db:
@@ -279,12 +253,7 @@ class FakePlugin(Provisioner):
                 (row["key"],),
             )
             if freed.rowcount:
-                values = (
-                    row["key"],
-                    row["local_id"],
-                    int(self._clock()),
-                    json.dumps(facts),
-                )
+                values = (row["key"], row["local_id"], int(self._clock()), json.dumps(facts))
                 db.execute("INSERT INTO wipes VALUES (?, ?, ?, ?)", values)
 
     def _evidence(self, key: str) -> WipeEvidence:
@@ -307,7 +276,7 @@ class FakePlugin(Provisioner):
     def _connection(self, row: sqlite3.Row) -> Connection:
         host = "127.0.0.1" if self._settings.guests else f"{row['name']}.fake.invalid"
         details = {"http": f"http://{host}:{row['http_port']}/"}
-        return Connection(host, row["ssh_port"], getpass.getuser(), row["host_key"], details)
+        return Connection(host, row["ssh_port"], unix_user(), row["host_key"], details)
 
     def _guest(self, row: sqlite3.Row) -> Guest:
         return Guest(self._disk(row), row["ssh_port"], row["http_port"])
@@ -326,13 +295,7 @@ def _inspected(machine: Mapping[str, Any], local_id: str) -> Inspected:
     """What the exchange is told about one machine."""
     sizes = {n: int(machine[n]) for n in ("cores", "memory_mib", "disk_gib", "gpus", "network_mbps")}
     serial = f"FAKE-{local_id[:8]}"
-    document = {
-        "kind": "fake",
-        "name": machine["name"],
-        "system_uuid": local_id,
-        "serial": serial,
-        **sizes,
-    }
+    document = {"kind": "fake", "name": machine["name"], "system_uuid": local_id, "serial": serial, **sizes}
     return Inspected(
         name=machine["name"],
         local_id=local_id,

@@ -52,12 +52,7 @@ class FakeCloud:
         faults: Mapping[str, Sequence[str]],
         wait: Callable[[float], None],
     ) -> None:
-        self._path, self._machines, self._faults, self._wait = (
-            path,
-            machines,
-            faults,
-            wait,
-        )
+        self._path, self._machines, self._faults, self._wait = (path, machines, faults, wait)
         self._ready = False
 
     @property
@@ -112,10 +107,7 @@ class FakeCloud:
     def inject(self, method: str, kind: str, times: int) -> None:
         """Plant a fault for the next `times` calls of `method`."""
         with self.transaction() as db:
-            db.execute(
-                "INSERT INTO faults (method, kind, times) VALUES (?, ?, ?)",
-                (method, kind, times),
-            )
+            db.execute("INSERT INTO faults (method, kind, times) VALUES (?, ?, ?)", (method, kind, times))
 
     def clear_faults(self) -> None:
         """Forget all faults; calls that hang go on."""
@@ -163,7 +155,4 @@ def _free_port(taken: set[int]) -> int:
                 probe.bind(("127.0.0.1", port))
                 taken.add(port)
                 return port
-    raise Permanent(
-        "no free port for a fake machine",
-        hint="Name ssh_port and http_port in the settings.",
-    )
+    raise Permanent("no free port for a fake machine", hint="Name ssh_port and http_port in the settings.")
