@@ -259,7 +259,8 @@ class Agent:
                 self._touch_unsettled()
             return
         if outcome.error is not None:
-            self.retries.failed(outcome.key, outcome.error)
+            final = outcome.kind in ("provision", "release")
+            self.retries.failed(outcome.key, outcome.error, final=final)
         else:
             self.retries.succeeded(outcome.key)
             if outcome.kind == "provision":

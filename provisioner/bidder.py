@@ -22,14 +22,15 @@ from chain.exchange import Exchange
 from chain.generated.enums import BidStatus, Stage
 from chain.generated.errors import SealedTender_NotCovering, SealedTender_ResourceNotFree
 from chain.wire import Block
-from market.errors import Refused, Temporary
+from market.errors import OcxError, Temporary
 from market.pricing import Aim, PricePolicy, bid_rate
 from market.windows import SlotWindow
 from provisioner.clouds import Clouds
 from provisioner.hands import Hands
 from provisioner.operations import Operations, Retries
+from provisioner.records import OfferRecord, StoredBid, TenderRecord
 from provisioner.settings import BiddingSettings
-from provisioner.store import OfferRecord, Store, StoredBid, TenderRecord
+from provisioner.store import Store
 
 __all__ = ["BidReport", "Bidder", "Move", "decide_bid", "offered_rate"]
 
@@ -145,7 +146,7 @@ class Bidder:
                 self._step(record, head)
             except Temporary:
                 raise
-            except Refused as error:
+            except OcxError as error:
                 self._retries.failed(key, error)
                 self.reports[record.request] = BidReport("refused", str(error))
 

@@ -18,8 +18,8 @@ from chain.contracts.inventory import Resource
 from chain.exchange import Exchange
 from market.specs import canonical_document, class_id, class_name
 from provisioner.plugin import Inspected, Provisioner, load
+from provisioner.records import MachineRecord
 from provisioner.settings import PluginSettings
-from provisioner.store import MachineRecord
 
 __all__ = [
     "Action",

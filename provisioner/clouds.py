@@ -16,7 +16,8 @@ from market.errors import OcxError, Permanent, Temporary
 from provisioner.catalogue import Measured, document_hash, record
 from provisioner.operations import Operations, Outcome, Retries
 from provisioner.plugin import Inspected, Provisioner, Status
-from provisioner.store import MachineRecord, Store
+from provisioner.records import MachineRecord
+from provisioner.store import Store
 
 __all__ = ["Clouds", "Reading"]
 

@@ -32,8 +32,9 @@ from chain.contracts.leases import Lease
 from chain.exchange import Exchange
 from chain.generated.errors import Leases_Unknown
 from market.errors import InvalidInput, OcxError, Permanent, Refused, Temporary
+from provisioner.records import Setup
 from provisioner.settings import Settings
-from provisioner.store import Setup, Store
+from provisioner.store import Store
 from provisioner.tls import bind, ensure_certificate
 
 __all__ = ["Gateway", "GatewayServer", "read_setup"]

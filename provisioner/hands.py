@@ -19,11 +19,12 @@ from chain.exchange import Exchange
 from chain.gateway import ConnectionDocument, Endpoint, combined_hash, delivery_hash
 from chain.sealed import connection_hash, seal
 from chain.wire import Receipt
-from market.errors import Bug, InvalidInput, OcxError, Permanent
+from market.errors import Bug, InvalidInput, OcxError, Permanent, Temporary
 from market.specs import Json, canonical_document
 from provisioner.clouds import Clouds
 from provisioner.operations import Operations
-from provisioner.plugin import Connection, Order, WipeEvidence
+from provisioner.plugin import Conflict, Connection, Order, WipeEvidence
+from provisioner.records import Blob, Setup
 from provisioner.steps import (
     Deliver,
     Expire,
@@ -38,7 +39,7 @@ from provisioner.steps import (
     TakeOver,
     Wipe,
 )
-from provisioner.store import Blob, Setup, Store
+from provisioner.store import Store
 
 __all__ = ["Connected", "Hands", "evidence_hash", "lease_key"]
 
@@ -133,16 +134,17 @@ class Hands:
         located = self._clouds.locate(machine.resource)
         if located is None:
             return False
-        setup = self._store.setup(view.lease) or self._own_setup(view.lease)
-        order = Order(
-            key=machine.key,
-            local_id=located.local_id,
-            hostname=_hostname(setup.hostname, view, machine),
-            ssh_public_keys=setup.ssh_public_keys,
-            start=view.facts.start,
-            end=view.facts.effective_end,
-        )
-        order, plugin = self._store.keep_order(order, view.lease, located.plugin, int(self._clock()))
+        with self._store.transaction():  # so that a setup is either in the order, or refused
+            setup = self._store.setup(view.lease) or self._own_setup(view.lease)
+            order = Order(
+                key=machine.key,
+                local_id=located.local_id,
+                hostname=_hostname(setup.hostname, view, machine),
+                ssh_public_keys=setup.ssh_public_keys,
+                start=view.facts.start,
+                end=view.facts.effective_end,
+            )
+            order, plugin = self._store.keep_order(order, view.lease, located.plugin, int(self._clock()))
         return self._start(
             machine.key,
             "provision",
@@ -156,7 +158,10 @@ class Hands:
         self._store.keep_metric(
             view.lease, int((now - view.facts.created_at) * 1000), int((now - due) * 1000)
         )
-        connection = self._clouds.plugins[plugin].provision(order)
+        try:
+            connection = self._clouds.plugins[plugin].provision(order)
+        except Conflict as error:  # most likely the lease before this one, still being wiped
+            raise Temporary(f"the machine is not free yet: {error}", retry_after=2.0) from error
         return Connected(connection, self._clouds.remeasure(plugin, order.local_id))
 
     def _release(self, view: LeaseView, machine: MachineView) -> bool:

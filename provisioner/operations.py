@@ -151,10 +151,13 @@ class Retries:
         self._logged: set[str] = set()
         self.unforeseen = 0
 
-    def failed(self, key: str, error: Exception) -> Trouble:
-        """Note a failure. Temporary and Refused are tried again, later each time; our other errors are not."""
+    def failed(self, key: str, error: Exception, *, final: bool = False) -> Trouble:
+        """Note a failure; it is tried again, later each time.
+
+        With `final`, an error of ours that is neither Temporary nor Refused waits for a person.
+        """
         times = self._troubles[key].times + 1 if key in self._troubles else 1
-        retry_at = self._retry_at(error, times)
+        retry_at = self._retry_at(error, times, final)
         message = str(error) if isinstance(error, OcxError) else f"{type(error).__name__}: {error}"
         trouble = Trouble(" ".join(message.split()), times, retry_at)
         self._troubles[key] = trouble
@@ -181,13 +184,15 @@ class Retries:
         """All that is wrong, by key."""
         return dict(self._troubles)
 
-    def _retry_at(self, error: Exception, times: int) -> float | None:
+    def _retry_at(self, error: Exception, times: int, final: bool) -> float | None:
         if isinstance(error, Temporary):
             first = max(0.1, error.retry_after)
         elif isinstance(error, Refused):
             first = 1.0
         elif isinstance(error, OcxError):
-            return None
+            if final:
+                return None
+            first = 10.0
         else:
             self.unforeseen += 1
             first = 5.0

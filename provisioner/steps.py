@@ -118,8 +118,8 @@ class MachineView:
 
     `known`: a plugin of ours has it. `ready`: provisioned, and its connection is at hand. `running`: the
     plugin call under way. `blocked`: why nothing is tried with it now. `in_cloud`: whether something in the
-    cloud carries its key (None: the cloud was not read). `evidence`: the wipe is proven. `orphan_since`: since
-    when two readings or more found it in the cloud while its lease was over.
+    cloud carries its key (None: the cloud was not read). `evidence`: the wipe is proven. `orphan_since`:
+    since when two readings or more found it in the cloud while its lease was over.
     """
 
     resource: int
@@ -192,8 +192,11 @@ def _signed(view: LeaseView, now: int, rules: Rules) -> Step:
     deadline = facts.deliver_deadline or facts.end
     if now + rules.margin >= deadline:
         return Wait("too late to deliver", deadline)
+    if now < facts.start:
+        return Wait("its window has not begun", facts.start)
     if view.fence_holder != view.me:
-        lapsed = view.fence_until + rules.margin
+        # The holder need not renew before the window begins; it gets the time to do so then.
+        lapsed = max(view.fence_until, facts.start + rules.margin) + rules.margin
         if now >= lapsed:
             return TakeOver()
         return Wait(f"{view.fence_holder} holds the fence", lapsed)
@@ -209,8 +212,6 @@ def _signed(view: LeaseView, now: int, rules: Rules) -> Step:
 def _bring_up(view: LeaseView, now: int, rules: Rules, deadline: int) -> Step:
     facts = view.facts
     due = max(facts.start, facts.signed_at)
-    if now < facts.start:
-        return Wait("its window has not begun", facts.start)
     if not view.can_seal:
         return Wait("the buyer has no encryption key; it must register one (ocx member encryption-key)")
     setup_until = min(due + rules.setup_wait, (due + deadline) // 2)
@@ -231,15 +232,16 @@ def _bring_up(view: LeaseView, now: int, rules: Rules, deadline: int) -> Step:
 def _running(view: LeaseView, now: int, rules: Rules) -> Step:
     """Delivered or active."""
     facts = view.facts
-    if facts.complete or view.missing_recorded:
+    if facts.complete:
         return Wait("the buyer has it", facts.effective_end)
-    if facts.ended_at == 0 and facts.deliver_deadline and now < facts.deliver_deadline:
+    recorded = view.missing_recorded or facts.ended_at != 0
+    if not recorded and facts.deliver_deadline and now < facts.deliver_deadline:
         return _signed(view, now, rules)
     missing = [m for i, m in enumerate(view.machines) if not facts.delivered_bits >> i & 1]
     step = _clear(missing, now, rules)
     if step is not None:
         return step
-    return Wait("the buyer has what was delivered", facts.effective_end) if facts.ended_at else Expire()
+    return Wait("the buyer has what was delivered", facts.effective_end) if recorded else Expire()
 
 
 def _ending(view: LeaseView, now: int, rules: Rules) -> Step:

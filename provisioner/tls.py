@@ -10,12 +10,16 @@ import ipaddress
 import os
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from chain.gateway import spki_hash
 from chain.wallet import write_private
 from market.errors import InvalidInput, Permanent
 from provisioner.settings import Settings
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 __all__ = ["bind", "ensure_certificate"]
 
@@ -82,7 +86,7 @@ def _make(settings: Settings) -> None:
     _write(settings.gateway_cert, certificate)
 
 
-def _general_name(host: str) -> object:
+def _general_name(host: str) -> x509.GeneralName:
     from cryptography import x509
 
     try:

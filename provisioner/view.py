@@ -66,7 +66,7 @@ class Observer:
         wiped = current in _OVER and bool(chain.wiped_at)
         proven = set(self._store.evidence(lease))
         machines = tuple(
-            self._machine(lease, i, resource, facts, current, proven, head)
+            self._machine(lease, i, resource, chain.missing != 0, facts, current, proven, head)
             for i, resource in enumerate(resources)
         )
         view = LeaseView(
@@ -102,6 +102,7 @@ class Observer:
         lease: int,
         place: int,
         resource: int,
+        missing_recorded: bool,
         facts: LeaseFacts,
         current: LeaseState,
         proven: set[str],
@@ -115,7 +116,7 @@ class Observer:
         in_cloud, since = None, None
         if plugin is not None:
             in_cloud, reading = self._clouds.carries(plugin, key)
-            wanted = current not in _OVER and not _given_up(facts, place, head.timestamp)
+            wanted = current not in _OVER and not _given_up(facts, place, missing_recorded, head.timestamp)
             since = self._sight(key, in_cloud, reading.number if reading else 0, wanted, head)
         return MachineView(
             resource=resource,
@@ -166,7 +167,8 @@ def facts_of(lease: Lease, terms: Terms, slot: int) -> LeaseFacts:
     )
 
 
-def _given_up(facts: LeaseFacts, place: int, now: int) -> bool:
-    """Whether this resource of a running lease was not delivered in time."""
+def _given_up(facts: LeaseFacts, place: int, missing_recorded: bool, now: int) -> bool:
+    """Whether nobody wants this resource of a running lease any more, since it was not delivered."""
     late = facts.deliver_deadline is not None and now >= facts.deliver_deadline
-    return bool(facts.delivered_bits) and late and not facts.delivered_bits >> place & 1
+    closed = late or missing_recorded or facts.ended_at != 0
+    return bool(facts.delivered_bits) and closed and not facts.delivered_bits >> place & 1

@@ -1,0 +1,353 @@
+"""A small exchange on a real anvil, with providers, buyers and agents to act on it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+from chain import wallet as wallets
+from chain.contracts.base import Call
+from chain.contracts.book import OfferTerms, RequestTerms
+from chain.contracts.members import MemberRight, Role
+from chain.contracts.tender import TenderTerms
+from chain.deploy import DeployParams, deploy
+from chain.exchange import Exchange
+from chain.gateway import ConnectionDocument, GatewayClient
+from chain.generated import events as ledger
+from chain.rpc import Rpc
+from chain.sealed import BoxKey, connection_hash
+from chain.sender import Sender
+from chain.wallet import Wallet
+from market.specs import Spec
+from market.windows import SlotWindow
+from provisioner.agent import Agent
+from provisioner.catalogue import load_plugins, measure, plan
+from provisioner.gateway import GatewayServer
+from provisioner.health import report
+from provisioner.plugins.fake import FakePlugin
+from provisioner.run import open_exchange, open_wallet
+from provisioner.settings import Settings, load, render
+from provisioner.store import Store
+from tests.chain.network import Anvil, die_with_parent, wallet
+
+PARAMS = DeployParams(
+    slot=2,
+    quantum=1,
+    sign_time=12,
+    fence_time=24,
+    deliver_time=12,
+    accept_time=30,
+    wipe_time=20,
+    notice=1,
+    timelock_delay=1,
+)
+KEY = "ssh-ed25519 " + "A" * 68
+OPERATOR = MemberRight.OFFER | MemberRight.SIGN | MemberRight.DELIVER | MemberRight.RELEASE
+FAR = 600
+"""Seconds before now at which the chain begins, so that the deployment's blocks do not run ahead of now."""
+
+
+def wait_for(what: str, probe: Callable[[], Any], limit: float = 30.0) -> Any:
+    """The first truthy value of `probe`; fails after `limit` seconds."""
+    deadline = time.monotonic() + limit
+    while True:
+        value = probe()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"waited {limit} s for {what}"
+        time.sleep(0.05)
+
+
+@dataclass
+class Party:
+    """An organisation with one key that acts for it."""
+
+    org: int
+    exchange: Exchange
+
+    @property
+    def address(self) -> str:
+        """Its account."""
+        assert self.exchange.wallet
+        return self.exchange.wallet.address
+
+
+@dataclass
+class Provider(Party):
+    """A provider with one fake cloud of two machines, one open offer on both."""
+
+    folder: Path
+    machines: list[dict[str, Any]]
+    resources: list[int] = field(default_factory=list)
+    offer: int = 0
+
+    def settings(self, name: str = "agent", *, keystore: str = "operator", **more: Any) -> Settings:
+        """Settings of one agent, through the shipped template."""
+        path = self.folder / f"{name}.yaml"
+        if not path.exists():
+            fields = {
+                "connection": "connection.yaml",
+                "wallet": {"keystore": f"{keystore}.json", "passphrase_file": "passphrase"},
+                "state_dir": f"state-{name}",
+                "plugins": [
+                    {"name": "fake", "settings": {"state": str(self.cloud), "machines": self.machines}}
+                ],
+                "cycle": 0.1,
+                "look_every": 0.5,
+                "setup_wait": 0,
+                "orphan_grace": 1,
+                "resync": 5.0,
+            }
+            path.write_text(render(**(fields | more)))
+        return load(path, {})
+
+    @property
+    def cloud(self) -> Path:
+        """The file that is its cloud."""
+        return self.folder / "cloud.db"
+
+    def plugin(self) -> FakePlugin:
+        """Another look at the same cloud."""
+        return FakePlugin.from_settings({"state": str(self.cloud), "machines": self.machines})
+
+
+@dataclass
+class Buyer(Party):
+    """A buyer with an encryption key."""
+
+    key: BoxKey
+
+    def window(self, seconds: int, delay: int = 0) -> SlotWindow:
+        """Slots from now (or `delay` seconds later) on, for at least `seconds`."""
+        slot, now = PARAMS.slot, int(time.time())
+        first = (now + delay) // slot
+        return SlotWindow(first, first + -(-seconds // slot) + 1)
+
+    def buy(self, provider: Provider, seconds: int, *, places: tuple[int, ...] = (0,), delay: int = 0) -> int:
+        """Buy now; the lease."""
+        resources = [provider.resources[place] for place in places]
+        call = self.exchange.book.buy_now(provider.offer, resources, self.window(seconds, delay))
+        [opened] = [e for e in self.send(call) if isinstance(e, ledger.LeaseOpened)]
+        return opened.lease
+
+    def post(self, class_: str, seconds: int, *, commit: int, reveal: int, **more: Any) -> int:
+        """Put a request to tender; its number."""
+        now = self.exchange.now()
+        window = self.window(seconds, commit + reveal + 2)
+        terms = RequestTerms(window, more.pop("count", 1), 5_000_000, class_, Spec(cores=1), **more)
+        call = self.exchange.tender.post(terms, TenderTerms(now + commit, now + commit + reveal))
+        [posted] = [e for e in self.send(call) if isinstance(e, ledger.RequestPosted)]
+        return posted.request
+
+    def send(self, call: Call) -> list[Any]:
+        """Send and tell what happened."""
+        return self.exchange.events(self.exchange.send(call))
+
+    def state(self, lease: int) -> str:
+        """The chain's word on a lease."""
+        return self.exchange.leases.state_of(lease).name.lower()
+
+    def wait_state(self, lease: int, *states: str, limit: float = 30.0) -> str:
+        """Wait until the chain says one of these."""
+        return str(
+            wait_for(
+                f"lease {lease} {'/'.join(states)}, is {self.state(lease)}",
+                lambda: (now := self.state(lease)) in states and now,
+                limit,
+            )
+        )
+
+    def gateway(self, url: str, key_hash: bytes) -> GatewayClient:
+        """A client for a provider's gateway."""
+        network = self.exchange.connection
+        assert self.exchange.wallet
+        return GatewayClient(url, key_hash, self.exchange.wallet, network.chain_id, network.directory)
+
+    def open(self, client: GatewayClient, lease: int) -> ConnectionDocument:
+        """Fetch and open connection data as the command line does, hashes compared."""
+        sealed = client.connection(lease)
+        document = ConnectionDocument.from_bytes(self.key.open(sealed))
+        told = self.events(ledger.LeaseDelivered, lease)[-1]
+        assert told.connection_hash == connection_hash(sealed)
+        assert told.host_key == document.host_key_hash()
+        return document
+
+    def events(self, kind: type[Any], lease: int) -> list[Any]:
+        """All events of a kind about a lease."""
+        rpc = self.exchange.rpc
+        logs = rpc.get_logs([self.exchange.leases.address], 0, rpc.head().number, [kind.TOPIC])
+        found = [ledger.decode(entry.topics, entry.data) for entry in logs]
+        return [event for event in found if event is not None and event.lease == lease]  # type: ignore[attr-defined]
+
+
+class World:
+    """The exchange, its council, and parties that were admitted when it was founded."""
+
+    def __init__(self, node: Anvil, folder: Path) -> None:
+        self.node, self.folder = node, folder
+        rpc = Rpc.for_deployment([node.url], block_time=0)
+        sender = Sender(rpc, wallet(0), folder / "council")
+        deployment = deploy(rpc, sender, PARAMS)
+        sender.close()
+        _, self._impatient = deployment.write(folder / "founding")
+        _, self.connection = dataclasses.replace(deployment, block_time=1.0).write(folder)
+        self.council = self.open(wallet(0), "council")
+        self.send(self.council.credits.mint(wallet(0).address, 10**15, "test"))
+        self._parties = 0
+
+    def open(self, who: Wallet, name: str) -> Exchange:
+        """The exchange for one wallet."""
+        return Exchange.open(self._impatient, who, self.folder / name)
+
+    def send(self, call: Call, exchange: Exchange | None = None) -> list[Any]:
+        """Send for somebody, the council by default."""
+        by = exchange or self.council
+        return by.events(by.send(call))
+
+    def admit(self, name: str, roles: int) -> Party:
+        """A new organisation with credits and an admin."""
+        self._parties += 1
+        who = wallet(1000 + self._parties)
+        exchange = self.open(who, f"wallet-{self._parties}")
+        self.send(self.council.members.admit(f"{name}-{self._parties}", who.address, roles))
+        org = exchange.members.member(who.address).org
+        self.send(self.council.credits.approve(self.council.escrow.address, 10**12))
+        self.send(self.council.escrow.deposit(org, 10**12))
+        return Party(org, exchange)
+
+    def provider(self, class_: str) -> Provider:
+        """A provider whose machines are of a class of their own, registered and on offer for an hour."""
+        party = self.admit("provider", Role.SELLER)
+        folder = self.folder / f"provider-{party.org}"
+        folder.mkdir(parents=True)
+        (folder / "connection.yaml").write_bytes(self.connection.read_bytes())
+        (folder / "passphrase").write_text("let me in\n")
+        (folder / "passphrase").chmod(0o600)
+        for name in ("operator", "second"):
+            key = wallets.create(folder / f"{name}.json", "let me in", light=True)
+            self.send(party.exchange.members.set_member(key.address, OPERATOR), party.exchange)
+        machines = [{"name": f"{class_}-{n}", "class": class_} for n in range(2)]
+        made = Provider(party.org, party.exchange, folder, machines)
+        self._sell(made)
+        return made
+
+    def _sell(self, provider: Provider) -> None:
+        found = measure(load_plugins(provider.settings().plugins))
+        for item in plan(provider.exchange, provider.org, found, 1):
+            assert item.call is not None
+            [event] = [
+                e for e in self.send(item.call, provider.exchange) if isinstance(e, ledger.ResourceRegistered)
+            ]
+            provider.resources.append(event.resource)
+        now = int(time.time()) // PARAMS.slot
+        terms = OfferTerms(SlotWindow(now, now + 1800), 1_000_000, 2_000_000)
+        call = provider.exchange.book.publish(terms, provider.resources)
+        [offer] = [e for e in self.send(call, provider.exchange) if isinstance(e, ledger.OfferPublished)]
+        provider.offer = offer.offer
+
+    def buyer(self) -> Buyer:
+        """A buyer."""
+        party = self.admit("buyer", Role.BUYER)
+        key = BoxKey.generate()
+        self.send(party.exchange.members.set_encryption_key(key.public), party.exchange)
+        return Buyer(party.org, party.exchange, key)
+
+    def begin(self) -> None:
+        """From now on the chain runs with the wall clock, a block a second."""
+        self.node.ask("evm_setTime", int(time.time()))
+        self.node.ask("evm_setIntervalMining", 1)
+        wait_for("blocks", lambda: abs(self.node.rpc().head().timestamp - time.time()) < 3)
+
+
+class Running:
+    """An agent in threads of this process, with its gateway."""
+
+    def __init__(self, settings: Settings) -> None:
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        self.exchange = open_exchange(settings, open_wallet(settings))
+        self.store = Store(settings.database)
+        self.agent = Agent(settings, self.exchange, self.store, load_plugins(settings.plugins))
+        self.server = GatewayServer(settings, self.exchange, self.store, on_setup=self.agent.wake)
+        self._thread = threading.Thread(target=self.agent.run, daemon=True)
+
+    def health(self) -> dict[str, Any]:
+        """As its health page says."""
+        return report(self.agent, time.time())
+
+    def lease(self, lease: int) -> dict[str, Any] | None:
+        """What health says of one lease, None if nothing."""
+        return next((item for item in self.agent.snapshot() if item["lease"] == lease), None)
+
+    def __enter__(self) -> Running:
+        self.server.start()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.agent.stop()
+        self._thread.join(15)
+        self.server.stop()
+        assert not self._thread.is_alive()
+
+
+_PROGRAM = """
+import sys
+from provisioner.run import run
+from provisioner.settings import load
+run(load(sys.argv[1], {}))
+"""
+
+
+class Process:
+    """An agent as an operating-system process."""
+
+    def __init__(self, settings_file: Path) -> None:
+        self._file = settings_file
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; it dies with the test."""
+        command = [sys.executable, "-c", _PROGRAM, str(self._file)]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        self._process = subprocess.Popen(command, env=environment, preexec_fn=die_with_parent)
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self._process
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        assert self._process
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(20)
+
+    @contextmanager
+    def running(self) -> Iterator[Process]:
+        """Started, and gone afterwards."""
+        self.start()
+        try:
+            yield self
+        finally:
+            if self._process is not None and self._process.poll() is None:
+                self._process.kill()
+                self._process.wait()
+
+
+def health_file(settings: Settings) -> dict[str, Any]:
+    """The document of an agent's health file, empty if there is none."""
+    path = settings.state_dir / "health.json"
+    return json.loads(path.read_text()) if path.exists() else {}
