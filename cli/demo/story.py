@@ -91,7 +91,7 @@ class Play:
         self._found()
         council = partial(self._admit, pool)
         north, south = (self._start_agent(self.parties[name]) for name in ("north", "south"))
-        together(pool, council, north, south, self._customer_enters)
+        together(pool, council, north, south, self._customer_enters, self._watch)
         self._trade(pool)
         self._close(pool)
 
@@ -126,6 +126,10 @@ class Play:
             f"--params {params} --out {self.connection.parent}",
             step="the contracts are deployed and handed to the council's time lock",
         )
+
+    def _watch(self) -> None:
+        """Open the observer while there is time: its first look loads much."""
+        self.observer.now()
 
     def _admit(self, pool: ThreadPoolExecutor) -> None:
         """Let the members in and give each its first credits, which it deposits at once."""
