@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+import {Exchange} from "./Exchange.sol";
+import {IDirectory} from "../../contracts/interfaces/IDirectory.sol";
+import {IEscrow} from "../../contracts/interfaces/IEscrow.sol";
+import {ISettlement} from "../../contracts/interfaces/ISettlement.sol";
+import {LeaseId, OrgId} from "../../contracts/interfaces/Types.sol";
+import {Rights} from "../../contracts/libraries/Rights.sol";
+
+/// @notice The test reports the facts itself: lease 7, one credit of price, a fifth of it as bond.
+abstract contract SettlementBase is Exchange {
+    LeaseId internal constant ID = LeaseId.wrap(7);
+    bytes32 internal constant KEY = bytes32(uint256(7));
+    uint96 internal constant PRICE = 1_000_000;
+    uint96 internal constant BOND = 200_000;
+    uint256 internal constant MONEY = 1_000_000_000;
+    uint40 internal constant FROM = 1_800_000_000;
+
+    ISettlement.Parties internal parties;
+
+    function setUp() public virtual override {
+        super.setUp();
+        vm.prank(address(timelock));
+        directory.setRight(address(this), Rights.SETTLEMENT_REPORT, true);
+        parties = ISettlement.Parties(ID, buyerOrg, northOrg, 3600); // one microcredit a second
+    }
+
+    function _open() internal {
+        settlement.open(parties, buyer, PRICE, north, BOND, 0);
+    }
+
+    function _started(uint16 units) internal {
+        _open();
+        settlement.start(parties, units, FROM);
+    }
+
+    function _held() internal view returns (uint256) {
+        return escrow.balance(address(settlement), KEY);
+    }
+
+    function _paid() internal view returns (uint256) {
+        return settlement.account(ID).paid;
+    }
+
+    function _noRight(address who) internal pure returns (bytes memory) {
+        return abi.encodeWithSelector(IDirectory.Directory_NoRight.selector, who, Rights.SETTLEMENT_REPORT);
+    }
+}
+
+/// @notice C1, C2
+contract SettlementOpenTest is SettlementBase {
+    function test_WhenCovered_LocksBoth() external {
+        vm.expectEmit(address(settlement));
+        emit ISettlement.Funded(ID, PRICE, BOND);
+        _open();
+        ISettlement.Account memory a = settlement.account(ID);
+        assertEq(a.buyerBy, buyer);
+        assertEq(a.price, PRICE);
+        assertEq(a.providerBy, north);
+        assertEq(a.bond, BOND);
+        assertEq(_held(), PRICE + BOND);
+        assertEq(escrow.free(buyerOrg), MONEY - PRICE);
+        assertEq(escrow.free(northOrg), MONEY - BOND);
+    }
+
+    function test_WhenAFundPays_TakesThePriceFromIt() external {
+        vm.prank(address(timelock));
+        directory.setRight(address(this), Rights.ESCROW_MOVE, true);
+        escrow.lock("mine", buyerOrg, buyer, PRICE + 1);
+        escrow.pass("mine", address(settlement), "fund", PRICE + 1);
+        settlement.open(parties, buyer, PRICE, north, BOND, "fund");
+        assertEq(_held(), PRICE + BOND);
+        assertEq(settlement.fundBalance("fund"), 1);
+    }
+
+    function test_RevertWhen_TheFundIsTooSmall() external {
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IEscrow.Escrow_InsufficientAccount.selector,
+                address(settlement),
+                bytes32("fund"),
+                0,
+                uint256(PRICE)
+            )
+        );
+        settlement.open(parties, buyer, PRICE, north, BOND, "fund");
+    }
+
+    function test_RevertWhen_BuyerCannotCover() external {
+        vm.expectRevert(
+            abi.encodeWithSelector(IEscrow.Escrow_InsufficientFree.selector, buyerOrg, MONEY, MONEY + 1)
+        );
+        settlement.open(parties, buyer, uint96(MONEY + 1), north, BOND, 0);
+    }
+
+    function test_RevertWhen_CallerHasNoRight() external {
+        vm.expectRevert(_noRight(buyer));
+        vm.prank(buyer);
+        settlement.open(parties, buyer, PRICE, north, BOND, 0);
+    }
+
+    function test_RevertWhen_RightTakenAway() external {
+        vm.prank(address(timelock));
+        directory.setRight(address(this), Rights.SETTLEMENT_REPORT, false);
+        vm.expectRevert(_noRight(address(this)));
+        _open();
+    }
+}
+
+contract SettlementReturnFundTest is SettlementBase {
+    function test_WhenSomethingIsLeft_GivesItBack() external {
+        vm.prank(address(timelock));
+        directory.setRight(address(this), Rights.ESCROW_MOVE, true);
+        escrow.lock("mine", buyerOrg, buyer, 9);
+        escrow.pass("mine", address(settlement), "fund", 9);
+        vm.expectEmit(address(settlement));
+        emit ISettlement.FundReturned("fund", buyerOrg, 9);
+        settlement.returnFund("fund", buyerOrg, buyer);
+        assertEq(escrow.free(buyerOrg), MONEY);
+    }
+
+    function test_WhenEmpty_DoesNothing() external {
+        vm.recordLogs();
+        settlement.returnFund("fund", buyerOrg, buyer);
+        assertEq(vm.getRecordedLogs().length, 0);
+    }
+
+    function test_RevertWhen_CallerHasNoRight() external {
+        vm.expectRevert(_noRight(buyer));
+        vm.prank(buyer);
+        settlement.returnFund("fund", buyerOrg, buyer);
+    }
+}
+
+/// @notice L1, L2
+contract SettlementStartTest is SettlementBase {
+    function test_WhenInSeveralCalls_SumsStarts() external {
+        _started(2);
+        settlement.start(parties, 3, FROM + 10);
+        ISettlement.Account memory a = settlement.account(ID);
+        assertEq(a.units, 5);
+        assertEq(a.firstStart, FROM);
+        assertEq(a.startSum, 5 * uint256(FROM) + 30);
+    }
+
+    function test_RevertWhen_CallerHasNoRight() external {
+        vm.expectRevert(_noRight(north));
+        vm.prank(north);
+        settlement.start(parties, 1, FROM);
+    }
+}
+
+/// @notice E7: what was begun under a right may be brought to its end without it.
+contract SettlementEverHolderTest is SettlementBase {
+    function test_WhenRightTakenAway_EndsWhatItBegan() external {
+        _open();
+        vm.prank(address(timelock));
+        directory.setRight(address(this), Rights.SETTLEMENT_REPORT, false);
+        settlement.start(parties, 1, FROM);
+        settlement.lowerPrice(parties, PRICE - 1);
+        settlement.draw(parties, FROM + 60, true);
+        settlement.forfeitBond(parties, 1);
+        settlement.freeBond(parties);
+        settlement.refund(parties);
+        settlement.payReserve(parties, 0);
+        assertEq(_held(), 0);
+    }
+
+    function test_RevertWhen_CallerNeverHadTheRight() external {
+        _open();
+        vm.startPrank(north);
+        vm.expectRevert(_noRight(north));
+        settlement.lowerPrice(parties, 1);
+        vm.expectRevert(_noRight(north));
+        settlement.draw(parties, FROM, true);
+        vm.expectRevert(_noRight(north));
+        settlement.payReserve(parties, 1);
+        vm.expectRevert(_noRight(north));
+        settlement.refund(parties);
+        vm.expectRevert(_noRight(north));
+        settlement.forfeitBond(parties, 1);
+        vm.expectRevert(_noRight(north));
+        settlement.freeBond(parties);
+    }
+}
+
+contract SettlementLowerPriceTest is SettlementBase {
+    function test_WhenLower_RefundsTheDifference() external {
+        _open();
+        vm.expectEmit(address(settlement));
+        emit ISettlement.PriceRefunded(ID, 400_000);
+        settlement.lowerPrice(parties, 600_000);
+        assertEq(settlement.account(ID).price, 600_000);
+        assertEq(escrow.free(buyerOrg), MONEY - 600_000);
+    }
+
+    function test_WhenNotLower_DoesNothing() external {
+        _open();
+        vm.recordLogs();
+        settlement.lowerPrice(parties, PRICE);
+        settlement.lowerPrice(parties, PRICE + 1);
+        assertEq(vm.getRecordedLogs().length, 0);
+        assertEq(settlement.account(ID).price, PRICE);
+    }
+}
+
+/// @notice E3
+contract SettlementDrawTest is SettlementBase {
+    function test_WhenRunning_PaysTheDifferenceUnrounded() external {
+        _started(1);
+        vm.expectEmit(address(settlement));
+        emit ISettlement.Accrued(ID, 61, 61);
+        settlement.draw(parties, FROM + 61, false);
+        vm.expectEmit(address(settlement));
+        emit ISettlement.Accrued(ID, 39, 100);
+        settlement.draw(parties, FROM + 100, false);
+        assertEq(escrow.free(northOrg), MONEY - BOND + 100);
+    }
+
+    /// The second is rounded up to the quantum once, at the end.
+    function test_WhenLast_RoundsUpAndRefundsTheRest() external {
+        _started(1);
+        settlement.draw(parties, FROM + 61, false);
+        settlement.draw(parties, FROM + 61, true);
+        assertEq(_paid(), 120);
+        assertEq(escrow.free(buyerOrg), MONEY - 120);
+        assertEq(_held(), BOND);
+        assertTrue(settlement.account(ID).closed);
+        assertEq(settlement.account(ID).price, 120);
+    }
+
+    function test_WhenLastIsOnAQuantum_RoundsNothing() external {
+        _started(2);
+        settlement.draw(parties, FROM + 120, true);
+        assertEq(_paid(), 240);
+    }
+
+    function test_WhenClosed_PaysNothingMore() external {
+        _started(1);
+        settlement.draw(parties, FROM + 60, true);
+        settlement.draw(parties, FROM + 6000, true);
+        settlement.draw(parties, FROM + 6000, false);
+        assertEq(_paid(), 60);
+        assertEq(settlement.accrued(ID, 3600, FROM + 6000, true), 60);
+    }
+
+    /// An earlier second than the last one draws nothing, and takes nothing back.
+    function test_WhenReportedOutOfOrder_PaysNothing() external {
+        _started(1);
+        settlement.draw(parties, FROM + 100, false);
+        settlement.draw(parties, FROM + 50, false);
+        assertEq(_paid(), 100);
+        settlement.draw(parties, FROM + 10, true);
+        assertEq(_paid(), 100);
+        assertEq(escrow.free(buyerOrg), MONEY - 100);
+    }
+
+    function test_WhenItWouldPassThePrice_StopsThere() external {
+        _started(1);
+        settlement.draw(parties, FROM + 999_999, true);
+        assertEq(_paid(), PRICE);
+        assertEq(_held(), BOND);
+    }
+
+    function test_WhenNothingBills_PaysNothingAndRefundsAll() external {
+        _open();
+        settlement.draw(parties, FROM + 100, true);
+        assertEq(_paid(), 0);
+        assertEq(escrow.free(buyerOrg), MONEY);
+    }
+
+    function test_WhenUntilIsNotBehindTheStart_PaysNothing() external {
+        _started(1);
+        settlement.draw(parties, FROM, false);
+        settlement.draw(parties, FROM - 100, false);
+        assertEq(_paid(), 0);
+    }
+
+    /// E3 with L1: several starts, drawn at any times, against plain integers.
+    function testFuzz_AccrualIsThatOfPlainIntegers(
+        uint64 rate,
+        uint16[4] calldata gaps,
+        uint8[4] calldata units,
+        uint16[5] calldata pauses,
+        uint96 price
+    ) external {
+        rate = uint64(bound(rate, 1, 1e15));
+        price = uint96(bound(price, 1, MONEY));
+        parties.rate = rate;
+        settlement.open(parties, buyer, price, north, BOND, 0);
+
+        uint256[4] memory starts;
+        uint256 at = FROM;
+        uint256 before;
+        for (uint256 i; i < 4; ++i) {
+            at += gaps[i];
+            starts[i] = at;
+            uint16 n = uint16(bound(units[i], 1, 16));
+            settlement.start(parties, n, uint40(at));
+            settlement.draw(parties, uint40(at), false);
+            assertEq(_paid(), _model(rate, starts, units, i + 1, at, price), "while it grows");
+            assertGe(_paid(), before);
+            before = _paid();
+        }
+        for (uint256 i; i < pauses.length; ++i) {
+            at += pauses[i];
+            settlement.draw(parties, uint40(at), false);
+            assertEq(_paid(), _model(rate, starts, units, 4, at, price), "running");
+        }
+        // Rounded up once, counted from the first start.
+        uint256 until = starts[0] + (at - starts[0] + 59) / 60 * 60;
+        settlement.draw(parties, uint40(at), true);
+        assertEq(_paid(), _model(rate, starts, units, 4, until, price), "last");
+        assertEq(escrow.free(northOrg), MONEY - BOND + _paid(), "sum of draws");
+        assertEq(escrow.free(buyerOrg), MONEY - _paid(), "rest refunded");
+        assertEq(_held(), BOND, "only the bond is left");
+    }
+
+    /// @dev The first `n` starts, second by second of each resource, in integers; rounded up, then capped.
+    function _model(
+        uint256 rate,
+        uint256[4] memory starts,
+        uint8[4] calldata units,
+        uint256 n,
+        uint256 until,
+        uint256 price
+    ) private pure returns (uint256 sum) {
+        for (uint256 i; i < n; ++i) {
+            if (until > starts[i]) sum += bound(units[i], 1, 16) * (until - starts[i]);
+        }
+        sum = sum * rate;
+        sum = sum / 3600 + (sum % 3600 == 0 ? 0 : 1);
+        if (sum > price) sum = price;
+    }
+}
+
+contract SettlementPayReserveTest is SettlementBase {
+    function test_WhenPaid_RefundsTheRestAndCloses() external {
+        _open();
+        vm.expectEmit(address(settlement));
+        emit ISettlement.ReservePaid(ID, 50_000);
+        vm.expectEmit(address(settlement));
+        emit ISettlement.PriceRefunded(ID, 950_000);
+        settlement.payReserve(parties, 50_000);
+        assertEq(escrow.free(northOrg), MONEY - BOND + 50_000);
+        assertEq(escrow.free(buyerOrg), MONEY - 50_000);
+        assertTrue(settlement.account(ID).closed);
+        assertEq(_held(), BOND);
+    }
+}
+
+contract SettlementRefundTest is SettlementBase {
+    function test_WhenNothingWasPaid_RefundsAllOnce() external {
+        _open();
+        settlement.refund(parties);
+        settlement.refund(parties);
+        assertEq(escrow.free(buyerOrg), MONEY);
+        assertEq(_held(), BOND);
+    }
+
+    function test_WhenSomeWasPaid_RefundsTheRest() external {
+        _started(1);
+        settlement.draw(parties, FROM + 100, false);
+        settlement.refund(parties);
+        assertEq(escrow.free(buyerOrg), MONEY - 100);
+        assertEq(_held(), BOND);
+    }
+}
+
+contract SettlementBondTest is SettlementBase {
+    function test_WhenForfeitedInPart_PaysTheBuyerAndFreesTheRest() external {
+        _open();
+        vm.expectEmit(address(settlement));
+        emit ISettlement.BondForfeited(ID, 150_000);
+        settlement.forfeitBond(parties, 150_000);
+        assertEq(escrow.free(buyerOrg), MONEY - PRICE + 150_000);
+        vm.expectEmit(address(settlement));
+        emit ISettlement.BondFreed(ID, 50_000);
+        settlement.freeBond(parties);
+        assertEq(escrow.free(northOrg), MONEY - 150_000);
+        assertEq(_held(), PRICE);
+    }
+
+    function test_WhenNothing_DoesNothing() external {
+        _open();
+        settlement.freeBond(parties);
+        vm.recordLogs();
+        settlement.freeBond(parties);
+        settlement.forfeitBond(parties, 0);
+        assertEq(vm.getRecordedLogs().length, 0);
+    }
+
+    /// The price is no bond: what is left of the bond bounds what can be forfeited.
+    function test_RevertWhen_MoreThanIsLeft() external {
+        _open();
+        settlement.forfeitBond(parties, BOND);
+        vm.expectRevert(abi.encodeWithSignature("Panic(uint256)", 0x11));
+        settlement.forfeitBond(parties, 1);
+    }
+}
