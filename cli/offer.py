@@ -12,6 +12,7 @@ from cli.options import for_option, node_option, window_end, window_start
 from cli.parse import RATE, increasing, offered_window, wanted_window
 from cli.render import credits_text, history_rows, show, time_text, word
 from market.billing import amount_up, bond, ppm_of, price
+from market.errors import Refused
 
 if TYPE_CHECKING:
     from chain.exchange import Exchange
@@ -126,6 +127,30 @@ def _nodes(resources: list[int]) -> str:
     return f"node{'s' if len(resources) > 1 else ''} {', '.join(map(str, resources))}"
 
 
+def _require_cover(exchange: Exchange, amount: int) -> None:
+    """Tell a buyer what it lacks; the contract would only say that it lacks something."""
+    from chain.contracts.members import MemberRight
+
+    address = exchange.sender.address
+    member = exchange.members.member(address)
+    if not member.rights & MemberRight.BUY or exchange.escrow.can_lock(member.org, address, amount):
+        return
+    free = exchange.escrow.free(member.org)
+    if free < amount:
+        raise Refused(
+            f"{credits_text(amount)} credits must be locked, but only {credits_text(free)} are free",
+            hint="rent less or shorter, or put credits in with: ocx credits deposit",
+            free=free,
+            wanted=amount,
+        )
+    raise Refused(
+        f"the limit of {address} is {credits_text(member.limit)} credits, of which "
+        f"{credits_text(member.spent)} are spent; {credits_text(amount)} must be locked",
+        hint="an admin raises it with: ocx member set",
+        wanted=amount,
+    )
+
+
 def _span(window: SlotWindow, slot: int) -> dict[str, int]:
     seconds = window.window(slot)
     return {"start": seconds.start, "end": seconds.end, "slots": window.slots}
@@ -233,6 +258,7 @@ def buy(
     o = exchange.book.offer(number)
     seconds = window.window(exchange.slot)
     most = price(o.buy_now_rate, len(resources), seconds.start, seconds.end, exchange.now())
+    _require_cover(exchange, most)
     facts = {
         "window": span_text(window, exchange.slot),
         "rate": f"{credits_text(o.buy_now_rate)} credits per resource and hour",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from provisioner.settings import Settings
 
 __all__ = ["config_option", "load_settings", "provider"]
+
+_SILENCE = 15.0
+"""Seconds after which an agent that writes its health every second must have stopped."""
 
 # Not OCX_PROVIDER_...: those variables are the agent's own settings.
 config_option = click.option(
@@ -43,11 +48,30 @@ def provider() -> None:
 
 @provider.command()
 @config_option
-def run(config_file: Path) -> None:
-    """Run the agent until it is told to stop (Ctrl-C or SIGTERM); it goes on where it was."""
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    envvar="OCX_LOG_LEVEL",
+    help="What the agent writes to standard error.",
+)
+@pass_app
+def run(app: App, config_file: Path, log_level: str) -> None:
+    """Run the agent until it is told to stop (Ctrl-C or SIGTERM); it goes on where it was.
+
+    Prints where its gateway and its health page are, once it serves.
+    """
+    import logging
+
     from provisioner.run import run as serve
 
-    serve(load_settings(config_file))
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def ready(where: dict[str, object]) -> None:
+        show(app, where, value="url")
+        sys.stdout.flush()
+
+    serve(load_settings(config_file), ready=ready)
 
 
 @provider.command()
@@ -89,6 +113,11 @@ def status(app: App, config_file: Path) -> None:
         raise Temporary(f"there is no {path}", hint="is the agent running?", retry_after=5.0) from None
     except (OSError, ValueError) as error:
         raise InvalidInput(f"the health file {path} cannot be read: {error}") from error
+    age = time.time() - health.get("at", 0)
+    if age > _SILENCE:
+        raise Temporary(
+            f"the agent's last word is {age:.0f} s old", hint="it does not run, or hangs: look at its log"
+        )
     show(app, health, value="ok")
     if not health.get("ok"):
         raise Refused("the agent is not well", hint="see its errors above")
