@@ -1,0 +1,173 @@
+"""The demo as a person runs it: as a command, to its end, or broken off in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.demo import report as reports
+
+LIMIT = 300.0
+
+
+def start(folder: Path, *options: str) -> subprocess.Popen[str]:
+    """`ocx demo` in a session of its own; what it says comes through a pipe."""
+    command = [sys.executable, "-m", "cli.main", "demo", "--dir", str(folder), *options]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def processes_of(folder: Path) -> set[int]:
+    """Processes that name the demo's folder on their command line or in their environment."""
+    found, mark = set(), str(folder).encode()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with suppress(OSError):
+                if mark in (entry / "cmdline").read_bytes() or mark in (entry / "environ").read_bytes():
+                    found.add(int(entry.name))
+    return found
+
+
+@contextmanager
+def playing(folder: Path, until: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """A demo that has just said `until`."""
+    with start(folder, *options) as demo:
+        try:
+            assert demo.stdout is not None
+            heard = []
+            for line in demo.stdout:
+                heard.append(line)
+                if until in line:
+                    break
+            else:
+                pytest.fail(f"the demo ended before it said {until!r}: {''.join(heard)}")
+            yield demo
+        finally:
+            demo.kill()
+
+
+def assert_no_process_is_left(folder: Path) -> None:
+    """Nothing of the demo lives; the kernel is given a moment to end what it was told to end."""
+    deadline = time.monotonic() + 20
+    while left := processes_of(folder):
+        assert time.monotonic() < deadline, f"processes outlive the demo: {left}"
+        time.sleep(0.05)
+
+
+def run(folder: Path, *options: str) -> dict[str, Any]:
+    """A whole demo; its report."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.main", "demo", "--dir", str(folder), *options],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    report: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    return report
+
+
+def test_the_fake_demo_ends_with_everything_as_it_should_be(tmp_path: Path) -> None:
+    report = run(tmp_path, "--fake")
+    assert report["problems"] == []
+    assert report["conserved"] is True
+    assert [lease["plugin"] for lease in report["leases"]] == ["fake"] * 3
+    assert all(step["seconds"] >= 0 for step in report["steps"])
+    assert_no_process_is_left(tmp_path)
+
+
+@pytest.mark.lab
+def test_the_demo_leases_a_server_of_a_real_ironic(tmp_path: Path) -> None:
+    report = run(tmp_path)
+    assert report["problems"] == []
+    assert {lease["plugin"] for lease in report["leases"]} == {"ironic", "fake"}
+    assert set(report["machines"].values()) == {"available, unowned"}
+    assert_no_process_is_left(tmp_path)
+
+
+@pytest.mark.parametrize("moment", ["admits north", "agent's key", "lease 1: accepts"])
+def test_ctrl_c_leaves_no_process_behind(tmp_path: Path, moment: str) -> None:
+    with playing(tmp_path, moment, "--fake") as demo:
+        os.killpg(demo.pid, signal.SIGINT)
+        assert demo.wait(30) == 130
+    assert_no_process_is_left(tmp_path)
+
+
+def test_a_killed_demo_leaves_no_process_behind(tmp_path: Path) -> None:
+    with playing(tmp_path, "registers what its cloud measured", "--fake") as demo:
+        demo.kill()
+    assert_no_process_is_left(tmp_path)
+
+
+def test_a_folder_that_is_no_former_demo_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("dear to me")
+    with start(tmp_path, "--fake") as demo:
+        said = demo.communicate(timeout=60)[0]
+    assert demo.returncode == 1
+    assert "is not empty and no former demo" in said
+    assert (tmp_path / "thesis.tex").read_text() == "dear to me"
+
+
+GOOD: dict[str, Any] = {
+    "conserved": True,
+    "leases": [
+        {
+            "id": number,
+            "request": request,
+            "provider": provider,
+            "state": "completed",
+            "price": 10,
+            "paid": 1,
+            "refunded": 9,
+            "rate_per_hour": 3600,
+            "billed_seconds": 1,
+            "penalty": 0,
+            "bond_left": 0,
+            "end_reason": reason,
+        }
+        for number, request, provider, reason in (
+            (1, 0, "south", "buyer_early"),
+            (2, 1, "north", "time"),
+            (3, 2, "south", "time"),
+        )
+    ],
+    "sessions": {str(number): f"I am lease {number}" for number in (1, 2, 3)},
+    "award_to_provision_ms": {"1": 1, "2": 1, "3": 1},
+    "machines": {"node-1": "available, unowned"},
+}
+
+
+def test_a_good_report_has_no_problems() -> None:
+    assert reports.problems(GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"conserved": False}, "made or lost"),
+        ({"leases": GOOD["leases"][:2]}, "three leases"),
+        ({"sessions": {}}, "no login"),
+        ({"award_to_provision_ms": {}}, "did not say when"),
+        ({"machines": {"node-1": "active, carries ocx-1"}}, "machine node-1 is active"),
+        ({"leases": [{**lease, "refunded": 8} for lease in GOOD["leases"]]}, "do not add up"),
+        ({"leases": [{**lease, "billed_seconds": 2} for lease in GOOD["leases"]]}, "billed seconds cost"),
+        ({"leases": [{**lease, "penalty": 1} for lease in GOOD["leases"]]}, "a penalty was taken"),
+        ({"leases": [{**lease, "state": "ending"} for lease in GOOD["leases"]]}, "is ending"),
+        ({"leases": [{**lease, "provider": "north"} for lease in GOOD["leases"]]}, "won by north and south"),
+        ({"leases": [{**lease, "end_reason": "time"} for lease in GOOD["leases"]]}, "ended early"),
+    ],
+)
+def test_whatever_is_wrong_in_a_report_is_named(change: dict[str, Any], problem: str) -> None:
+    assert any(problem in line for line in reports.problems(GOOD | change))
