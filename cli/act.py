@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cli.render import hex_text, show
-from market.errors import Bug, InvalidInput
+from market.errors import Bug, InvalidInput, Refused
 
 if TYPE_CHECKING:
     from chain.codec import Event
@@ -80,6 +80,7 @@ def apply(
     app: App, exchange: Exchange, plan: Plan, *, before_sending: Callable[[], object] | None = None
 ) -> Done:
     """Show the plan with its cost, ask, send one after the other; `before_sending` runs in between."""
+    refuse_twins(exchange, plan.calls)
     tried = plan.calls[:1] if plan.chained else plan.calls
     with working("estimating"):
         gas = sum(exchange.estimate(call) for call in tried)
@@ -91,10 +92,34 @@ def apply(
     receipts, events = [], []
     for call in plan.calls:
         with working(f"{call.label}: waiting for the chain"):
-            receipt = exchange.send(call)
+            receipt = _send(exchange, call)
         receipts.append(receipt)
         events += exchange.events(receipt)
     return Done(tuple(receipts), tuple(events), tuple(call.label for call in plan.calls))
+
+
+def _send(exchange: Exchange, call: Call) -> Receipt:
+    from chain.sender import NotMined
+
+    try:
+        return exchange.send(call)
+    except NotMined as error:
+        error.hint = "it goes on by itself: do not repeat the command, look at it with: ocx wallet pending"
+        raise
+
+
+def refuse_twins(exchange: Exchange, calls: Sequence[Call]) -> None:
+    """Refuse what is under way already, so that an impatient or interrupted user does not pay twice."""
+    exchange.sender.recover()
+    live = {(entry.recipient, entry.data): entry for entry in exchange.sender.journal.live()}
+    for call in calls:
+        twin = live.get((call.to, call.data))
+        if twin is not None:
+            raise Refused(
+                f"the same transaction is under way already ({hex_text(twin.latest.hash)})",
+                hint="wait until it is mined and see what became of it: ocx wallet pending",
+                tx_hash=twin.latest.hash,
+            )
 
 
 def confirm(app: App, title: str, facts: Mapping[str, str]) -> None:
@@ -115,7 +140,11 @@ def confirm(app: App, title: str, facts: Mapping[str, str]) -> None:
 
 
 def finish(app: App, done: Done, result: Mapping[str, Any], *, value: str = "") -> None:
-    """Print what came of it, the transactions last."""
+    """Print what came of it, the transactions last; `value` as in `show`, by default their hashes."""
+    if app.format == "value" and not value:
+        for receipt in done.receipts:
+            click.echo(hex_text(receipt.tx_hash))
+        return
     show(app, {**result, "transactions": done.transactions()}, value=value)
 
 

@@ -7,6 +7,7 @@ and it must not know what any single command does.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -204,6 +205,9 @@ class Root(LazyGroup):
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
         """Run and exit: 0 done, 1 refused or failed, 2 command line cannot be parsed, 130 on Ctrl-C."""
         extra |= {"standalone_mode": False, "prog_name": "ocx"}
+        if not os.environ.get("OCX_DEBUG"):
+            # An error is one line; what a library would add to it is for those who look for a bug.
+            logging.lastResort = None
         try:
             status = super().main(args, **extra)
             sys.stdout.flush()

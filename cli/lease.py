@@ -11,6 +11,7 @@ from cli.access import connect, setup, watch
 from cli.act import Plan, apply, finish, run
 from cli.app import App, Group, pass_app
 from cli.member import handles, own_org
+from cli.offer import offer_terms
 from cli.render import credits_text, history_rows, show, time_text
 from market.billing import ppm_of
 from market.errors import InvalidInput
@@ -104,6 +105,7 @@ def show_(app: App, number: int, why: bool) -> None:
         "accepted": f"{kept.accepted.bit_count()} of {kept.count}",
     }
     result |= _money(exchange, number, kept, entries)
+    result["offers"] = offer_terms(exchange, [kept.offer])
     if why:
         result["why"] = lease_why(exchange, facts, exchange.now(), entries)
     show(app, result | {"history": history_rows(entries, exchange.slot)}, value="state")

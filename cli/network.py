@@ -76,8 +76,7 @@ def deploy(
             "founder": wallet.address,
             "council": governor or wallet.address,
             "slot": f"{params.slot} s",
-            "transactions": "28 or so, about 21 million gas"
-            + ("" if price != 0 else ", free on this network"),
+            "transactions": "29, about 23 million gas" + ("" if price != 0 else ", free on this network"),
         },
     )
     sender = Sender(rpc, wallet, app.state_dir / "sender")

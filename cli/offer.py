@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from chain.exchange import Exchange
     from market.windows import SlotWindow
 
-__all__ = ["offer", "offer_state", "span_text"]
+__all__ = ["offer", "offer_state", "offer_terms", "span_text"]
 
 
 def span_text(window: SlotWindow, slot: int) -> str:
@@ -72,6 +73,25 @@ def _free(exchange: Exchange, resource: int, window: SlotWindow) -> list[SlotWin
     words = {word: exchange.inventory.calendar(resource, word) for word in range(first >> 8, last + 1)}
     rest = SlotWindow(first, window.end_slot)
     return Calendar.from_words(words).availability(rest, turnaround=kept.turnaround)
+
+
+def offer_terms(exchange: Exchange, numbers: Iterable[int]) -> list[dict[str, Any]]:
+    """What was offered, for those who show what came of it."""
+    rows = []
+    for number in numbers:
+        o = exchange.book.offer(number)
+        rows.append(
+            {
+                "offer": number,
+                "org": o.org,
+                "start": o.start * exchange.slot,
+                "end": o.end * exchange.slot,
+                "floor_rate": o.floor_rate,
+                "buy_now_rate": o.buy_now_rate,
+                "created_at": o.created_at,
+            }
+        )
+    return rows
 
 
 @click.group(cls=Group)

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from chain.contracts.tender import Bid, commitment
 from chain.wallet import write_private
-from market.errors import InvalidInput
+from market.errors import InvalidInput, Refused
 
 if TYPE_CHECKING:
+    from chain.contracts.base import Call
     from chain.exchange import Exchange
 
-__all__ = ["SealedBid", "find", "keep"]
+__all__ = ["SealedBid", "excusing_call", "find", "keep", "read"]
 
 
 @dataclass(frozen=True)
@@ -75,3 +76,35 @@ def read(path: Path) -> SealedBid:
         return SealedBid(content["request"], content["bidder"], bid, bytes.fromhex(content["salt"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidInput(f"{path} is not a sealed bid: {error}") from error
+
+
+def excusing_call(state: Path, exchange: Exchange, request: int, bidder: int) -> Call:
+    """The call that excuses a bid, by the lease that took a node of it; Refused if the chain takes none.
+
+    A bid that is still sealed is opened by it, void.
+    """
+    from chain.generated.enums import BidStatus
+
+    known = exchange.tender.bidder(request, bidder)
+    sealed = find(state, exchange, request, bidder) if known.status is BidStatus.COMMITTED else None
+    bids = dict(exchange.tender.revealed(request))
+    nodes = sealed.bid.resources if sealed else bids[bidder].resources if bidder in bids else ()
+    refusal: Refused | None = None
+    for lease in range(exchange.leases.count(), 0, -1):
+        if exchange.leases.lease(lease).created_at < known.committed_at:
+            break
+        for node in set(nodes) & set(exchange.leases.resources_of(lease)):
+            call = (
+                exchange.tender.reveal_void(request, bidder, sealed.bid, sealed.salt, node, lease)
+                if sealed
+                else exchange.tender.excuse(request, bidder, node, lease)
+            )
+            try:
+                exchange.estimate(call)
+            except Refused as error:
+                refusal = error
+            else:
+                return call
+    raise refusal or Refused(
+        f"no lease since the commitment took a node of the bid on tender {request}", hint="reveal it instead"
+    )

@@ -11,6 +11,7 @@ import click
 from cli.act import Plan, apply, finish
 from cli.app import App, Group, pass_app
 from cli.member import handles, own_org
+from cli.offer import offer_terms
 from cli.options import node_option
 from cli.parse import RATE, increasing, org_id
 from cli.render import credits_text, history_rows, show, time_text
@@ -80,7 +81,8 @@ def show_(app: App, number: int, why: bool) -> None:
         "award": t.award or None,
         "share": t.share,
         "leases": _leases(exchange, number),
-        "bids": _bids(exchange, number, entries),
+        "bids": (bids := _bids(exchange, number, entries)),
+        "offers": offer_terms(exchange, sorted({bid["offer"] for bid in bids if bid["offer"]})),
     }
     if why:
         from cli.reasons import tender_why
@@ -208,6 +210,7 @@ def _check_bid(
 @pass_app
 def reveal(app: App, number: int, organisation: str | None, bid_file: Path | None) -> None:
     """Open a sealed bid, after the commitments and before the end of the reveals."""
+    from chain.generated.errors import SealedTender_ResourceNotFree
     from cli.salts import find, read
 
     exchange = app.exchange(sign=True)
@@ -218,7 +221,11 @@ def reveal(app: App, number: int, organisation: str | None, bid_file: Path | Non
         "bid": f"nodes {', '.join(map(str, sealed.bid.resources))} of offer {sealed.bid.offer}",
         "rate": f"{credits_text(sealed.bid.rate)} credits per resource and hour",
     }
-    done = apply(app, exchange, Plan(f"Reveal the bid on tender {number}.", [call], facts))
+    try:
+        done = apply(app, exchange, Plan(f"Reveal the bid on tender {number}.", [call], facts))
+    except SealedTender_ResourceNotFree as error:
+        error.hint = f"if a stranger's lease took it, the deposit comes back with: ocx tender excuse {number}"
+        raise
     result = {
         "request": number,
         "bidder": org,
@@ -227,6 +234,29 @@ def reveal(app: App, number: int, organisation: str | None, bid_file: Path | Non
         "nodes": list(sealed.bid.resources),
     }
     finish(app, done, result)
+
+
+@tender.command()
+@click.argument("number", type=int)
+@_ORG
+@pass_app
+def excuse(app: App, number: int, organisation: str | None) -> None:
+    """Get a deposit back when a node of the bid was sold to a stranger after the commitment.
+
+    Works instead of a reveal, and after an award that passed the bid over for this reason.
+    """
+    from chain.generated.events import BidExcused
+    from cli.salts import excusing_call
+
+    exchange = app.exchange(sign=True)
+    org = org_id(exchange, organisation) if organisation else own_org(app, exchange)
+    call = excusing_call(app.state_dir, exchange, number, org)
+    deposit = exchange.tender.tender(number).deposit
+    facts = {"returns": f"{credits_text(deposit)} credits"}
+    done = apply(app, exchange, Plan(f"Excuse the bid on tender {number}.", [call], facts))
+    finish(
+        app, done, {"request": number, "bidder": org, "lease": done.one(BidExcused).lease, "deposit": deposit}
+    )
 
 
 @tender.command()

@@ -103,6 +103,27 @@ def show_(app: App) -> None:
     show(app, result, value="address")
 
 
+@wallet.command()
+@pass_app
+def pending(app: App) -> None:
+    """What this wallet sent that is not mined yet; what the chain has lost is broadcast again."""
+    exchange = app.exchange(sign=True)
+    found = exchange.sender.recover()
+    told = {entry.id: "mined" for entry in found.mined} | {entry.id: "lost" for entry in found.lost}
+    entries = [*found.mined, *found.lost, *exchange.sender.journal.live()]
+    rows = [
+        {
+            "nonce": entry.nonce,
+            "status": told.get(entry.id, "under way"),
+            "to": entry.recipient,
+            "created_at": int(entry.created_at),
+            "tx": hex_text(entry.latest.hash),
+        }
+        for entry in entries
+    ]
+    show(app, rows, value="tx status", empty="nothing is under way")
+
+
 @wallet.command("key-create")
 @key_option
 @_LIGHT

@@ -1,0 +1,41 @@
+"""What several tests do through `ocx`, and what north's agent would do."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from chain.contracts.leases import Delivery
+from tests.cli.conftest import Market, Person
+
+
+def iso(seconds: int) -> str:
+    """Unix seconds as people write them."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def free(person: Person) -> int:
+    """Free balance of somebody's organisation."""
+    return int(person.does("credits balance")["free"])
+
+
+def buy(market: Market, node: int, start: str = "now", length: int = 300) -> int:
+    """Buy a node of north's offer now; the lease."""
+    offer = market.offers["north"]
+    return int(market.buyer.does(f"offer buy {offer} --node {node} --start {start} --for {length}s")["lease"])
+
+
+def free_start(market: Market, node: int, length: int) -> str:
+    """When a node of north is free next for so long."""
+    parts = market.buyer.does(f"offer show {market.offers['north']}")["free_parts"]
+    starts = [
+        part["start"] for part in parts if part["node"] == node and part["end"] - part["start"] > length
+    ]
+    return iso(min(starts))
+
+
+def deliver(market: Market, lease: int) -> None:
+    """What north's agent does: sign and deliver."""
+    market.north.does(f"lease sign {lease}")
+    exchange = market.north.exchange()
+    exchange.send(exchange.leases.deliver(lease, Delivery(1, b"c" * 32, b"h" * 32, b"s" * 32)))
+    exchange.sender.close()
