@@ -105,7 +105,7 @@ def _statement(report: dict[str, Any], folder: Path) -> None:
     for name, state in report["machines"].items():
         click.echo(f"  Ironic says: {name} is {state}")
     waits = ", ".join(f"{ms} ms" for ms in report["award_to_provision_ms"].values())
-    click.echo(f"  from award to the plugin's call: {waits}")
+    click.echo(f"  from award to the plugin's call, signature and buyer's key between: {waits}")
     click.echo(f"  credits conserved: {'yes' if report['conserved'] else 'NO'}")
     verdict = "Everything is as it should be" if not report["problems"] else "NOT as it should be"
     click.echo(f"\n{verdict}, after {report['seconds']:.0f} s. The full report: {folder / 'report.json'}")

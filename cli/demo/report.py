@@ -18,7 +18,8 @@ from chain.exchange import Exchange
 from chain.generated import events
 from chain.generated.enums import LeaseState
 from chain.history import history
-from cli.demo.story import PARTIES, Play
+from cli.demo.cast import PARTIES
+from cli.demo.story import Play
 from market.billing import amount_up
 
 __all__ = ["make", "problems"]

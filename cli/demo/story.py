@@ -8,7 +8,6 @@ awaited by looking at the chain, never by sleeping for a guessed time.
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,32 +20,21 @@ from typing import Any
 from chain.exchange import Exchange
 from chain.generated.enums import LeaseState
 from chain.generated.enums import Stage as TenderStage
+from cli.demo.cast import (
+    CLASS,
+    GRANT,
+    OFFERS,
+    OPERATOR_RIGHTS,
+    PARTIES,
+    Timing,
+    agent_settings,
+    anvil,
+)
 from cli.demo.lab.service import free_ports
 from cli.demo.stage import Party, Stage, poll, together
 from market.errors import Permanent
-from provisioner.settings import render as render_settings
 
-__all__ = ["CLASS", "PARTIES", "Play", "Timing"]
-
-CLASS = "bm.large"
-PARTIES = ("north", "south", "customer")
-_GRANT = 100
-"""Credits the council mints for each organisation."""
-_OPERATOR = "offer,sign,deliver,release"
-
-
-@dataclass(frozen=True)
-class Timing:
-    """How long things take, seconds: bids may be committed, then revealed; how long a server is wanted."""
-
-    commit: int
-    reveal: int
-    wanted: int
-
-    @classmethod
-    def of(cls, fake: bool) -> Timing:
-        """A real deployment takes ten seconds longer than none."""
-        return cls(commit=5, reveal=4, wanted=22) if fake else cls(commit=6, reveal=5, wanted=50)
+__all__ = ["Play"]
 
 
 @dataclass
@@ -101,7 +89,7 @@ class Play:
         """Start the chain, the lab and the parties."""
         self._ports = free_ports()
         self._rpc_port = next(self._ports)
-        command = [_anvil(), "--port", self._rpc_port, "--hardfork", "berlin", "--gas-price", 0]
+        command = [anvil(), "--port", self._rpc_port, "--hardfork", "berlin", "--gas-price", 0]
         self.stage.start("chain", [*command, "--block-time", 1, "--silent"])
         if not self.fake:
             folder = self.stage.folder / "lab"
@@ -120,7 +108,7 @@ class Play:
     def _found(self) -> None:
         council = self.parties["council"]
         params = self.stage.folder / "params.yaml"
-        params.write_text(json.dumps(_params(self.fake)), "utf-8")
+        params.write_text(json.dumps(params(self.fake)), "utf-8")
         council.ocx(
             f"network deploy --rpc-url http://127.0.0.1:{self._rpc_port} --name demo "
             f"--params {params} --out {self.connection.parent}",
@@ -142,15 +130,15 @@ class Play:
             self._admitted[name].set()
         for name in PARTIES:
             admin = self.addresses[f"{name}/admin"]
-            council.ocx(f"credits mint {admin} {_GRANT}", step=f"mints {_GRANT} credits for {name}")
+            council.ocx(f"credits mint {admin} {GRANT}", step=f"mints {GRANT} credits for {name}")
             deposits.append(pool.submit(self._deposit, self.parties[name]))
         for deposit in deposits:
             deposit.result()
         # Offers rest with a deposit already; what counts is what everybody owns.
-        self.balances_before = dict.fromkeys(PARTIES, _GRANT * 1000000) | {"fund": 0}
+        self.balances_before = dict.fromkeys(PARTIES, GRANT * 1000000) | {"fund": 0}
 
     def _deposit(self, party: Party) -> None:
-        party.ocx(f"credits deposit {_GRANT}", step="deposits its credits")
+        party.ocx(f"credits deposit {GRANT}", step="deposits its credits")
         self._funded[party.name].set()
 
     # ---- providers -------------------------------------------------------------------------------------
@@ -160,7 +148,9 @@ class Play:
         url = f"https://127.0.0.1:{next(self._ports)}"
         if party.name == "north" and not self.fake:
             self.lab = self._await_lab()
-        config = self._configure(party, url)
+        config = party.folder / "provider.yaml"
+        lab = self.lab if party.name == "north" else None
+        config.write_text(agent_settings(party.name, party.folder, self.connection, url, lab), "utf-8")
         command = [sys.executable, "-m", "cli.main", "provider", "run", "--config", config]
         self.stage.start(f"{party.name}-agent", command)
         return partial(self._settle_in, party, config, url)
@@ -172,45 +162,13 @@ class Play:
         described: dict[str, Any] = json.loads(path.read_text("utf-8"))
         return described
 
-    def _configure(self, party: Party, url: str) -> Path:
-        path = party.folder / "provider.yaml"
-        text = render_settings(
-            connection=str(self.connection),
-            wallet={
-                "keystore": str(party.wallet("operator")),
-                "passphrase_file": str(party.folder / "passphrase"),
-            },
-            state_dir=str(party.folder / "agent"),
-            gateway={"port": int(url.rpartition(":")[2]), "url": url},
-            plugins=[self._plugin(party)],
-            turnaround_slots=2,
-            cycle=0.5,
-            look_every=1.0,
-            orphan_grace=5,
-        )
-        path.write_text(text, "utf-8")
-        return path
-
-    def _plugin(self, party: Party) -> dict[str, Any]:
-        if party.name == "north" and self.lab:
-            return {"name": "ironic", "settings": _ironic_settings(self.lab)}
-        machines = [
-            {"name": f"{party.name}-{n}", "class": CLASS} for n in range(1, len(_OFFERS[party.name]) + 1)
-        ]
-        settings = {
-            "state": str(party.folder / "cloud.db"),
-            "machines": machines,
-            "guests": True,
-            "provision_seconds": 1.0,
-            "release_seconds": 0.5,
-        }
-        return {"name": "fake", "settings": settings}
-
     def _settle_in(self, party: Party, config: Path, url: str) -> None:
         """A provider's first acts: its agent's key, its gateway, its machines, its offers."""
         poll(f"{party.name}'s admission", self._admitted[party.name].is_set, self.stage, 60)
         operator = self.addresses[f"{party.name}/operator"]
-        party.ocx(f"member set {operator} --rights {_OPERATOR} --limit 50", step="appoints its agent's key")
+        party.ocx(
+            f"member set {operator} --rights {OPERATOR_RIGHTS} --limit 50", step="appoints its agent's key"
+        )
         cert = party.folder / "agent" / "gateway.crt"
         poll(f"{party.name}'s gateway", cert.exists, self.stage, 60)
         party.ocx(f"member gateway {url} --tls-cert {cert}", step="pins its gateway's key")
@@ -219,7 +177,7 @@ class Play:
         )
         poll(f"{party.name}'s deposit", self._funded[party.name].is_set, self.stage, 60)
         nodes = sorted(int(node["resource"]) for node in registered["registered"])
-        terms = _OFFERS[party.name]
+        terms = OFFERS[party.name]
         for node, extra in zip(nodes, terms, strict=True):
             party.ocx(
                 f"offer publish --node {node} --start now --for 1h {extra}",
@@ -354,49 +312,3 @@ class Play:
 
     def _name_of(self, org: int) -> str:
         return next(name for name, number in self.orgs.items() if number == org)
-
-
-_OFFERS = {
-    "north": ("--floor 3.6", "--floor 9"),
-    "south": ("--floor 5.4", "--floor 5.4", "--floor 7.2 --buy-now 7.2"),
-}
-"""Terms of each provider's machines, one offer each: North is cheapest once, South after that."""
-
-
-def _params(fake: bool) -> dict[str, int]:
-    """Deployment constants small enough to watch (rule T4)."""
-    return {
-        "slot": 5 if fake else 10,
-        "quantum": 1,
-        "sign_time": 20,
-        "fence_time": 60,
-        "deliver_time": 60,
-        "accept_time": 20,
-        "wipe_time": 60,
-        "notice": 2,
-        "timelock_delay": 2,
-    }
-
-
-def _ironic_settings(lab: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "site": "north-hall-1",
-        "endpoint": lab["ironic_url"],
-        "username": lab["username"],
-        "password_file": lab["password_file"],
-        "image_source": lab["image_url"],
-        "image_sha256": lab["image_sha256"],
-        "classes": [CLASS],
-        "deploy_timeout": 120.0,
-        "clean_timeout": 120.0,
-        "ssh_timeout": 30.0,
-    }
-
-
-def _anvil() -> str:
-    """The development chain's program; Permanent if there is none."""
-    beside = Path(__file__).resolve().parents[2] / "node_modules" / ".bin" / "anvil"
-    found = str(beside) if beside.exists() else shutil.which("anvil")
-    if not found:
-        raise Permanent("the demo needs anvil, the development chain", hint="run 'make setup' in a checkout")
-    return found
