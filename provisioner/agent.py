@@ -111,6 +111,10 @@ class Agent:
         self.free_balance: int | None = None
         self._balance_at = 0.0
 
+    def key(self, lease: int, resource: int) -> str:
+        """The operation key of one resource of a lease."""
+        return self._observer.key(lease, resource)
+
     # ---- the loop --------------------------------------------------------------------------------------
 
     def run(self) -> None:

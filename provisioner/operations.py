@@ -195,7 +195,7 @@ class Retries:
             first = 10.0
         else:
             self.unforeseen += 1
-            first = 5.0
+            first = 2.0
         return self._clock() + max(first, min(_LONGEST_BACKOFF, first * 2.0 ** min(times - 1, 16)))
 
     def _log(self, key: str, error: Exception, trouble: Trouble) -> None:

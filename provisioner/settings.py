@@ -88,7 +88,9 @@ class Settings(_Model):
 
     connection: Path = Field(description="Connection file of the network")
     wallet: WalletSettings = Field(description="The operator key")
-    state_dir: Path = Field(description="Folder for the agent's database, TLS key and journals; mode 0700")
+    state_dir: Path = Field(
+        description="Folder for database, TLS key and journals; two agents of one provider share it"
+    )
     gateway: GatewaySettings = Field(default_factory=GatewaySettings)
     plugins: tuple[PluginSettings, ...] = Field(min_length=1, description="The clouds, first match first")
     bidding: BiddingSettings = Field(default_factory=BiddingSettings)

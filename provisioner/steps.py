@@ -226,7 +226,7 @@ def _bring_up(view: LeaseView, now: int, rules: Rules, deadline: int) -> Step:
     waiting = [m for m in view.machines if not m.ready]
     if todo := [m for m in waiting if m.known and not m.running and not m.blocked]:
         return Provision(tuple(m.resource for m in todo))
-    return Wait(_why(waiting, "provisioning"), last_call if now < last_call else deadline)
+    return Wait(_why(waiting, "is on its way up"), last_call if now < last_call else deadline)
 
 
 def _running(view: LeaseView, now: int, rules: Rules) -> Step:
@@ -256,7 +256,7 @@ def _ending(view: LeaseView, now: int, rules: Rules) -> Step:
         return Wipe()
     if todo := _releasable(waiting):
         return Release(todo)
-    return Wait(_why(waiting, "wiping"))
+    return Wait(_why(waiting, "is being wiped"))
 
 
 def _closed(view: LeaseView, now: int, rules: Rules) -> Step:
@@ -286,7 +286,7 @@ def _clear(machines: list[MachineView], now: int, rules: Rules) -> Step | None:
         return Release(todo)
     since = [m.orphan_since for m in left if m.orphan_since is not None and m not in proven]
     return Wait(
-        _why(left, "left in the cloud, to be released"), min(since) + rules.orphan_grace if since else None
+        _why(left, "is left in the cloud"), min(since) + rules.orphan_grace if since else None
     )
 
 
@@ -302,7 +302,7 @@ def _why(machines: list[MachineView], doing: str) -> str:
             told.append(f"no plugin has resource {machine.resource}")
         elif machine.blocked:
             told.append(f"resource {machine.resource}: {machine.blocked}")
-    return "; ".join(told) or f"{doing} resource {_names(machines)}"
+    return "; ".join(told) or f"resource {_names(machines)} {doing}"
 
 
 def _names(machines: list[MachineView]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
 
 from chain import wallet as wallets
 from chain.contracts.base import Call
@@ -46,8 +47,8 @@ PARAMS = DeployParams(
     slot=2,
     quantum=1,
     sign_time=12,
-    fence_time=24,
-    deliver_time=12,
+    fence_time=5,
+    deliver_time=20,
     accept_time=30,
     wipe_time=20,
     notice=1,
@@ -93,17 +94,22 @@ class Provider(Party):
     resources: list[int] = field(default_factory=list)
     offer: int = 0
 
-    def settings(self, name: str = "agent", *, keystore: str = "operator", **more: Any) -> Settings:
-        """Settings of one agent, through the shipped template."""
+    def settings(
+        self,
+        name: str = "agent",
+        *,
+        keystore: str = "operator",
+        cloud: dict[str, Any] | None = None,
+        **more: Any,
+    ) -> Settings:
+        """Settings of one agent, through the shipped template; `cloud` are settings of its fake plugin."""
         path = self.folder / f"{name}.yaml"
         if not path.exists():
             fields = {
                 "connection": "connection.yaml",
                 "wallet": {"keystore": f"{keystore}.json", "passphrase_file": "passphrase"},
                 "state_dir": f"state-{name}",
-                "plugins": [
-                    {"name": "fake", "settings": {"state": str(self.cloud), "machines": self.machines}}
-                ],
+                "plugins": [{"name": "fake", "settings": self.fake | (cloud or {})}],
                 "cycle": 0.1,
                 "look_every": 0.5,
                 "setup_wait": 0,
@@ -118,9 +124,14 @@ class Provider(Party):
         """The file that is its cloud."""
         return self.folder / "cloud.db"
 
+    @property
+    def fake(self) -> dict[str, Any]:
+        """Settings of the fake plugin for that cloud."""
+        return {"state": str(self.cloud), "machines": self.machines}
+
     def plugin(self) -> FakePlugin:
         """Another look at the same cloud."""
-        return FakePlugin.from_settings({"state": str(self.cloud), "machines": self.machines})
+        return FakePlugin.from_settings(self.fake)
 
 
 @dataclass
@@ -244,7 +255,7 @@ class World:
         return made
 
     def _sell(self, provider: Provider) -> None:
-        found = measure(load_plugins(provider.settings().plugins))
+        found = measure({"fake": provider.plugin()})
         for item in plan(provider.exchange, provider.org, found, 1):
             assert item.call is not None
             [event] = [
@@ -323,6 +334,12 @@ class Process:
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
         self._process = subprocess.Popen(command, env=environment, preexec_fn=die_with_parent)
 
+    @property
+    def pid(self) -> int:
+        """Its process number."""
+        assert self._process
+        return self._process.pid
+
     def kill(self) -> None:
         """kill -9."""
         assert self._process
@@ -351,3 +368,49 @@ def health_file(settings: Settings) -> dict[str, Any]:
     """The document of an agent's health file, empty if there is none."""
     path = settings.state_dir / "health.json"
     return json.loads(path.read_text()) if path.exists() else {}
+
+
+class Proxy:
+    """A loopback port that leads to the chain's, and can be cut."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._serve, args=(self._listener,), daemon=True).start()
+
+    def cut(self) -> None:
+        """Nobody answers there any more."""
+        # Shut down first: close alone does not wake a thread that waits in accept.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for one in self._open:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+        self._open.clear()
+
+    def mend(self) -> None:
+        """It is there again."""
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._serve, args=(self._listener,), daemon=True).start()
+
+    def _serve(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                near, _ = listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self._target))
+            self._open += [near, far]
+            for a, b in ((near, far), (far, near)):
+                threading.Thread(target=_copy, args=(a, b), daemon=True).start()
+
+
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while part := source.recv(65536):
+            sink.sendall(part)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
