@@ -251,12 +251,16 @@ class World:
             self.send(party.exchange.members.set_member(key.address, OPERATOR), party.exchange)
         machines = [{"name": f"{class_}-{n}", "class": class_} for n in range(2)]
         made = Provider(party.org, party.exchange, folder, machines)
-        self._sell(made)
+        self.sell(made, [machine["name"] for machine in machines])
         return made
 
-    def _sell(self, provider: Provider) -> None:
+    def sell(self, provider: Provider, names: list[str]) -> None:
+        """Register machines by name and offer them for an hour."""
         found = measure({"fake": provider.plugin()})
+        first = len(provider.resources)
         for item in plan(provider.exchange, provider.org, found, 1):
+            if item.measured.inspected.name not in names:
+                continue
             assert item.call is not None
             [event] = [
                 e for e in self.send(item.call, provider.exchange) if isinstance(e, ledger.ResourceRegistered)
@@ -264,7 +268,7 @@ class World:
             provider.resources.append(event.resource)
         now = int(time.time()) // PARAMS.slot
         terms = OfferTerms(SlotWindow(now, now + 1800), 1_000_000, 2_000_000)
-        call = provider.exchange.book.publish(terms, provider.resources)
+        call = provider.exchange.book.publish(terms, provider.resources[first:])
         [offer] = [e for e in self.send(call, provider.exchange) if isinstance(e, ledger.OfferPublished)]
         provider.offer = offer.offer
 
