@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from chain.events import EventReader
@@ -31,23 +31,11 @@ from provisioner.plugin import Provisioner
 from provisioner.settings import Settings
 from provisioner.steps import Done, Rules, Wait, decide, parse_key
 from provisioner.store import Store
-from provisioner.view import Observer
+from provisioner.view import LeaseReport, Observer, machine_line
 
-__all__ = ["Agent", "LeaseReport"]
+__all__ = ["Agent"]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class LeaseReport:
-    """What health says of one lease."""
-
-    state: str
-    step: str
-    why: str
-    machines: dict[int, str] = field(default_factory=dict)
-    award_to_provision_ms: int | None = None
-    due_to_provision_ms: int | None = None
 
 
 @dataclass
@@ -140,7 +128,7 @@ class Agent:
 
     def wake(self) -> None:
         """Look sooner; for the gateway, when a buyer's setup arrived."""
-        for due in self._due.values():
+        for due in list(self._due.values()):
             due.wall = 0.0
         self._wake.set()
 
@@ -168,18 +156,8 @@ class Agent:
 
     def snapshot(self) -> list[dict[str, Any]]:
         """For health: each open lease's state, step and reason; from any thread."""
-        return [
-            {
-                "lease": lease,
-                "state": item.state,
-                "step": item.step,
-                "why": item.why,
-                "machines": item.machines,
-                "award_to_provision_ms": item.award_to_provision_ms,
-                "due_to_provision_ms": item.due_to_provision_ms,
-            }
-            for lease, item in sorted(self.reports.copy().items())
-        ]
+        reports = self.reports.copy()
+        return [{"lease": lease, **asdict(item)} for lease, item in sorted(reports.items())]
 
     def tenders(self) -> list[dict[str, Any]]:
         """For health: each open tender's move and reason; from any thread."""
@@ -213,7 +191,7 @@ class Agent:
         step = decide(view, head.timestamp, rules)
         blocked = self.retries.blocked(lease_key(lease))
         report = LeaseReport(describe(view.facts, head.timestamp), type(step).__name__, "")
-        report.machines = {m.resource: _machine_line(m) for m in view.machines}
+        report.machines = {m.resource: machine_line(m) for m in view.machines}
         metric = self.store.metric(lease)
         if metric is not None:
             report.award_to_provision_ms, report.due_to_provision_ms = metric
@@ -357,14 +335,3 @@ class Agent:
             setup_wait=self.settings.setup_wait,
             orphan_grace=self.settings.orphan_grace,
         )
-
-
-def _machine_line(machine: Any) -> str:
-    """The state of one machine in a word or a line."""
-    if machine.blocked:
-        return str(machine.blocked)
-    if machine.running:
-        return f"{machine.running} under way"
-    if machine.evidence:
-        return "wiped"
-    return "up" if machine.ready else ("in the cloud" if machine.in_cloud else "not up")

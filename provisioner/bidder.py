@@ -35,6 +35,8 @@ from provisioner.store import Store
 __all__ = ["BidReport", "Bidder", "Move", "decide_bid", "offered_rate"]
 
 _LONG = 1 << 62
+_MOST = 64
+"""Resources that one bid, and one lease, may name."""
 
 
 class Move(Enum):
@@ -296,7 +298,7 @@ class Bidder:
             if rate is None:
                 why = "our rate is above the ceiling"
                 continue
-            free = [r for r in offer.resources if self._is_free(r, record, head)][: record.count]
+            free = [r for r in offer.resources if self._is_free(r, record, head)][: min(record.count, _MOST)]
             if free:
                 found.append(Bid(offer.offer, rate, tuple(sorted(free))))
         return (min(found, key=lambda bid: (-len(bid.resources), bid.rate)) if found else None), why

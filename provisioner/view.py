@@ -5,7 +5,7 @@ Only reads. What it makes, `provisioner.steps` decides on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chain.contracts.leases import Lease, Terms
 from chain.exchange import Exchange
@@ -17,9 +17,21 @@ from provisioner.operations import Operations, Retries
 from provisioner.steps import LeaseView, MachineView, operation_key
 from provisioner.store import Store
 
-__all__ = ["Observer", "facts_of"]
+__all__ = ["LeaseReport", "Observer", "facts_of", "machine_line"]
 
 _OVER = (LeaseState.COMPLETED, LeaseState.TERMINATED, LeaseState.DEFAULTED, LeaseState.CANCELLED)
+
+
+@dataclass
+class LeaseReport:
+    """What health says of one lease."""
+
+    state: str
+    step: str
+    why: str
+    machines: dict[int, str] = field(default_factory=dict)
+    award_to_provision_ms: int | None = None
+    due_to_provision_ms: int | None = None
 
 
 @dataclass
@@ -172,3 +184,14 @@ def _given_up(facts: LeaseFacts, place: int, missing_recorded: bool, now: int) -
     late = facts.deliver_deadline is not None and now >= facts.deliver_deadline
     closed = late or missing_recorded or facts.ended_at != 0
     return bool(facts.delivered_bits) and closed and not facts.delivered_bits >> place & 1
+
+
+def machine_line(machine: MachineView) -> str:
+    """The state of one machine in a word or a line, for health."""
+    if machine.blocked:
+        return machine.blocked
+    if machine.running:
+        return f"{machine.running} under way"
+    if machine.evidence:
+        return "wiped"
+    return "up" if machine.ready else ("in the cloud" if machine.in_cloud else "not up")
