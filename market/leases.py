@@ -152,15 +152,18 @@ class LeaseFacts:
 
     @property
     def buyer_sign_deadline(self) -> int | None:
-        """When the buyer must have signed; None if its signature is not needed."""
-        return self.created_at + self.sign_time if self.policy_both else None
+        """When the buyer must have signed, never after the end; None if its signature is not needed."""
+        return self._sign_by(self.created_at) if self.policy_both else None
 
     @property
     def sign_deadline(self) -> int | None:
-        """When the provider must have signed; None while it is the buyer's turn (C4)."""
+        """When the provider must have signed, never after the end; None while it is the buyer's turn (C4)."""
         if not self.policy_both:
-            return self.created_at + self.sign_time
-        return self.buyer_signed_at + self.sign_time if self.buyer_signed_at else None
+            return self._sign_by(self.created_at)
+        return self._sign_by(self.buyer_signed_at) if self.buyer_signed_at else None
+
+    def _sign_by(self, since: int) -> int:
+        return min(since + self.sign_time, self.end)
 
     @property
     def deliver_deadline(self) -> int | None:
@@ -229,7 +232,9 @@ def _unsigned(facts: LeaseFacts) -> Ending | None:
         return None
     if facts.sign_deadline is not None:
         return Ending(facts.sign_deadline, EndReason.PROVIDER_UNSIGNED, Fault.PROVIDER, recorded=False)
-    return Ending(facts.created_at + facts.sign_time, EndReason.BUYER_UNSIGNED, Fault.BUYER, recorded=False)
+    if facts.buyer_sign_deadline is not None:
+        return Ending(facts.buyer_sign_deadline, EndReason.BUYER_UNSIGNED, Fault.BUYER, recorded=False)
+    return None
 
 
 def _undelivered(facts: LeaseFacts) -> Ending | None:
