@@ -149,7 +149,7 @@ class Script:
         self._do("Leases.renewFence", seller, leases.renew_fence(lease))
         self._pass_to(SPINE.start_slot * SLOT)
         self._do("Leases.deliver", seller, leases.deliver(lease, _delivery(1)))
-        self._do("Leases.accept", buyer, leases.accept(lease))
+        self._do("Leases.accept", buyer, leases.accept(lease, leases.lease(lease).delivered))
         self._pass_to(SPINE.start_slot * SLOT + 1800)
         self._do("Leases.settle (half-way)", seller, leases.settle(lease))
         self._pass_to(SPINE.end_slot * SLOT)
@@ -189,7 +189,7 @@ class Script:
         self._do("Leases.expire (not signed)", buyer, leases.expire(unsigned))
         self._pass_to(WINDOWS["used"].start_slot * SLOT)
         self._do("", seller, leases.deliver(early, _delivery(MANY)))
-        self._do("", buyer, leases.accept(early))
+        self._do("", buyer, leases.accept(early, leases.lease(early).delivered))
         self._do("Leases.endEarly", buyer, leases.end_early(early))
         self._pass_to(leases.lease(early).ended_at)
         name = f"Leases.wipe ({MANY} resources, with the last payment)"

@@ -155,7 +155,7 @@ def accept(app: App, number: int) -> None:
         "delivered": f"{kept.delivered.bit_count()} of {kept.count} at {time_text(kept.delivered_at)}",
         "rate": f"{credits_text(kept.rate)} credits per resource and hour",
     }
-    call = exchange.leases.accept(number)
+    call = exchange.leases.accept(number, kept.delivered)
     run(app, exchange, f"Accept the delivery of lease {number}.", call, {"lease": number}, facts)
 
 

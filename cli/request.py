@@ -81,7 +81,7 @@ def post(
     terms = TenderTerms(now + commit_for, now + commit_for + reveal_for, vickrey)
     wanted = RequestTerms(window, count, ceiling, class_name, least, policy, all_or_nothing)
     seconds = window.window(exchange.slot)
-    amount = price(ceiling, count, seconds.start, seconds.end, now)
+    amount = count * price(ceiling, 1, seconds.start, seconds.end, now)
     facts = {
         "needs": f"{count} of {class_name} with {least}" + (", all or nothing" if all_or_nothing else ""),
         "window": span_text(window, exchange.slot),

@@ -139,7 +139,7 @@ contract Leases is ILeases, Governed {
         if (!escrow.canLock(leg.provider, leg.by, Amounts.shareDown(price, _terms.defaultPpm))) {
             return Skip.ProviderCover;
         }
-        // A fund holds the ceiling, and no leg costs more than its share of it.
+        // A fund holds the ceiling of every resource, each rounded up, so no leg costs more than its share of it.
         if (award.fund == 0 && !escrow.canLock(award.buyer, award.by, price)) return Skip.BuyerCover;
         return Skip.None;
     }
@@ -218,9 +218,10 @@ contract Leases is ILeases, Governed {
     }
 
     /// @inheritdoc ILeases
-    function accept(LeaseId id) external {
+    function accept(LeaseId id, uint64 resources) external {
         Lease storage l = _ofBuyer(id);
         if (l.delivered == 0) revert Leases_NothingDelivered(id);
+        if (l.delivered != resources) revert Leases_OtherDelivery(id, l.delivered);
         if (_isAccepted(l) || l.reason == EndReason.Rejected) revert Leases_WrongState(id, stateOf(id));
         l.accepted = l.delivered;
         emit LeaseAccepted(id, l.delivered, msg.sender);
@@ -383,7 +384,10 @@ contract Leases is ILeases, Governed {
         if (l.delivered == 0) revert Leases_NothingDelivered(id);
         if (!_isAccepted(l)) revert Leases_TooEarly(id, _acceptBy(l));
         uint40 end = _endsAt(l);
-        settlement.draw(_parties(id, l), _earlier(block.timestamp, end), block.timestamp >= end);
+        bool last = block.timestamp >= end;
+        // First the price of what never came goes back: the last draw rounds up, and must not eat into it.
+        if (last) _dropMissing(id, l, true);
+        settlement.draw(_parties(id, l), _earlier(block.timestamp, end), last);
     }
 
     function _lift(LeaseId id, Lease storage l) private {

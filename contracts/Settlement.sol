@@ -65,7 +65,7 @@ contract Settlement is ISettlement, Governed {
     /// @inheritdoc ISettlement
     function lowerPrice(Parties calldata p, uint96 price) external onlyEverHolder(Rights.SETTLEMENT_REPORT) {
         Account storage a = _accounts[p.lease];
-        if (price >= a.price) return;
+        if (a.closed || price >= a.price) return;
         uint256 back = a.price - price;
         a.price = price;
         _refund(p, a, back);

@@ -115,8 +115,8 @@ class Leases(Contract):
         values = (delivery.resources, delivery.connection_hash, delivery.host_key, delivery.spec_hash)
         return self._call("deliver", lease, values)
 
-    def accept(self, lease: int) -> Call:
-        return self._call("accept", lease)
+    def accept(self, lease: int, delivered: int) -> Call:
+        return self._call("accept", lease, delivered)
 
     def reject(self, lease: int, note: str) -> Call:
         return self._call("reject", lease, class_id(note))

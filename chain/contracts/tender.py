@@ -39,6 +39,7 @@ class Tender:
     deposit: int
     ceiling_amount: int
     award: int
+    buyer: int
     share: int
 
 

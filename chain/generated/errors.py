@@ -66,6 +66,7 @@ __all__ = [
     "Leases_NotParty",
     "Leases_NothingDelivered",
     "Leases_NothingToExpire",
+    "Leases_OtherDelivery",
     "Leases_TooEarly",
     "Leases_TooLate",
     "Leases_Unknown",
@@ -98,6 +99,7 @@ __all__ = [
     "SealedTender_ResourceNotFree",
     "SealedTender_SelfDealing",
     "SealedTender_TooEarly",
+    "SealedTender_TooLarge",
     "SealedTender_TooLate",
     "SealedTender_Unknown",
     "SealedTender_WrongStage",
@@ -1099,6 +1101,27 @@ class Leases_NothingToExpire(codec.ContractError):
         self.lease = lease
 
 
+class Leases_OtherDelivery(codec.ContractError):
+    """the provider delivered again in the meantime
+
+    `Leases`: Leases_OtherDelivery(uint32 lease, uint64 delivered).
+    """
+
+    NAME: ClassVar[str] = "Leases_OtherDelivery"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("7cced760")
+    MESSAGE: ClassVar[str] = "the provider delivered again in the meantime"
+    HINT: ClassVar[str | None] = "Look at what it delivered ('ocx lease connect'), then accept that."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("delivered", "uint64"),
+    )
+
+    def __init__(self, *, lease: int, delivered: int) -> None:
+        super().__init__(lease=lease, delivered=delivered)
+        self.lease = lease
+        self.delivered = delivered
+
+
 class Leases_TooEarly(codec.ContractError):
     """this is too early
 
@@ -1721,6 +1744,31 @@ class SealedTender_TooEarly(codec.ContractError):
         self.not_before = not_before
 
 
+class SealedTender_TooLarge(codec.ContractError):
+    """the tender asks for too much at once (resources, resources times slots, and the most)
+
+    `SealedTender`: SealedTender_TooLarge(uint256 count, uint256 slots, uint256 max).
+    """
+
+    NAME: ClassVar[str] = "SealedTender_TooLarge"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("7bb7b52e")
+    MESSAGE: ClassVar[str] = (
+        "the tender asks for too much at once (resources, resources times slots, and the most)"
+    )
+    HINT: ClassVar[str | None] = "Ask for fewer resources or a shorter window, in several tenders."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("count", "uint256"),
+        codec.Parameter("slots", "uint256"),
+        codec.Parameter("max", "uint256"),
+    )
+
+    def __init__(self, *, count: int, slots: int, max: int) -> None:
+        super().__init__(count=count, slots=slots, max=max)
+        self.count = count
+        self.slots = slots
+        self.max = max
+
+
 class SealedTender_TooLate(codec.ContractError):
     """the tender's deadline has passed (its exact second is too late)
 
@@ -1945,6 +1993,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Leases_NotParty.SELECTOR: Leases_NotParty,
     Leases_NothingDelivered.SELECTOR: Leases_NothingDelivered,
     Leases_NothingToExpire.SELECTOR: Leases_NothingToExpire,
+    Leases_OtherDelivery.SELECTOR: Leases_OtherDelivery,
     Leases_TooEarly.SELECTOR: Leases_TooEarly,
     Leases_TooLate.SELECTOR: Leases_TooLate,
     Leases_Unknown.SELECTOR: Leases_Unknown,
@@ -1977,6 +2026,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     SealedTender_ResourceNotFree.SELECTOR: SealedTender_ResourceNotFree,
     SealedTender_SelfDealing.SELECTOR: SealedTender_SelfDealing,
     SealedTender_TooEarly.SELECTOR: SealedTender_TooEarly,
+    SealedTender_TooLarge.SELECTOR: SealedTender_TooLarge,
     SealedTender_TooLate.SELECTOR: SealedTender_TooLate,
     SealedTender_Unknown.SELECTOR: SealedTender_Unknown,
     SealedTender_WrongStage.SELECTOR: SealedTender_WrongStage,

@@ -33,6 +33,8 @@ contract SealedTender is ISealedTender, Governed {
 
     /// @notice How many revealed bids are kept. Bounds every loop over bids.
     uint256 public constant MAX_KEPT = 32;
+    /// @notice Most resources times slots a tender may ask for: 64 for ten days of hours, or one for a year.
+    uint256 public constant MAX_SLOTS = 16_384;
     uint256 private constant EXCUSE_TIME = 30 days;
     OrgId private constant FUND = OrgId.wrap(0);
 
@@ -92,33 +94,34 @@ contract SealedTender is ISealedTender, Governed {
         if (t.commitEnd <= block.timestamp || t.revealEnd <= t.commitEnd || t.revealEnd >= end) {
             revert SealedTender_BadTimes(t.commitEnd, t.revealEnd);
         }
-        // What is awarded must fit into one transaction, or nobody's money would ever come out.
-        if (r.count > PackedIds.MAX) revert PackedIds.PackedIds_Count(r.count, PackedIds.MAX);
         id = book.record(r, msg.sender);
-        uint256 ceiling = Amounts.priceUp(r.ceilingRate, uint256(r.count) * (end - _from(r.window.start)));
+        _requireSmall(r);
+        OrgId buyer = members.member(msg.sender).org;
+        // Rounded up for each resource: legs are rounded up one by one, and all of them must fit under it.
+        uint256 ceiling = r.count * Amounts.priceUp(r.ceilingRate, end - _from(r.window.start));
 
         Tender storage tender_ = _tenders[id];
         tender_.commitEnd = t.commitEnd;
         tender_.revealEnd = t.revealEnd;
         tender_.vickrey = t.vickrey;
         tender_.stage = Stage.Open;
+        tender_.buyer = buyer;
         tender_.ceilingAmount = ceiling.toUint96();
         tender_.deposit = Amounts.shareDown(ceiling, depositPpm).toUint96();
         emit TenderOpened(id, t.commitEnd, t.revealEnd, t.vickrey, tender_.ceilingAmount, tender_.deposit);
 
-        escrow.lock(_ceilingKey(id), members.member(msg.sender).org, msg.sender, ceiling);
+        escrow.lock(_ceilingKey(id), buyer, msg.sender, ceiling);
     }
 
     /// @inheritdoc ISealedTender
     function cancel(RequestId id) external {
         Tender storage t = _open(id);
-        IBook.Request memory r = book.request(id);
         OrgId org = members.requireRight(msg.sender, MemberRights.BUY);
-        if (org != r.org) revert SealedTender_NotBuyer(id, org);
+        if (org != t.buyer) revert SealedTender_NotBuyer(id, org);
         if (t.commits != 0) revert SealedTender_HasCommitments(id, t.commits);
         t.stage = Stage.Cancelled;
         emit TenderCancelled(id);
-        _returnCeiling(id, r);
+        _returnCeiling(id, book.request(id));
     }
 
     // ---- bidders -----------------------------------------------------------------------------------------------
@@ -130,8 +133,7 @@ contract SealedTender is ISealedTender, Governed {
         if (commitment == 0) revert SealedTender_EmptyCommitment();
         OrgId org = members.requireRight(msg.sender, MemberRights.OFFER);
         members.requireActive(org, Roles.SELLER);
-        OrgId buyer = book.request(id).org;
-        if (members.affiliated(org, buyer)) revert SealedTender_SelfDealing(buyer, org);
+        if (members.affiliated(org, t.buyer)) revert SealedTender_SelfDealing(t.buyer, org);
         Bidder storage b = _bidders[id][org];
         if (b.status != BidStatus.None) revert SealedTender_AlreadyCommitted(id, org);
         _takeGroup(id, members.groupOf(org));
@@ -185,7 +187,11 @@ contract SealedTender is ISealedTender, Governed {
         for (uint256 i; i < bid.resources.length; ++i) {
             named = named || ResourceId.unwrap(bid.resources[i]) == ResourceId.unwrap(resource);
         }
-        if (!named) revert SealedTender_NoExcuse(resource, lease);
+        IBook.Request memory r = book.request(id);
+        // A lease that let the resource go again is no excuse for not standing by the bid.
+        if (!named || inventory.isFree(resource, r.start, r.end)) {
+            revert SealedTender_NoExcuse(resource, lease);
+        }
         ++t.excused;
         _excuse(id, t, org, b, resource, lease);
     }
@@ -425,6 +431,14 @@ contract SealedTender is ISealedTender, Governed {
         }
         if (entry < worst) kept[place] = entry;
         emit BidEvicted(id, _bidderOf(entry < worst ? worst : entry));
+    }
+
+    /// @dev What is awarded must fit into one transaction, or the money in it would not come out before the window's end.
+    function _requireSmall(IBook.RequestTerms calldata r) private pure {
+        uint256 slots = uint256(r.count) * (r.window.end - r.window.start);
+        if (r.count > PackedIds.MAX || slots > MAX_SLOTS) {
+            revert SealedTender_TooLarge(r.count, slots, MAX_SLOTS);
+        }
     }
 
     function _takeGroup(RequestId id, uint32 group) private {

@@ -148,6 +148,9 @@ interface ILeases {
     /// @notice the bitmap names no new resource, or one beyond the lease's count
     /// @dev Name what is up by its place in the lease.
     error Leases_BadBits(LeaseId lease, uint64 resources, uint16 count);
+    /// @notice the provider delivered again in the meantime
+    /// @dev Look at what it delivered ('ocx lease connect'), then accept that.
+    error Leases_OtherDelivery(LeaseId lease, uint64 delivered);
     /// @notice nothing has been delivered yet
     /// @dev See 'ocx lease show --why'.
     error Leases_NothingDelivered(LeaseId lease);
@@ -182,7 +185,8 @@ interface ILeases {
     function deliver(LeaseId lease, Delivery calldata delivery) external;
 
     /// @notice The buyer accepts what is delivered so far (L2).
-    function accept(LeaseId lease) external;
+    /// @param resources What it looked at, `Lease.delivered`. Every delivery adds a bit, so none can slip in between.
+    function accept(LeaseId lease, uint64 resources) external;
 
     /// @notice The buyer refuses a delivery before it counts as accepted (L4).
     /// @param note The buyer's reason, a code of up to 32 bytes.

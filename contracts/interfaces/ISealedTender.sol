@@ -56,6 +56,7 @@ interface ISealedTender {
         uint96 deposit;
         uint96 ceilingAmount;
         AwardId award;
+        OrgId buyer;
         uint96 share;
     }
 
@@ -106,6 +107,9 @@ interface ISealedTender {
     /// @notice the tender's stage does not allow this (1 open, 2 awarded, 3 unfilled, 4 cancelled)
     /// @dev See 'ocx tender show --why'.
     error SealedTender_WrongStage(RequestId request, Stage stage);
+    /// @notice the tender asks for too much at once (resources, resources times slots, and the most)
+    /// @dev Ask for fewer resources or a shorter window, in several tenders.
+    error SealedTender_TooLarge(uint256 count, uint256 slots, uint256 max);
     /// @notice the tender belongs to another organisation
     error SealedTender_NotBuyer(RequestId request, OrgId org);
     /// @notice a tender with commitments cannot be cancelled
@@ -145,7 +149,8 @@ interface ISealedTender {
     /// @notice this lease excuses nothing: it must have booked the resource over the window, after the commitment, for somebody affiliated with neither side
     error SealedTender_NoExcuse(ResourceId resource, LeaseId lease);
 
-    /// @notice Posts a request for at most 64 resources and puts it to tender. Locks the ceiling amount (A3).
+    /// @notice Posts a request for at most 64 resources and `MAX_SLOTS` resource-slots and puts it to tender. Locks the
+    /// ceiling amount, each resource's rounded up (A3).
     function post(IBook.RequestTerms calldata request, TenderTerms calldata terms)
         external
         returns (RequestId);

@@ -64,7 +64,8 @@ interface ISettlement {
     /// @notice `units` more resources bill from a second on.
     function start(Parties calldata parties, uint16 units, uint40 from) external;
 
-    /// @notice Lowers what accrual may reach and refunds the difference; does nothing if it is no lower.
+    /// @notice Lowers what accrual may reach and refunds the difference; does nothing if it is no lower, or
+    /// accrual is closed.
     function lowerPrice(Parties calldata parties, uint96 price) external;
 
     /// @notice Pays what accrued until a second, less what was paid before. The last draw rounds billed time up to the

@@ -137,7 +137,7 @@ def test_a_tender_becomes_a_lease_that_is_delivered_wiped_and_paid(exchange: Exc
     pass_to(start + 1)
     x.leases.deliver(lease, (1, name("connection"), name("host key"), name("document")), {"from": north})
     delivered_at = x.leases.lease(lease)["deliveredAt"]
-    x.leases.accept(lease, {"from": buyer})
+    x.leases.accept(lease, x.leases.lease(lease)["delivered"], {"from": buyer})
     assert x.leases.stateOf(lease) == 4  # active
 
     # Settle: half-way, and after the end with the wipe.

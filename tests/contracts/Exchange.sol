@@ -86,7 +86,9 @@ abstract contract Exchange is Test {
         settlement = new Settlement(directory, escrow, 60);
         leases = new Leases(directory, members, inventory, escrow, settlement, _terms());
         book = new Book(directory, members, inventory, escrow, leases, 100, 1000);
-        tender = new SealedTender(directory, members, inventory, escrow, book, leases, address(settlement), 10_000);
+        tender = new SealedTender(
+            directory, members, inventory, escrow, book, leases, address(settlement), 10_000
+        );
 
         directory.publish("Members", address(members));
         directory.publish("Credits", address(credits));

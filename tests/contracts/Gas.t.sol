@@ -81,8 +81,9 @@ contract GasTest is TenderBase {
         leases.deliver(id, ILeases.Delivery(1, "connection", "host key", "spec"));
         vm.snapshotGasLastCall(GROUP, "Leases.deliver, 1 resource");
         vm.stopPrank();
+        uint64 delivered = leases.lease(id).delivered;
         vm.prank(rival);
-        leases.accept(id);
+        leases.accept(id, delivered);
         vm.snapshotGasLastCall(GROUP, "Leases.accept");
         vm.warp(uint256(leases.lease(id).start) * SLOT + 3600);
         leases.settle(id);

@@ -35,7 +35,7 @@ def test_a_bought_lease_is_delivered_wiped_and_settled(provider: Provider, buyer
         document = buyer.open(client, lease)
         assert [e.resource for e in document.resources] == [provider.resources[0]]
         assert document.ssh_private_key is not None
-        buyer.send(buyer.exchange.leases.accept(lease))
+        buyer.accept(lease)
         buyer.wait_state(lease, "completed", limit=20)
         finished(running, lease)
         account = buyer.exchange.settlement.account(lease)
@@ -67,7 +67,7 @@ def test_killed_while_building_and_while_wiping_it_goes_on_and_does_nothing_twic
         buyer.wait_state(lease, "delivered")
         agent.kill()
         agent.start()
-        buyer.send(buyer.exchange.leases.accept(lease))
+        buyer.accept(lease)
         buyer.send(buyer.exchange.leases.end_early(lease))
         wait_for(
             "the wipe to begin",
@@ -93,7 +93,7 @@ def test_a_plugin_that_raises_is_asked_again(provider: Provider, buyer: Buyer) -
         assert running.health()["unforeseen_errors"] == 1
         plugin.inject("release", "temporary")
         plugin.inject("release", "temporary-after")
-        buyer.send(buyer.exchange.leases.accept(lease))
+        buyer.accept(lease)
         buyer.send(buyer.exchange.leases.end_early(lease))
         buyer.wait_state(lease, "terminated")
         finished(running, lease)

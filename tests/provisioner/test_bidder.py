@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,8 @@ from provisioner.records import OfferRecord, StoredBid
 from provisioner.settings import BiddingSettings
 from tests.provisioner.world import KEY, Buyer, Provider, Running, World, wait_for
 
-OPEN = Tender(1000, 2000, 0, False, Stage.OPEN, 0, 0, 0, 10, 1000, 0, 0)
+_NOTHING: dict[str, Any] = {field.name: 0 for field in dataclasses.fields(Tender)}
+OPEN = Tender(**(_NOTHING | {"commit_end": 1000, "reveal_end": 2000, "stage": Stage.OPEN}))
 OVER = dataclasses.replace(OPEN, stage=Stage.AWARDED, awarded_at=2001)
 MINE = StoredBid(1, Bid(2, 3, (4,)), b"s" * 32, b"c" * 32)
 NOBODY = Bidder(BidStatus.NONE, "0x", 0, bytes(32))
@@ -99,7 +101,7 @@ def test_a_tender_goes_from_bids_to_a_settled_lease(
         assert buyer.open(client, lease).ssh_private_key is None
         order = cheap_agent.store.order(cheap_agent.agent.key(lease, provider.resources[0]))
         assert order and order[0].ssh_public_keys == (KEY,) and order[0].hostname == "mine"
-        buyer.send(buyer.exchange.leases.accept(lease))
+        buyer.accept(lease)
         for org in (provider.org, dear.org):
             wait_for("claims", lambda org=org: tender.bidder(request, org).status is BidStatus.CLAIMED)
         buyer.wait_state(lease, "completed", limit=30)
@@ -138,10 +140,9 @@ def test_two_tenders_at_once_never_pledge_one_machine_twice(provider: Provider, 
         wait_for("two bids", lambda: len(running.store.live_bids()) == 2)
         named = [r for stored in running.store.live_bids() for r in stored.bid.resources]
         assert sorted(named) == sorted(provider.resources)
-        wait_for(
-            "a reason for the third", lambda: any("no resource" in t["why"] for t in running.agent.tenders())
-        )
-        assert len(requests) == 3
+        tenders = running.agent.tenders
+        wait_for("a reason for the third", lambda: any("no resource" in item["why"] for item in tenders()))
+        assert {item["request"] for item in tenders()} == set(requests)
 
 
 def _join_class(world: World, provider: Provider, class_: str) -> None:

@@ -34,7 +34,7 @@ from chain.wallet import Wallet
 from market.specs import Spec
 from market.windows import SlotWindow
 from provisioner.agent import Agent
-from provisioner.catalogue import load_plugins, measure, plan
+from provisioner.catalogue import hardware_key, load_plugins, measure, plan
 from provisioner.gateway import GatewayServer
 from provisioner.health import report
 from provisioner.plugins.fake import FakePlugin
@@ -162,6 +162,11 @@ class Buyer(Party):
         [posted] = [e for e in self.send(call) if isinstance(e, ledger.RequestPosted)]
         return posted.request
 
+    def accept(self, lease: int) -> None:
+        """Accept what is delivered."""
+        leases = self.exchange.leases
+        self.send(leases.accept(lease, leases.lease(lease).delivered))
+
     def send(self, call: Call) -> list[Any]:
         """Send and tell what happened."""
         return self.exchange.events(self.exchange.send(call))
@@ -215,7 +220,8 @@ class World:
         _, self._impatient = deployment.write(folder / "founding")
         _, self.connection = dataclasses.replace(deployment, block_time=1.0).write(folder)
         self.council = self.open(wallet(0), "council")
-        self.send(self.council.credits.mint(wallet(0).address, 10**15, "test"))
+        self.do(self.council.credits.mint(wallet(0).address, 10**15, "test"))
+        self.do(self.council.credits.approve(self.council.escrow.address, 10**15))
         self._parties = 0
 
     def open(self, who: Wallet, name: str) -> Exchange:
@@ -227,15 +233,19 @@ class World:
         by = exchange or self.council
         return by.events(by.send(call))
 
+    def do(self, call: Call, exchange: Exchange | None = None) -> None:
+        """The same while blocks come at once: without waiting."""
+        by = exchange or self.council
+        by.sender.send(call.to, call.data, gas=3_000_000, wait=False)
+
     def admit(self, name: str, roles: int) -> Party:
         """A new organisation with credits and an admin."""
         self._parties += 1
         who = wallet(1000 + self._parties)
         exchange = self.open(who, f"wallet-{self._parties}")
-        self.send(self.council.members.admit(f"{name}-{self._parties}", who.address, roles))
+        self.do(self.council.members.admit(f"{name}-{self._parties}", who.address, roles))
         org = exchange.members.member(who.address).org
-        self.send(self.council.credits.approve(self.council.escrow.address, 10**12))
-        self.send(self.council.escrow.deposit(org, 10**12))
+        self.do(self.council.escrow.deposit(org, 10**12))
         return Party(org, exchange)
 
     def provider(self, class_: str) -> Provider:
@@ -248,7 +258,7 @@ class World:
         (folder / "passphrase").chmod(0o600)
         for name in ("operator", "second"):
             key = wallets.create(folder / f"{name}.json", "let me in", light=True)
-            self.send(party.exchange.members.set_member(key.address, OPERATOR), party.exchange)
+            self.do(party.exchange.members.set_member(key.address, OPERATOR), party.exchange)
         machines = [{"name": f"{class_}-{n}", "class": class_} for n in range(2)]
         made = Provider(party.org, party.exchange, folder, machines)
         self.sell(made, [machine["name"] for machine in machines])
@@ -262,21 +272,23 @@ class World:
             if item.measured.inspected.name not in names:
                 continue
             assert item.call is not None
-            [event] = [
-                e for e in self.send(item.call, provider.exchange) if isinstance(e, ledger.ResourceRegistered)
-            ]
-            provider.resources.append(event.resource)
+            self.do(item.call, provider.exchange)
+            key = hardware_key(item.measured.inspected)
+            resource = wait_for("the resource", lambda key=key: provider.exchange.inventory.by_hardware(key))
+            provider.resources.append(resource)
         now = int(time.time()) // PARAMS.slot
         terms = OfferTerms(SlotWindow(now, now + 1800), 1_000_000, 2_000_000)
-        call = provider.exchange.book.publish(terms, provider.resources[first:])
-        [offer] = [e for e in self.send(call, provider.exchange) if isinstance(e, ledger.OfferPublished)]
-        provider.offer = offer.offer
+        before = provider.exchange.book.offer_count()
+        self.do(provider.exchange.book.publish(terms, provider.resources[first:]), provider.exchange)
+        provider.offer = wait_for(
+            "the offer", lambda: (n := provider.exchange.book.offer_count()) > before and n
+        )
 
     def buyer(self) -> Buyer:
         """A buyer."""
         party = self.admit("buyer", Role.BUYER)
         key = BoxKey.generate()
-        self.send(party.exchange.members.set_encryption_key(key.public), party.exchange)
+        self.do(party.exchange.members.set_encryption_key(key.public), party.exchange)
         return Buyer(party.org, party.exchange, key)
 
     def begin(self) -> None:

@@ -128,6 +128,19 @@ contract SealedTenderRevealVoidTest is TenderBase {
         vm.expectRevert(_tooLate(_id, deadline));
         _void(_a.machines[1], lease);
     }
+
+    /// A5: the lease that excuses was cancelled long ago and the machine is free: the bidder keeps a free way out.
+    function test_RevertWhen_TheExcusingLeaseHoldsNothingAnyMore() external {
+        Seller memory a = _seller(1);
+        RequestId id = _post(1);
+        Sealed memory s = _commit(id, a, RATE, 1);
+        LeaseId lease = _sell(rival, a, 0, 5, 2);
+        vm.prank(rival);
+        leases.cancel(lease);
+        _toReveal(id);
+        vm.expectRevert(_noExcuse(a.machines[0], lease));
+        tender.revealVoid(id, a.org, s.bid, s.salt, a.machines[0], lease);
+    }
 }
 
 /// @notice A5 after the reveal: the resource was sold before the award.

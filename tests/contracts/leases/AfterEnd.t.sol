@@ -395,3 +395,22 @@ contract LeasesSettleTest is LeaseBase {
         assertEq(_held(id), 0, "nothing left behind");
     }
 }
+
+contract LeasesSettleAndDefaultTest is LeaseBase {
+    /// E3, L1: drawing to the end before anybody settled the default bills the quantum's rounding beyond the price of
+    /// what was delivered; the wipe then takes the difference out of the bond and can never free the rest.
+    function test_WhenSettledBeforeTheDefault_WipeStillFreesTheBond() external {
+        vm.warp(block.timestamp + 25);
+        LeaseId id = _lease(2, _window(0, 1), Policy.Provider, false);
+        uint256 span = _endOf(id) - block.timestamp; // 3,575 s, no whole number of quanta
+        _sign(id);
+        _deliver(id, 1);
+        _accept(id);
+        vm.warp(_endOf(id));
+        leases.settle(id);
+        _wipe(id);
+        uint256 cap = (uint256(RATE) * span + 3599) / 3600;
+        assertEq(settlement.account(id).paid, cap);
+        assertEq(_held(id), 0);
+    }
+}

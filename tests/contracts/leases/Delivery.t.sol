@@ -191,8 +191,10 @@ contract LeasesAcceptTest is LeaseBase {
         _assertState(id, LeaseState.Delivered);
         vm.warp(block.timestamp + 1);
         _assertState(id, LeaseState.Active);
+        uint64 delivered = leases.lease(id).delivered;
         vm.expectRevert(_wrongState(id, LeaseState.Active));
-        _accept(id);
+        vm.prank(buyer);
+        leases.accept(id, delivered);
     }
 
     /// More that comes later is a new delivery, to be accepted again.
@@ -222,45 +224,64 @@ contract LeasesAcceptTest is LeaseBase {
 
     function test_WhenTheEndIsGivenNotice_MayStillAccept() external {
         LeaseId id = _delivered();
-        vm.startPrank(buyer);
+        vm.prank(buyer);
         leases.endEarly(id);
-        leases.accept(id);
+        _accept(id);
         _assertState(id, LeaseState.Active);
     }
 
     function test_RevertWhen_NothingDelivered() external {
         LeaseId id = _signed();
+        uint64 delivered = leases.lease(id).delivered;
         vm.expectRevert(abi.encodeWithSelector(ILeases.Leases_NothingDelivered.selector, id));
-        _accept(id);
+        vm.prank(buyer);
+        leases.accept(id, delivered);
     }
 
     function test_RevertWhen_AcceptedAlready() external {
         LeaseId id = _active();
+        uint64 delivered = leases.lease(id).delivered;
         vm.expectRevert(_wrongState(id, LeaseState.Active));
-        _accept(id);
+        vm.prank(buyer);
+        leases.accept(id, delivered);
     }
 
     function test_RevertWhen_Rejected() external {
         LeaseId id = _delivered();
-        vm.startPrank(buyer);
+        vm.prank(buyer);
         leases.reject(id, "wrong machine");
+        uint64 delivered = leases.lease(id).delivered;
         vm.expectRevert(_wrongState(id, LeaseState.Ending));
-        leases.accept(id);
+        vm.prank(buyer);
+        leases.accept(id, delivered);
     }
 
     function test_RevertWhen_NotTheBuyer() external {
         LeaseId id = _delivered();
+        uint64 delivered = leases.lease(id).delivered;
         vm.expectRevert(_notParty(id, northOrg));
         vm.prank(north);
-        leases.accept(id);
+        leases.accept(id, delivered);
         vm.expectRevert(_notParty(id, rivalOrg));
         vm.prank(rival);
-        leases.accept(id);
+        leases.accept(id, delivered);
+    }
+
+    /// The provider cannot slip another delivery under an acceptance that is on its way.
+    function test_RevertWhen_TheDeliveryChangedInTheMeantime() external {
+        LeaseId id = _lease(2, _window(0, 4), Policy.Provider, false);
+        _sign(id);
+        _deliver(id, 1);
+        _deliver(id, 2);
+        vm.expectRevert(abi.encodeWithSelector(ILeases.Leases_OtherDelivery.selector, id, 3));
+        vm.prank(buyer);
+        leases.accept(id, 1);
     }
 
     function test_RevertWhen_Unknown() external {
         LeaseId none = LeaseId.wrap(99);
         vm.expectRevert(_unknown(none));
-        _accept(none);
+        vm.prank(buyer);
+        leases.accept(none, 1);
     }
 }
