@@ -107,11 +107,11 @@ class Play:
 
     def _found(self) -> None:
         council = self.parties["council"]
-        params = self.stage.folder / "params.yaml"
-        params.write_text(json.dumps(params(self.fake)), "utf-8")
+        file = self.stage.folder / "params.yaml"
+        file.write_text(json.dumps(params(self.fake)), "utf-8")
         council.ocx(
             f"network deploy --rpc-url http://127.0.0.1:{self._rpc_port} --name demo "
-            f"--params {params} --out {self.connection.parent}",
+            f"--params {file} --out {self.connection.parent}",
             step="the contracts are deployed and handed to the council's time lock",
         )
 
