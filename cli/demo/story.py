@@ -29,6 +29,7 @@ from cli.demo.cast import (
     Timing,
     agent_settings,
     anvil,
+    params,
 )
 from cli.demo.lab.service import free_ports
 from cli.demo.stage import Party, Stage, poll, together
