@@ -37,7 +37,7 @@ VICKREY_BIDDERS = 3
 class Bid:
     """A revealed valid bid: `count` resources at `rate` microcredits per resource and hour.
 
-    `commitment` is the place in the order of commitments, unique in its tender; `group` is the bidder's
+    `commitment` is the 32-byte commitment read as a number, unique in its tender; `group` is the bidder's
     affiliation group, 0 for none.
     """
 
@@ -63,10 +63,14 @@ class Win:
 
 @dataclass(frozen=True, slots=True)
 class Award:
-    """A tender's outcome: the wins in rank order, and what each is paid per resource and hour."""
+    """A tender's outcome: the wins in rank order, and what each is paid per resource and hour.
+
+    `skipped` are the bids passed over on the way, for want of cover or of a slot (C1).
+    """
 
     wins: tuple[Win, ...]
     rates: tuple[int, ...]
+    skipped: tuple[Bid, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,31 +99,45 @@ def select(
 ) -> tuple[Win, ...]:
     """The wins that fill `count`, the last cut to what is missing (A7); none if all-or-nothing falls short.
 
-    `unavailable` names the commitments that opening must skip, for want of cover or of a slot (C1).
+    `unavailable` names the commitments that opening would skip, for want of cover or of a slot (C1).
     """
+    wins, _, missing = _walk(bids, count, unavailable)
+    return () if all_or_nothing and missing else wins
+
+
+def _walk(
+    bids: Iterable[Bid], count: int, unavailable: Collection[int]
+) -> tuple[tuple[Win, ...], tuple[Bid, ...], int]:
+    """From the best bid on until the count is full: wins, skipped bids, resources still missing."""
     if count <= 0:
         raise InvalidInput(f"a tender for {count} resources is none", hint="ask for at least 1")
     wins: list[Win] = []
+    skipped: list[Bid] = []
     missing = count
     for bid in rank(bids):
-        if missing and bid.commitment not in unavailable:
+        if not missing:
+            break
+        if bid.commitment in unavailable:
+            skipped.append(bid)
+        else:
             wins.append(Win(bid, min(bid.count, missing)))
             missing -= wins[-1].count
-    return () if all_or_nothing and missing else tuple(wins)
+    return tuple(wins), tuple(skipped), missing
 
 
 def clearing_rate(
-    bids: Iterable[Bid], wins: Iterable[Win], ceiling: int, unavailable: Collection[int] = ()
+    bids: Iterable[Bid], wins: Iterable[Win], ceiling: int, skipped: Iterable[Bid] = ()
 ) -> int | None:
     """The one rate Vickrey pays all winners (A8), or None where first price applies.
 
-    Vickrey needs three unaffiliated bidders with valid bids. The rate is the lowest not awarded, skipped bids
-    left out; without any such bid it is the ceiling rate. A bid that was cut is awarded.
+    Vickrey needs three unaffiliated bidders with valid bids. The rate is the lowest not awarded, leaving out
+    the bids the award had to skip; without any such bid it is the ceiling rate. A bid that was cut is
+    awarded; one that the award did not come to counts, whether or not it could still have been opened.
     """
     ranked = rank(bids)
     if _unaffiliated(ranked) < VICKREY_BIDDERS:
         return None
-    out = {win.bid.commitment for win in wins} | set(unavailable)
+    out = {win.bid.commitment for win in wins} | {bid.commitment for bid in skipped}
     return next((bid.rate for bid in ranked if bid.commitment not in out), ceiling)
 
 
@@ -142,9 +160,11 @@ def award(
         raise InvalidInput(
             "a bid is above the ceiling rate", hint="leave it out; it is not valid", ceiling=ceiling
         )
-    wins = select(bids, count, all_or_nothing, unavailable)
-    uniform = clearing_rate(bids, wins, ceiling, unavailable) if vickrey else None
-    return Award(wins, tuple(win.bid.rate if uniform is None else uniform for win in wins))
+    wins, skipped, missing = _walk(bids, count, unavailable)
+    if all_or_nothing and missing:
+        return Award((), (), skipped)
+    uniform = clearing_rate(bids, wins, ceiling, skipped) if vickrey else None
+    return Award(wins, tuple(win.bid.rate if uniform is None else uniform for win in wins), skipped)
 
 
 def split_forfeits(total: int, sharers: int) -> ForfeitSplit:

@@ -1,8 +1,9 @@
-"""One chain for all comparisons; each history starts from the same snapshot."""
+"""A chain of its own for each cast; each history starts from the same snapshot."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +11,8 @@ from tests.agreement.arena import GENESIS, Arena
 from tests.chain.network import anvil
 
 
-@pytest.fixture(scope="module")
-def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+@pytest.fixture
+def arena(tmp_path: Path) -> Iterator[Arena]:
     """A fresh deployment."""
     with anvil("--timestamp", str(GENESIS)) as node:
-        yield Arena(node, tmp_path_factory.mktemp("arena"))
+        yield Arena(node, tmp_path)

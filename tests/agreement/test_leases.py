@@ -329,23 +329,16 @@ def _pair(over: Ending | None) -> tuple[int, int]:
     return (0, 0) if over is None else (int(over.reason), int(over.fault))
 
 
-@pytest.fixture(scope="module")
-def world(arena: Arena) -> World:
-    """The cast, once."""
-    return World(arena)
-
-
-def test_histories_of_leases_agree(world: World) -> None:
-    Histories.world = world
+def test_histories_of_leases_agree(arena: Arena) -> None:
+    Histories.world = World(arena)
     run_state_machine_as_test(
         Histories, settings=settings(max_examples=60, stateful_step_count=25, deadline=None, phases=PHASES)
     )
 
 
-def test_the_last_payment_of_a_partly_delivered_lease_leaves_its_bond_whole(world: World) -> None:
+def test_the_last_payment_of_a_partly_delivered_lease_leaves_its_bond_whole(arena: Arena) -> None:
     """One of two machines came. Settled at the end and then wiped, the bond must be free (E2, L1, L6)."""
-    arena, x = world.arena, world.arena.exchange
-    arena.undo()
+    world, x = World(arena), arena.exchange
     offer, (seller, machines, _) = next(iter(world.offers.items()))
     slot = arena.params.slot
     start = (arena.now // slot + 1) * slot

@@ -47,6 +47,13 @@ def test_the_providers_time_to_sign_starts_with_the_buyers_signature() -> None:
     assert describe(both, 1110) == "defaulted(provider)"
 
 
+def test_a_signature_is_never_due_after_the_leases_own_end() -> None:
+    late = replace(AWARDED, created_at=1990, policy_both=True)
+    assert (late.buyer_sign_deadline, late.sign_deadline) == (2000, None)
+    assert state(late, 2000) is LeaseState.DEFAULTED
+    assert replace(AWARDED, created_at=1980, policy_both=True, buyer_signed_at=1990).sign_deadline == 2000
+
+
 def test_delivery_counts_from_the_start_or_a_later_signature() -> None:
     assert SIGNED.deliver_deadline == 1300
     assert state(SIGNED, 1299) is LeaseState.SIGNED

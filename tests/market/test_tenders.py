@@ -79,7 +79,14 @@ def test_vickrey_pays_the_lowest_rate_not_awarded() -> None:
 
 def test_vickrey_pays_the_ceiling_when_nobody_is_left() -> None:
     assert clearing_rate(THREE, select(THREE, 3, True), CEILING) == CEILING
-    assert clearing_rate(THREE, select(THREE, 1, True, {1, 2}), CEILING, {1, 2}) == CEILING
+    assert clearing_rate(THREE, select(THREE, 1, True, {0, 1}), CEILING, THREE[:2]) == CEILING
+
+
+def test_vickrey_leaves_out_only_the_bids_that_the_award_had_to_skip() -> None:
+    reached = award(THREE, 1, all_or_nothing=True, vickrey=True, ceiling=CEILING, unavailable={0})
+    not_reached = award(THREE, 1, all_or_nothing=True, vickrey=True, ceiling=CEILING, unavailable={1})
+    assert (reached.rates, reached.skipped) == ((30,), (THREE[0],))
+    assert (not_reached.rates, not_reached.skipped) == ((20,), ())
 
 
 def test_a_bid_that_was_cut_does_not_set_the_rate() -> None:
