@@ -6,9 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-from bench import gas
+from bench import award_to_plugin, gas
 
-MEASUREMENTS = {"gas": gas.main}
+MEASUREMENTS = {"gas": gas.main, "award_to_plugin": award_to_plugin.main}
 
 
 def main(argv: list[str]) -> int:

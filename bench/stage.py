@@ -7,9 +7,11 @@ measure anything.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import tempfile
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from eth_utils.crypto import keccak
@@ -18,7 +20,7 @@ from chain.connection import load
 from chain.contracts.base import Call
 from chain.contracts.book import OfferTerms
 from chain.contracts.members import Role
-from chain.deploy import DeployParams, deploy
+from chain.deploy import Deployment, DeployParams, deploy
 from chain.exchange import Exchange, decode_logs
 from chain.generated import events
 from chain.rpc import Rpc
@@ -29,7 +31,7 @@ from market.specs import Spec
 from market.windows import SlotWindow
 from tests.chain.network import Anvil, anvil
 
-__all__ = ["CLASS", "SITE", "SPEC", "Party", "Stage", "found", "leases_of", "open_stage"]
+__all__ = ["CLASS", "SITE", "SPEC", "Party", "Stage", "leases_of", "open_stage"]
 
 CLASS, SITE = "bm.large", "hall-1"
 SPEC = Spec(cores=64, memory_mib=1_048_576, disk_gib=480, gpus=0, network_mbps=25_000)
@@ -70,8 +72,7 @@ class Stage:
     folder: Path
     connection_file: Path
     council: Exchange
-    params: DeployParams
-    parties: dict[str, Party] = field(default_factory=dict)
+    deployment: Deployment
 
     def client(self, name: str) -> Exchange:
         """The client of a wallet by that name."""
@@ -85,8 +86,14 @@ class Stage:
         self.council.send(self.council.credits.mint(client.sender.address, funds, f"bench {name}"))
         party.send(client.credits.approve(client.escrow.address, funds))
         party.send(client.escrow.deposit(party.org, funds))
-        self.parties[name] = party
         return party
+
+    def go_live(self, block_time: float) -> None:
+        """From now on blocks come with the wall clock; clients made from now on know it."""
+        self.node.ask("evm_setTime", int(time.time()))
+        self.node.ask("evm_setIntervalMining", int(block_time))
+        live = dataclasses.replace(self.deployment, block_time=block_time)
+        _, self.connection_file = live.write(self.folder / "live")
 
     def pass_to(self, second: int) -> None:
         """Make a block of that second."""
@@ -94,23 +101,17 @@ class Stage:
         self.node.mine()
 
 
-def found(node: Anvil, folder: Path, params: DeployParams, block_time: float) -> Stage:
-    """Deploy an exchange on a running anvil."""
-    rpc = Rpc.for_deployment([node.url], block_time=block_time)
-    founder = Sender(rpc, wallet("council"), folder / "founder")
-    _, connection = deploy(rpc, founder, params).write(folder)
-    founder.close()
-    council = Exchange(load(connection), wallet("council"), folder / "council")
-    return Stage(node, folder, connection, council, params)
-
-
 @contextlib.contextmanager
-def open_stage(params: DeployParams, *options: str, block_time: float = 0) -> Iterator[Stage]:
-    """A stage that is gone afterwards; `block_time` 0 makes a block per transaction."""
-    if block_time:
-        options += ("--block-time", str(block_time))
-    with tempfile.TemporaryDirectory(prefix="ocx-bench-") as folder, anvil(*options) as node:
-        yield found(node, Path(folder), params, block_time)
+def open_stage(params: DeployParams, *options: str) -> Iterator[Stage]:
+    """A stage with a block per transaction, gone afterwards; `options` are the engine's."""
+    with tempfile.TemporaryDirectory(prefix="ocx-bench-") as name, anvil(*options) as node:
+        folder = Path(name)
+        founder = Sender(Rpc.for_deployment([node.url], block_time=0), wallet("council"), folder / "founder")
+        deployment = deploy(founder.rpc, founder, params)
+        founder.close()
+        _, connection = deployment.write(folder)
+        council = Exchange(load(connection), wallet("council"), folder / "council")
+        yield Stage(node, folder, connection, council, deployment)
 
 
 def leases_of(receipt: Receipt) -> list[int]:

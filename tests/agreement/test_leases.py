@@ -332,7 +332,7 @@ def _pair(over: Ending | None) -> tuple[int, int]:
 def test_histories_of_leases_agree(arena: Arena) -> None:
     Histories.world = World(arena)
     run_state_machine_as_test(
-        Histories, settings=settings(max_examples=60, stateful_step_count=25, deadline=None, phases=PHASES)
+        Histories, settings=settings(max_examples=45, stateful_step_count=25, deadline=None, phases=PHASES)
     )
 
 
