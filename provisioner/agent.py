@@ -19,6 +19,7 @@ from typing import Any
 
 from chain.events import EventReader
 from chain.exchange import Exchange
+from chain.nonces import Entry
 from chain.wire import Block, Receipt
 from market.errors import InvalidInput, Temporary
 from market.leases import describe
@@ -89,6 +90,7 @@ class Agent:
         self._reader: EventReader | None = None
         self._index: Index | None = None
         self._due: dict[int, _Due] = {}
+        self._touched: dict[int, float] = {}
         self.reports: dict[int, LeaseReport] = {}
         self.first_calls = store.metrics()
         self.head: Block | None = None
@@ -137,7 +139,7 @@ class Agent:
         head = self.exchange.rpc.head()
         self._open(head)
         if self.head is None or head.hash != self.head.hash:
-            self._read_events()
+            head = self._read_events(head)
         self.head = head
         for outcome in self.operations.ended():
             self._note(outcome)
@@ -178,8 +180,8 @@ class Agent:
         except Temporary:
             raise
         except Exception as error:  # noqa: BLE001  one lease that cannot be understood must not stop the others
-            self.retries.failed(lease_key(lease), error)
-            self._due[lease] = _Due(wall=self._clock() + self.settings.resync, chain=head.timestamp + 3600)
+            trouble = self.retries.failed(lease_key(lease), error)
+            self._due[lease] = _Due(wall=trouble.retry_at or 0.0, chain=1 << 62)
             self.reports[lease] = LeaseReport("unknown", "none", str(error))
 
     def _step(self, lease: int, head: Block) -> None:
@@ -216,6 +218,7 @@ class Agent:
         self.store.set_done(lease, True)
         self.reports.pop(lease, None)
         self._due.pop(lease, None)
+        self._touched.pop(lease, None)
         log.info("lease %d is finished with", lease)
 
     def _hasten(self, due: _Due, lease: int, keys: list[str]) -> None:
@@ -253,6 +256,10 @@ class Agent:
         found = self._lease_of(outcome.key)
         if found is not None:
             self._due[found] = _Due(block=block)
+            untold = self._touched.get(found, 0.0) < outcome.started
+            if isinstance(outcome.value, Entry) and untold:  # its event will tell, or we look
+                patience = 1.0 + 3 * self.exchange.connection.block_time
+                self._due[found] = _Due(chain=1 << 62, wall=self._clock() + patience)
         elif self.bidder is not None:
             self.bidder.note(outcome.key, block)
 
@@ -317,14 +324,18 @@ class Agent:
         self._index, self._reader = index, reader
         log.info("agent of organisation %d as %s at block %d", member.org, self.address, head.number)
 
-    def _read_events(self) -> None:
+    def _read_events(self, head: Block) -> Block:
+        """Read what happened; the block to look at, which is no older than what was read."""
         reader, index = self._reader, self._index
         if reader is None or index is None:
-            return
+            return head
         reader.poll(index.handle, index.rewind)
         for lease in index.touched:
+            self._touched[lease] = self._clock()
             self._due[lease] = _Due(block=self._due.get(lease, _Due()).block)
         index.touched.clear()
+        position = reader.position()
+        return head if position <= head.number else self.exchange.rpc.block(position)
 
     def _rules(self) -> Rules:
         terms, block_time = self._observer.terms(), self.exchange.connection.block_time

@@ -17,6 +17,7 @@ from chain.contracts.base import Call
 from chain.contracts.leases import Delivery, Lease
 from chain.exchange import Exchange
 from chain.gateway import ConnectionDocument, Endpoint, combined_hash, delivery_hash
+from chain.nonces import Entry
 from chain.sealed import connection_hash, seal
 from chain.wire import Receipt
 from market.errors import Bug, InvalidInput, OcxError, Permanent, Temporary
@@ -117,12 +118,14 @@ class Hands:
         raise Bug(f"{step} is not something to do")
 
     def send(self, lease: int, intent: str, call: Call, kind: str | None = None) -> bool:
-        """Begin a transaction for a lease; one at a time for each, each intent once."""
-        return self.submit(lease_key(lease), kind or intent, intent, call)
+        """Begin a transaction for a lease; one at a time for each, each intent once. See `_send`."""
+        key = lease_key(lease)
+        return self._start(key, kind or intent, lambda: self._send(key, intent, call), _SEND_TIMEOUT)
 
     def submit(self, key: str, kind: str, intent: str, call: Call) -> bool:
-        """Begin a transaction under any key; see `send`."""
-        return self._start(key, kind, lambda: self._send(key, intent, call), _SEND_TIMEOUT)
+        """Begin a transaction under any other key, and wait until it is mined."""
+        name = self.intent(key, intent)
+        return self._start(key, kind, lambda: self._exchange.send(call, intent=name), _SEND_TIMEOUT)
 
     def intent(self, key: str, name: str) -> str:
         """The name under which the sender knows an act: unique per deployment."""
@@ -200,7 +203,7 @@ class Hands:
 
     # ---- delivery --------------------------------------------------------------------------------------
 
-    def _deliver(self, view: LeaseView, lease: Lease, bits: int) -> Receipt:
+    def _deliver(self, view: LeaseView, lease: Lease, bits: int) -> Receipt | Entry:
         up = [machine for i, machine in enumerate(view.machines) if bits >> i & 1]
         blob = self._sealed(view, lease, bits, up)
         delivery = Delivery(bits, blob.connection_hash, blob.host_key, blob.spec_hash)
@@ -235,8 +238,15 @@ class Hands:
 
     # ---- inner -----------------------------------------------------------------------------------------
 
-    def _send(self, key: str, intent: str, call: Call) -> Receipt:
-        return self._exchange.send(call, intent=self.intent(key, intent))
+    def _send(self, key: str, intent: str, call: Call) -> Receipt | Entry:
+        """Broadcast, and leave it to the event to tell that it is mined; only the second time, wait for it.
+
+        So a hundred leases signed at once do not poll for a hundred receipts; and what is stuck is replaced.
+        """
+        name = self.intent(key, intent)
+        if self._exchange.sender.journal.by_intent(name) is not None:
+            return self._exchange.send(call, intent=name)
+        return self._exchange.sender.send(call.to, call.data, intent=name, wait=False)
 
     def _start(self, key: str, kind: str, call: Callable[[], Any], timeout: float) -> bool:
         """Begin an operation with its intent journalled first and its outcome after."""
@@ -288,6 +298,8 @@ def _hostname(wanted: str, view: LeaseView, machine: MachineView) -> str:
 
 def _shown(value: object) -> str:
     """What the journal may say of a result: never a connection."""
+    if isinstance(value, Entry):
+        return f"0x{value.latest.hash.hex()} under way"
     if isinstance(value, Receipt):
         return f"0x{value.tx_hash.hex()} in block {value.block_number}"
     return f"wiped at {value.wiped_at}" if isinstance(value, WipeEvidence) else "ok"

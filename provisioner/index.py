@@ -20,7 +20,7 @@ _MOST = (1 << 63) - 1
 
 
 class Index:
-    """The handler of one organisation's event reader; `touched`: leases that something happened to."""
+    """The handler of one organisation's event reader; `touched`: our leases that something happened to."""
 
     def __init__(self, org: int, leases: str) -> None:
         self._org = org
@@ -53,7 +53,9 @@ class Index:
                     (tender.request, tender.commit_end, tender.reveal_end, event.block_number),
                 )
         if event.address == self._leases:
-            self.touched.add(int(getattr(event.payload, "lease", 0)))
+            lease = int(getattr(event.payload, "lease", 0))
+            if db.execute("SELECT 1 FROM lease WHERE lease = ?", (lease,)).fetchone():
+                self.touched.add(lease)
 
     def rewind(self, db: sqlite3.Connection, block: int) -> None:
         """Forget what was written for blocks after the one given."""

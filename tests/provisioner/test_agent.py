@@ -29,7 +29,7 @@ def test_a_bought_lease_is_delivered_wiped_and_settled(provider: Provider, buyer
     settings = provider.settings()
     with Running(settings) as running:
         before = buyer.exchange.escrow.free(buyer.org), buyer.exchange.escrow.free(provider.org)
-        lease = buyer.buy(provider, 8)
+        lease = buyer.buy(provider, 10)
         buyer.wait_state(lease, "delivered")
         client = buyer.gateway(running.server.url, running.server.key_hash)
         document = buyer.open(client, lease)
@@ -106,9 +106,9 @@ def test_a_plugin_that_refuses_for_good_is_shown_and_the_rest_goes_on(
     plugin = provider.plugin()
     plugin.inject("provision", "permanent")
     with Running(provider.settings(workers=4)) as running:
-        stuck = buyer.buy(provider, 10)
+        stuck = buyer.buy(provider, 60)
         wait_for("the error", lambda: any(e["needs_a_person"] for e in running.health()["errors"]))
-        good = buyer.buy(provider, 10, places=(1,))
+        good = buyer.buy(provider, 60, places=(1,))
         buyer.wait_state(good, "delivered")
         told = running.lease(stuck)
         assert told is not None and told["state"] == "signed" and "for good" in told["why"]
@@ -151,7 +151,7 @@ def test_the_node_dies_and_comes_back(world: World, provider: Provider, buyer: B
     content = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump(content | {"rpc_urls": [f"http://127.0.0.1:{proxy.port}"]}))
     with Running(provider.settings(cloud={"provision_seconds": 1.0})) as running:
-        lease = buyer.buy(provider, 20)
+        lease = buyer.buy(provider, 60)
         wait_for("the build to begin", provider.plugin().list_owned)
         proxy.cut()
         wait_for("the agent to notice", lambda: running.health()["cycle_error"])
@@ -167,7 +167,7 @@ def test_a_second_key_takes_over_what_the_first_left(provider: Provider, buyer: 
     settings = provider.settings("first", cloud={"provision_seconds": 3.0})
     with first.running():
         wait_for("the first agent", lambda: health_file(settings).get("organisation"))
-        lease = buyer.buy(provider, 24)
+        lease = buyer.buy(provider, 60)
         wait_for("the build to begin", provider.plugin().list_owned)
         second_settings = provider.settings("second", keystore="second", state_dir="state-first")
         with Running(second_settings) as second:
@@ -187,7 +187,7 @@ def test_what_carries_a_foreign_key_is_never_touched(provider: Provider, buyer: 
     machine = plugin.inspect()[0]
     plugin.provision(Order("somebody-else", machine.local_id, "h", ("ssh-ed25519 AAAA",), 0, 1))
     with Running(provider.settings()) as running:
-        lease = buyer.buy(provider, 12)
+        lease = buyer.buy(provider, 60)
         told = wait_for("the conflict", lambda: (t := running.lease(lease)) and "not free" in t["why"] and t)
         assert told["state"] == "signed"
         assert list(plugin.list_owned()) == ["somebody-else"]

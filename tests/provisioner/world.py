@@ -320,6 +320,7 @@ class Running:
     def __enter__(self) -> Running:
         self.server.start()
         self._thread.start()
+        wait_for("the agent to look", lambda: self.agent.org and self.agent.cycles)
         return self
 
     def __exit__(self, *_: object) -> None:
