@@ -23,7 +23,7 @@ _STALE = 30.0
 
 
 def report(agent: Agent, now: float) -> dict[str, Any]:
-    """The document; `ok` is False when the last good cycle is older than 30 s or ten cycles."""
+    """The document; `ok` is False when a call hangs, or the last good cycle is 30 s or ten cycles old."""
     age = round(now - agent.last_good, 3) if agent.last_good else None
     limit = max(_STALE, 10 * agent.settings.cycle)
     hung = agent.operations.hung()

@@ -285,9 +285,7 @@ def _clear(machines: list[MachineView], now: int, rules: Rules) -> Step | None:
     if todo := _releasable(proven):
         return Release(todo)
     since = [m.orphan_since for m in left if m.orphan_since is not None and m not in proven]
-    return Wait(
-        _why(left, "is left in the cloud"), min(since) + rules.orphan_grace if since else None
-    )
+    return Wait(_why(left, "is left in the cloud"), min(since) + rules.orphan_grace if since else None)
 
 
 def _releasable(machines: list[MachineView]) -> tuple[int, ...]:
