@@ -46,8 +46,10 @@ class Outcome:
 
 
 class Operations:
-    """Starts calls, at most one per key and kind, at most `limit` beside those that hang.
+    """Starts calls, at most one per key and kind, at most `limit` of a kind beside those that hang.
 
+    Each kind has a limit of its own, so that machines which take half an hour to build never hold up the
+    signature, the reveal or the fence that is due meanwhile.
     `on_end` is called from the call's own thread after each end. Threads are daemons: a call that never comes
     back does not keep the process alive.
     """
@@ -63,15 +65,22 @@ class Operations:
         self._closed = False
 
     def start(self, key: str, kind: str, call: Callable[[], Any], timeout: float) -> bool:
-        """Start a call, unless the same runs already or too many do; whether it was started."""
+        """Start a call, unless the same runs already or too many of its kind; whether it was started."""
         now = self._clock()
         with self._lock:
-            active = sum(1 for item in self._running.values() if item.hung_at > now)
+            active = sum(1 for item in self._running.values() if item.kind == kind and item.hung_at > now)
             if self._closed or (key, kind) in self._running or active >= self._limit:
                 return False
             running = Running(key, kind, now, now + timeout)
             self._running[key, kind] = running
-        threading.Thread(target=self._run, args=(running, call), name=f"{kind} {key}", daemon=True).start()
+        thread = threading.Thread(target=self._run, args=(running, call), name=f"{kind} {key}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system gives no more threads: it never ran, and may be tried again
+            log.warning("no thread could be started for %s %s", kind, key)
+            with self._lock:
+                del self._running[key, kind]
+            return False
         return True
 
     def running(self, key: str) -> Running | None:

@@ -124,7 +124,7 @@ class Settings(_Model):
     health_port: int = Field(
         default=0, ge=0, le=65535, description="Loopback port of the health page; 0: free"
     )
-    workers: int = Field(default=32, ge=1, le=512, description="Plugin calls and transactions at one time")
+    workers: int = Field(default=32, ge=1, le=512, description="Calls of one kind at one time")
 
     @model_validator(mode="after")
     def _total_needs_cost(self) -> Settings:

@@ -48,6 +48,31 @@ def test_a_release_may_start_beside_a_build_that_hangs() -> None:
     wait_for("both", lambda: len(operations.ended()) == 2 or operations.running("a") is None)
 
 
+def test_a_signature_does_not_wait_for_the_builds_that_fill_every_worker() -> None:
+    free = threading.Event()
+    operations = Operations(2, lambda: None, Clock())
+    assert operations.start("a", "provision", free.wait, timeout=1800)
+    assert operations.start("b", "provision", free.wait, timeout=1800)
+    assert not operations.start("c", "provision", free.wait, timeout=1800)
+    assert operations.start("lease/1", "sign", lambda: 1, timeout=120)
+    assert operations.start("a", "release", free.wait, timeout=1800)
+    free.set()
+    wait_for("the end", lambda: operations.running("a") is None)
+
+
+def test_a_call_that_got_no_thread_may_be_started_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    operations = Operations(1, lambda: None, Clock())
+    with monkeypatch.context() as patched:
+
+        def refuse(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        patched.setattr(threading.Thread, "start", refuse)
+        assert not operations.start("a", "provision", lambda: 1, timeout=5)
+    assert operations.running("a") is None
+    assert operations.start("a", "provision", lambda: 1, timeout=5)
+
+
 def test_what_a_call_raises_becomes_an_outcome() -> None:
     ended = threading.Event()
     operations = Operations(1, ended.set, Clock())
