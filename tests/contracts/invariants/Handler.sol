@@ -1,0 +1,512 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+import {Ghosts} from "./Ghosts.sol";
+import {IBook} from "../../../contracts/interfaces/IBook.sol";
+import {ILeases} from "../../../contracts/interfaces/ILeases.sol";
+import {ISealedTender} from "../../../contracts/interfaces/ISealedTender.sol";
+import {
+    Award,
+    LeaseId,
+    Leg,
+    OfferId,
+    OrgId,
+    Policy,
+    RequestId,
+    ResourceId,
+    Skip,
+    Window
+} from "../../../contracts/interfaces/Types.sol";
+
+/// @notice The whole life of the exchange, as lawful acts of several parties. An act that has no lawful object now does
+/// nothing; any other that reverts is a fault of the contracts.
+abstract contract Handler is Ghosts {
+    // ---- time and standing -------------------------------------------------------------------------------------
+
+    function wait(uint256 time) external act("wait") {
+        vm.warp(clock + _bound(time, 1, time % 5 == 0 ? 4 hours : 300));
+    }
+
+    /// @dev To the exact second of some lease's next deadline, where off-by-one faults live.
+    function waitForDeadline(uint256 seed, uint256 which) external act("waitForDeadline") {
+        if (leases.count() == 0) return;
+        ILeases.Lease memory l = leases.lease(LeaseId.wrap(uint32(_bound(seed, 1, leases.count()))));
+        uint256[5] memory deadlines = [
+            _signBy(l),
+            _deliverBy(l),
+            uint256(l.deliveredAt) + _terms().acceptTime,
+            _endsAt(l),
+            _endsAt(l) + _terms().wipeTime
+        ];
+        uint256 at = deadlines[_bound(which, 0, 4)];
+        if (at > clock && at < clock + 3 hours) vm.warp(at);
+    }
+
+    function suspend(uint256 who, uint256 yes) external act("suspend") {
+        OrgId org = OrgId.wrap(uint32(_bound(who, 1, members.count())));
+        vm.prank(council);
+        members.setSuspended(org, yes % 8 == 0);
+    }
+
+    // ---- money -------------------------------------------------------------------------------------------------
+
+    function mintAndDeposit(uint256 who, uint256 amount) external act("deposit") {
+        address account = _bound(who, 0, 1) == 0 ? buyers[who % 2] : sellers[who % 3];
+        amount = _bound(amount, 0, 200_000_000);
+        minted += amount;
+        _fund(_orgOf(account), account, amount);
+    }
+
+    function withdraw(uint256 who, uint256 amount) external act("withdraw") {
+        address account = _bound(who, 0, 1) == 0 ? buyers[who % 2] : sellers[who % 3];
+        amount = _bound(amount, 0, escrow.free(_orgOf(account)) / 20);
+        vm.prank(account);
+        escrow.withdraw(amount);
+    }
+
+    function donate(uint256 amount, uint256 swept) external act("donate") {
+        amount = _bound(amount, 1, 1_000_000);
+        minted += amount;
+        vm.prank(council);
+        credits.mint(address(escrow), amount, "gift");
+        if (swept % 2 == 0) escrow.sweep();
+    }
+
+    // ---- offers ------------------------------------------------------------------------------------------------
+
+    function publish(uint256 who, uint256 from, uint256 slots, uint256 floor) external act("publish") {
+        address seller = sellers[who % 3];
+        for (uint32 k = 1; k <= book.offerCount(); ++k) {
+            IBook.Offer memory o = book.offer(OfferId.wrap(k));
+            if (!o.closed && uint256(o.end) * SLOT <= clock) book.expire(OfferId.wrap(k));
+        }
+        if (!_active(_orgOf(seller)) || book.openOrders(_orgOf(seller)) > 2) return;
+        uint64 floorRate = uint64(_bound(floor, RATE / 3, RATE));
+        Window memory w = _window(uint32(_bound(from, 0, 2)), uint32(_bound(slots, 4, 30)));
+        ResourceId[] memory all = new ResourceId[](EACH);
+        for (uint256 i; i < EACH; ++i) {
+            all[i] = machines[EACH * (who % 3) + i];
+        }
+        vm.prank(seller);
+        book.publish(IBook.OfferTerms(w, floorRate, floorRate * 2, 1), all);
+    }
+
+    function closeOffer(uint256 seed) external act("closeOffer") {
+        OfferId id = _anyOffer(seed);
+        if (OfferId.unwrap(id) == 0) return;
+        IBook.Offer memory o = book.offer(id);
+        if (uint256(o.end) * SLOT <= clock) book.expire(id);
+        else if (seed % 4 == 0) _cancelOffer(id, o);
+    }
+
+    function _cancelOffer(OfferId id, IBook.Offer memory o) private {
+        vm.prank(_sellerOf(o.org));
+        book.cancel(id);
+    }
+
+    function buyNow(uint256 seed, uint256 who, uint256 from, uint256 slots) external act("buyNow") {
+        OfferId id = _anyOffer(seed);
+        if (OfferId.unwrap(id) == 0) return;
+        IBook.Offer memory o = book.offer(id);
+        address by = who % 3 == 0 ? clerks[who % 2] : buyers[who % 2];
+        if (!_active(o.org) || !_active(_orgOf(by))) return;
+        (bool fits, Window memory w) = _inside(o, from, slots);
+        if (!fits) return;
+        ResourceId[] memory wanted = _some(book.resourcesOf(id), seed);
+        Award memory wish = Award(_orgOf(by), by, RequestId.wrap(0), w, Policy.Provider, false, 0);
+        if (leases.skipOf(wish, Leg(o.org, o.by, id, o.buyNowRate, wanted)) != Skip.None) return;
+        vm.prank(by);
+        book.buyNow(id, wanted, w);
+    }
+
+    // ---- tenders -----------------------------------------------------------------------------------------------
+
+    function post(uint256 who, uint256 shape, uint256 from, uint256 slots, uint256 ceiling)
+        external
+        act("post")
+    {
+        address by = buyers[who % 2];
+        if (!_active(_orgOf(by)) || book.openOrders(_orgOf(by)) > 4) return;
+        IBook.RequestTerms memory r = IBook.RequestTerms({
+            window: _window(uint32(_bound(from, 0, 3)), uint32(_bound(slots, 1, 4))),
+            count: uint16(_bound(shape, 1, 4)),
+            policy: shape % 3 == 0 ? Policy.Both : Policy.Provider,
+            allOrNothing: shape % 5 == 0,
+            ceilingRate: uint64(_bound(ceiling, RATE * 3 / 4, 2 * RATE)),
+            class: CLASS,
+            spec: _spec()
+        });
+        uint40 commitEnd = uint40(clock + 600 + shape % 1800);
+        uint40 revealEnd = uint40(commitEnd + 1 + who % 1200);
+        uint256 most = uint256(r.ceilingRate) * r.count * (r.window.end - r.window.start);
+        if (revealEnd >= uint256(r.window.end) * SLOT || !escrow.canLock(_orgOf(by), by, most)) return;
+        vm.prank(by);
+        tender.post(r, ISealedTender.TenderTerms(commitEnd, revealEnd, shape % 2 == 0));
+    }
+
+    function cancelTender(uint256 seed) external act("cancelTender") {
+        (bool found, RequestId id, ISealedTender.Tender memory t) = _anyTender(seed, _isFresh);
+        if (!found || t.commits != 0) return;
+        vm.prank(_buyerOf(book.request(id).org));
+        tender.cancel(id);
+    }
+
+    /// @dev One seller, or all that can: forfeits and Vickrey's rule need several.
+    function commit(uint256 seed, uint256 who, uint256 rate) external act("commit") {
+        (bool found, RequestId id,) = _anyTender(seed, _isFresh);
+        if (!found) return;
+        for (uint256 i; i < 3; ++i) {
+            bool sealed_ = _commit(id, (who % 3 + i) % 3, seed, uint256(keccak256(abi.encode(rate, i))));
+            if (sealed_ && who % 4 == 0) return;
+        }
+    }
+
+    /// @dev Also a bid above the ceiling is sealed now and then: it is found out, and pays, at reveal.
+    function _commit(RequestId id, uint256 who, uint256 seed, uint256 rate) private returns (bool) {
+        OrgId org = _orgOf(sellers[who]);
+        if (!_active(org) || tender.bidder(id, org).status != ISealedTender.BidStatus.None) return false;
+        if (!escrow.canLock(org, sellers[who], tender.tender(id).deposit)) return false;
+        IBook.Request memory r = book.request(id);
+        OfferId offer = _offerFor(org, r);
+        if (OfferId.unwrap(offer) == 0 || book.offer(offer).floorRate > r.ceilingRate) return false;
+        ISealedTender.Bid memory bid = ISealedTender.Bid(
+            offer,
+            uint64(_bound(rate, book.offer(offer).floorRate, (seed % 5 == 0 ? 2 * RATE : r.ceilingRate))),
+            _some(book.resourcesOf(offer), rate)
+        );
+        if (seed % 7 != 0 && !_allFree(bid.resources, r.start, r.end)) return false;
+        bids[RequestId.unwrap(id)][OrgId.unwrap(org)] = Sealed(bid, bytes32(seed));
+        bytes32 commitment = tender.commitmentOf(id, org, bid, bytes32(seed));
+        vm.prank(sellers[who]);
+        tender.commit(id, commitment);
+        return true;
+    }
+
+    /// @dev One bidder, or all that can. Where none may reveal yet, time goes on to the moment when one may.
+    function reveal(uint256 seed, uint256 who) external act("reveal") {
+        (bool found, RequestId id, ISealedTender.Tender memory t) = _anyTender(seed, _isRevealing);
+        if (!found) {
+            (found, id, t) = _anyTender(seed, _isAwaited);
+            if (!found) return;
+            vm.warp(clock = t.commitEnd);
+        }
+        for (uint256 i; i < 3; ++i) {
+            OrgId org = _orgOf(sellers[(who % 3 + i) % 3]);
+            if (tender.bidder(id, org).status != ISealedTender.BidStatus.Committed) continue;
+            Sealed memory s = bids[RequestId.unwrap(id)][OrgId.unwrap(org)];
+            if (!_canReveal(id, s.bid)) continue;
+            tender.reveal(id, org, s.bid, s.salt);
+            if (who % 4 == 0) return;
+        }
+    }
+
+    function _canReveal(RequestId id, ISealedTender.Bid memory bid) private view returns (bool) {
+        IBook.Request memory r = book.request(id);
+        if (bid.rate > r.ceilingRate || book.offer(bid.offer).closed) return false;
+        return _allFree(bid.resources, r.start, r.end);
+    }
+
+    /// @dev A5, both ways to it: a bid that cannot be revealed any more, and a winner whose machine was sold.
+    function excuse(uint256 seed, uint256 who) external act("excuse") {
+        for (uint32 k; k < book.requestCount(); ++k) {
+            RequestId id = RequestId.wrap(uint32((seed % book.requestCount() + k) % book.requestCount() + 1));
+            OrgId org = _orgOf(sellers[who % 3]);
+            Sealed memory s = bids[RequestId.unwrap(id)][OrgId.unwrap(org)];
+            ISealedTender.BidStatus status = tender.bidder(id, org).status;
+            bool revealing = status == ISealedTender.BidStatus.Committed && _isRevealing(tender.tender(id));
+            if (!revealing && status != ISealedTender.BidStatus.Sold) continue;
+            (bool found, ResourceId resource, LeaseId lease) = _reason(id, org, s.bid.resources);
+            if (!found) continue;
+            IBook.Request memory r = book.request(id);
+            if (revealing && inventory.isFree(resource, r.start, r.end)) continue;
+            if (revealing) tender.revealVoid(id, org, s.bid, s.salt, resource, lease);
+            else tender.excuse(id, org, resource, lease);
+            return;
+        }
+    }
+
+    /// @dev Where none is due, time goes on to the moment when one is.
+    function award(uint256 seed) external act("award") {
+        (bool found, RequestId id, ISealedTender.Tender memory t) = _anyTender(seed, _isRevealed);
+        if (!found) {
+            (found, id, t) = _anyTender(seed, _isRevealing);
+            if (!found) return;
+            vm.warp(clock = t.revealEnd);
+        }
+        tender.award(id);
+    }
+
+    function claim(uint256 seed, uint256 who) external act("claim") {
+        (bool found, RequestId id,) = _anyTender(seed, _isDecided);
+        if (!found) return;
+        for (uint256 i; i < 3; ++i) {
+            OrgId org = _orgOf(sellers[(who % 3 + i) % 3]);
+            ISealedTender.BidStatus status = tender.bidder(id, org).status;
+            if (status != ISealedTender.BidStatus.Revealed && status != ISealedTender.BidStatus.Awarded) {
+                continue;
+            }
+            tender.claim(id, org);
+            return;
+        }
+    }
+
+    // ---- leases ------------------------------------------------------------------------------------------------
+
+    function signAsBuyer(uint256 seed) external act("signAsBuyer") {
+        (bool found, LeaseId id, ILeases.Lease memory l) = _anyLease(seed, _awaitsBuyer);
+        if (!found) return;
+        vm.prank(_buyerOf(l.buyer));
+        leases.signAsBuyer(id);
+    }
+
+    function sign(uint256 seed) external act("sign") {
+        (bool found, LeaseId id, ILeases.Lease memory l) = _anyLease(seed, _awaitsProvider);
+        if (!found) return;
+        vm.prank(_sellerOf(l.provider));
+        leases.sign(id);
+    }
+
+    function fence(uint256 seed) external act("fence") {
+        (bool found, LeaseId id, ILeases.Lease memory l) = _anyLease(seed, _awaitsDelivery);
+        if (!found) return;
+        if (clock < l.fenceUntil) {
+            vm.prank(l.fenceHolder);
+            leases.renewFence(id);
+        } else {
+            vm.prank(_deputyOf(l.provider));
+            leases.takeOver(id);
+        }
+    }
+
+    /// @dev All at once, or one now and the others perhaps never.
+    function deliver(uint256 seed, uint256 how) external act("deliver") {
+        (bool found, LeaseId id, ILeases.Lease memory l) = _anyLease(seed, _awaitsDelivery);
+        if (!found || (l.delivered != 0 && how % 8 != 0)) return;
+        uint64 left = _all(l) & ~l.delivered;
+        uint64 bits = how % 2 == 0 ? left & (type(uint64).max - left + 1) : _all(l);
+        vm.prank(l.fenceHolder);
+        leases.deliver(id, ILeases.Delivery(bits, "connection", "host", "spec"));
+    }
+
+    function accept(uint256 seed) external act("accept") {
+        (bool found, LeaseId id, ILeases.Lease memory l) = _anyLease(seed, _acceptable);
+        if (!found) return;
+        vm.prank(_buyerOf(l.buyer));
+        leases.accept(id, l.delivered);
+    }
+
+    function reject(uint256 seed) external act("reject") {
+        if (seed % 3 != 0) return;
+        (bool found, LeaseId id, ILeases.Lease memory l) = _anyLease(seed, _rejectable);
+        if (!found) return;
+        vm.prank(_buyerOf(l.buyer));
+        leases.reject(id, "no");
+    }
+
+    function cancelLease(uint256 seed) external act("cancelLease") {
+        if (seed % 3 != 0) return;
+        (bool found, LeaseId id, ILeases.Lease memory l) = _anyLease(seed, _cancellable);
+        if (!found) return;
+        vm.prank(_buyerOf(l.buyer));
+        leases.cancel(id);
+    }
+
+    function endEarly(uint256 seed) external act("endEarly") {
+        (bool found, LeaseId id, ILeases.Lease memory l) = _anyLease(seed, _endable);
+        if (!found) return;
+        vm.prank(_buyerOf(l.buyer));
+        leases.endEarly(id);
+    }
+
+    function expire(uint256 seed) external act("expire") {
+        (bool found, LeaseId id,) = _anyLease(seed, _expirable);
+        if (found) leases.expire(id);
+    }
+
+    function wipe(uint256 seed, uint256 by) external act("wipe") {
+        (bool found, LeaseId id, ILeases.Lease memory l) = _anyLease(seed, _wipeable);
+        if (!found) return;
+        vm.prank(by % 4 == 0 ? council : _sellerOf(l.provider));
+        leases.wipe(id, "evidence");
+    }
+
+    function missWipe(uint256 seed) external act("missWipe") {
+        (bool found, LeaseId id,) = _anyLease(seed, _wipeMissed);
+        if (found) leases.missWipe(id);
+    }
+
+    function settle(uint256 seed) external act("settle") {
+        (bool found, LeaseId id,) = _anyLease(seed, _accepted);
+        if (found) leases.settle(id);
+    }
+
+    // ---- what is lawful when -----------------------------------------------------------------------------------
+
+    function _awaitsBuyer(ILeases.Lease memory l) internal view returns (bool) {
+        return l.policy == Policy.Both && l.buyerSignedAt == 0 && l.endedAt == 0 && clock < _signBy(l);
+    }
+
+    function _awaitsProvider(ILeases.Lease memory l) internal view returns (bool) {
+        bool turn = l.policy == Policy.Provider || l.buyerSignedAt != 0;
+        return turn && l.signedAt == 0 && l.endedAt == 0 && clock < _signBy(l);
+    }
+
+    function _awaitsDelivery(ILeases.Lease memory l) internal view returns (bool) {
+        return l.signedAt != 0 && l.endedAt == 0 && clock < _deliverBy(l) && l.delivered != _all(l);
+    }
+
+    function _acceptable(ILeases.Lease memory l) internal view returns (bool) {
+        return l.delivered != 0 && !_accepted(l) && uint8(l.reason) != 3;
+    }
+
+    function _rejectable(ILeases.Lease memory l) internal view returns (bool) {
+        return l.delivered != 0 && !_accepted(l) && l.endedAt == 0;
+    }
+
+    function _cancellable(ILeases.Lease memory l) internal view returns (bool) {
+        if (l.delivered != 0 || l.endedAt != 0) return false;
+        return clock < (l.signedAt == 0 ? _signBy(l) : _deliverBy(l));
+    }
+
+    function _endable(ILeases.Lease memory l) internal view returns (bool) {
+        uint256 start = uint256(l.start) * SLOT;
+        uint256 until = (start > clock ? start : clock) + _terms().notice;
+        return l.delivered != 0 && l.endedAt == 0 && until < _endTime(l);
+    }
+
+    function _expirable(ILeases.Lease memory l) internal view returns (bool) {
+        if (l.endedAt != 0) return false;
+        if (l.signedAt == 0) return clock >= _signBy(l);
+        return clock >= _deliverBy(l) && l.delivered != _all(l) && l.missing == 0;
+    }
+
+    function _wipeable(ILeases.Lease memory l) internal view returns (bool) {
+        return l.delivered != 0 && l.wipedAt == 0 && clock >= _endsAt(l);
+    }
+
+    function _wipeMissed(ILeases.Lease memory l) internal view returns (bool) {
+        return _wipeable(l) && !l.wipeMissed && clock >= _endsAt(l) + _terms().wipeTime;
+    }
+
+    function _isFresh(ISealedTender.Tender memory t) internal view returns (bool) {
+        return t.stage == ISealedTender.Stage.Open && clock < t.commitEnd;
+    }
+
+    function _isAwaited(ISealedTender.Tender memory t) internal view returns (bool) {
+        return _isFresh(t) && t.commits != 0;
+    }
+
+    function _isRevealing(ISealedTender.Tender memory t) internal view returns (bool) {
+        return t.stage == ISealedTender.Stage.Open && clock >= t.commitEnd && clock < t.revealEnd;
+    }
+
+    function _isRevealed(ISealedTender.Tender memory t) internal view returns (bool) {
+        return t.stage == ISealedTender.Stage.Open && clock >= t.revealEnd;
+    }
+
+    function _isDecided(ISealedTender.Tender memory t) internal pure returns (bool) {
+        return t.stage == ISealedTender.Stage.Awarded || t.stage == ISealedTender.Stage.Unfilled;
+    }
+
+    // ---- choosing ----------------------------------------------------------------------------------------------
+
+    function _anyLease(uint256 seed, function(ILeases.Lease memory) view returns (bool) lawful)
+        internal
+        view
+        returns (bool found, LeaseId id, ILeases.Lease memory l)
+    {
+        uint256 count = leases.count();
+        for (uint256 i; i < count; ++i) {
+            id = LeaseId.wrap(uint32((seed % count + i) % count + 1));
+            l = leases.lease(id);
+            if (lawful(l)) return (true, id, l);
+        }
+    }
+
+    function _anyTender(uint256 seed, function(ISealedTender.Tender memory) view returns (bool) lawful)
+        internal
+        view
+        returns (bool found, RequestId id, ISealedTender.Tender memory t)
+    {
+        uint256 count = book.requestCount();
+        for (uint256 i; i < count; ++i) {
+            id = RequestId.wrap(uint32((seed % count + i) % count + 1));
+            t = tender.tender(id);
+            if (lawful(t)) return (true, id, t);
+        }
+    }
+
+    function _anyOffer(uint256 seed) internal view returns (OfferId) {
+        uint256 count = book.offerCount();
+        for (uint256 i; i < count; ++i) {
+            OfferId id = OfferId.wrap(uint32((seed % count + i) % count + 1));
+            if (!book.offer(id).closed) return id;
+        }
+        return OfferId.wrap(0);
+    }
+
+    function _offerFor(OrgId org, IBook.Request memory r) internal view returns (OfferId) {
+        for (uint32 k = book.offerCount(); k > 0; --k) {
+            IBook.Offer memory o = book.offer(OfferId.wrap(k));
+            if (o.org == org && !o.closed && o.start <= r.start && r.end <= o.end) return OfferId.wrap(k);
+        }
+        return OfferId.wrap(0);
+    }
+
+    function _reason(RequestId id, OrgId org, ResourceId[] memory resources)
+        internal
+        view
+        returns (bool, ResourceId, LeaseId)
+    {
+        IBook.Request memory r = book.request(id);
+        uint256 since = tender.bidder(id, org).committedAt;
+        for (uint32 k = 1; k <= leases.count(); ++k) {
+            ILeases.Lease memory l = leases.lease(LeaseId.wrap(k));
+            bool overlaps = l.start < r.end + TURNAROUND && r.start < l.end + TURNAROUND;
+            if (!overlaps || l.createdAt < since || l.buyer == r.org) continue;
+            for (uint256 i; i < resources.length; ++i) {
+                if (leases.holds(LeaseId.wrap(k), resources[i])) {
+                    return (true, resources[i], LeaseId.wrap(k));
+                }
+            }
+        }
+        return (false, ResourceId.wrap(0), LeaseId.wrap(0));
+    }
+
+    /// @dev A window of at most four slots inside an offer, not past.
+    function _inside(IBook.Offer memory o, uint256 from, uint256 slots)
+        internal
+        view
+        returns (bool, Window memory w)
+    {
+        uint32 first = o.start > clock / SLOT ? o.start : uint32(clock / SLOT);
+        if (first >= o.end) return (false, w);
+        w.start = uint32(_bound(from, first, _min(first + 3, o.end - 1)));
+        w.end = uint32(_bound(slots, w.start + 1, _min(w.start + 4, o.end)));
+        return (true, w);
+    }
+
+    /// @dev One to three neighbours of a list.
+    function _some(ResourceId[] memory all, uint256 seed) internal pure returns (ResourceId[] memory part) {
+        uint256 first = seed % all.length;
+        part = new ResourceId[](_min(1 + (seed / 8) % 3, all.length - first));
+        for (uint256 i; i < part.length; ++i) {
+            part[i] = all[first + i];
+        }
+    }
+
+    function _allFree(ResourceId[] memory resources, uint32 start, uint32 end) internal view returns (bool) {
+        for (uint256 i; i < resources.length; ++i) {
+            if (!inventory.isFree(resources[i], start, end)) return false;
+        }
+        return true;
+    }
+
+    function _active(OrgId org) internal view returns (bool) {
+        return !members.organisation(org).suspended;
+    }
+
+    function _deputyOf(OrgId org) internal view returns (address) {
+        return org == northOrg ? deputies[0] : org == southOrg ? deputies[1] : deputies[2];
+    }
+}
