@@ -109,9 +109,15 @@ def _send(exchange: Exchange, call: Call) -> Receipt:
 
 
 def refuse_twins(exchange: Exchange, calls: Sequence[Call]) -> None:
-    """Refuse what is under way already, so that an impatient or interrupted user does not pay twice."""
-    exchange.sender.recover()
+    """Refuse what is under way already, so that an impatient or interrupted user does not pay twice.
+
+    Also what was mined after the command that sent it had ended: that is said once, then it is known.
+    """
+    from chain.nonces import Status
+
+    found = exchange.sender.recover()
     live = {(entry.recipient, entry.data): entry for entry in exchange.sender.journal.live()}
+    news = {(entry.recipient, entry.data): entry for entry in found.mined if entry.status is Status.MINED}
     for call in calls:
         twin = live.get((call.to, call.data))
         if twin is not None:
@@ -119,6 +125,13 @@ def refuse_twins(exchange: Exchange, calls: Sequence[Call]) -> None:
                 f"the same transaction is under way already ({hex_text(twin.latest.hash)})",
                 hint="wait until it is mined and see what became of it: ocx wallet pending",
                 tx_hash=twin.latest.hash,
+            )
+        done = news.get((call.to, call.data))
+        if done is not None:
+            raise Refused(
+                f"an earlier command sent this very transaction; it is mined ({hex_text(done.latest.hash)})",
+                hint="it has happened; repeat the command only if you want it a second time",
+                tx_hash=done.latest.hash,
             )
 
 

@@ -207,7 +207,8 @@ class Root(LazyGroup):
         extra |= {"standalone_mode": False, "prog_name": "ocx"}
         if not os.environ.get("OCX_DEBUG"):
             # An error is one line; what a library would add to it is for those who look for a bug.
-            logging.lastResort = None
+            # (None would print a complaint of its own.)
+            logging.lastResort = logging.NullHandler()
         try:
             status = super().main(args, **extra)
             sys.stdout.flush()

@@ -23,7 +23,9 @@ __all__ = ["config_option", "load_settings", "provider"]
 _SILENCE = 15.0
 """Seconds after which an agent that writes its health every second must have stopped."""
 
-# Not OCX_PROVIDER_...: those variables are the agent's own settings.
+# Not OCX_PROVIDER_...: those variables are the agent's own settings, which it refuses to misunderstand.
+_APART = {"auto_envvar_prefix": "OCX_CONFIG"}
+
 config_option = click.option(
     "--config",
     "config_file",
@@ -123,7 +125,7 @@ def status(app: App, config_file: Path) -> None:
         raise Refused("the agent is not well", hint="see its errors above")
 
 
-@provider.command()
+@provider.command(context_settings=_APART)
 @click.option(
     "--state-dir", type=click.Path(path_type=Path), required=True, help="Where the agent keeps its state."
 )
@@ -155,7 +157,60 @@ def config(
         gateway={"host": gateway_host, "port": gateway_port, "url": gateway_url},
         plugins=[{"name": plugin, "settings": dict(_setting(pair) for pair in pairs)}],
     )
-    click.echo(text, nl=False)
+    if app.format == "json":
+        import yaml
+
+        click.echo(json.dumps(yaml.safe_load(text), indent=2))
+    else:
+        click.echo(text, nl=False)
+
+
+@provider.command(context_settings=_APART)
+@config_option
+@click.option("--user", default="ocx", help="System user the agent runs as; it must own the state directory.")
+@click.option("--name", default="ocx", help="What to call the agent in the journal.")
+@pass_app
+def unit(app: App, config_file: Path, user: str, name: str) -> None:
+    """Print a systemd unit that keeps the agent of this configuration running.
+
+    Put it into /etc/systemd/system/ocx-provider.service, then: systemctl enable --now ocx-provider
+    """
+    import shutil
+
+    settings = load_settings(config_file)
+    program = shutil.which("ocx") or str(Path(sys.argv[0]).resolve())
+    text = _unit(
+        name=name,
+        user=user,
+        ocx=program,
+        config=str(config_file.resolve()),
+        state_dir=str(settings.state_dir),
+    )
+    if app.format == "json":
+        click.echo(json.dumps({"unit": text}))
+    else:
+        click.echo(text, nl=False)
+
+
+def _unit(**fields: str) -> str:
+    """The shipped unit, filled in; InvalidInput for what a unit's line cannot hold."""
+    import jinja2
+
+    from chain.data import data_path
+
+    for field, text in fields.items():
+        if any(character.isspace() or character in "%$\\\"'" for character in text):
+            raise InvalidInput(
+                f"{field} {text!r} cannot stand in a unit", hint="choose one without blanks or quotes"
+            )
+    forms = jinja2.FileSystemLoader(data_path("templates"))
+    environment = jinja2.Environment(
+        loader=forms,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701
+    )
+    return environment.get_template("ocx-provider.service.j2").render(fields)
 
 
 def _setting(text: str) -> tuple[str, Any]:

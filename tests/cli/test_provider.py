@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.cli.conftest import Market, config_of
@@ -24,6 +28,26 @@ def test_config_is_rendered_and_can_be_read_back(market: Market, tmp_path: Path)
     path.write_text(result.stdout)
     [machine] = market.north.does(f"node inspect --config {path}")
     assert machine["name"] == "a"
+    same = market.north.does(f"provider config --state-dir {tmp_path} --plugin fake --set state=x")
+    assert set(same) == set(content)
+
+
+def test_unit_runs_the_agent_on_its_configuration_and_systemd_takes_it(
+    market: Market, tmp_path: Path
+) -> None:
+    config = config_of(market.north)
+    text = market.north.run(f"provider unit --config {config} --user {getpass.getuser()}").stdout
+    assert f"provider run --config {config.resolve()}" in text
+    assert f"ReadWritePaths={market.north.folder / 'agent'}" in text
+    assert market.north.does(f"provider unit --config {config} --user {getpass.getuser()}")["unit"] == text
+    assert "blanks" in market.north.is_refused(f"provider unit --config {config} --user", "two words")
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not here to check the unit")
+    path = tmp_path / "ocx-provider.service"
+    path.write_text(text)
+    done = subprocess.run([analyze, "verify", path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_check_says_what_is_missing_and_exits_1(market: Market) -> None:

@@ -43,12 +43,41 @@ def test_every_command_has_help_that_shows_the_variable_of_every_option(path: st
     assert result.exit_code == 0
     text = " ".join(result.stdout.split())
     assert ALL[path].help
-    for parameter in ALL[path].params:
-        if isinstance(parameter, click.Option) and not parameter.hidden:
-            assert parameter.help, parameter.name
-            assert text.count("env var:") >= 1
-    for parameter in ALL[path].params:
-        assert not (isinstance(parameter, click.Option) and not parameter.show_envvar), parameter.name
+    shown = [p for p in ALL[path].params if isinstance(p, click.Option) and not p.hidden]
+    assert all(option.help and option.show_envvar for option in shown)
+    assert text.count("env var:") == len(shown)
+    assert {"json", "format"} <= {option.name for option in shown}
+
+
+def test_no_two_options_share_a_variable_and_none_is_a_setting_of_the_agent() -> None:
+    variables: dict[str, str] = {}
+    for path, command in ALL.items():
+        with click.Context(cli, info_name="ocx", auto_envvar_prefix="OCX") as context:
+            for name in path.split()[1:]:
+                group = context.command
+                assert isinstance(group, click.Group)
+                child = group.get_command(context, name)
+                assert child is not None
+                context = child.make_context(name, [], parent=context, resilient_parsing=True)
+        for option in command.params:
+            if (
+                not isinstance(option, click.Option)
+                or option.hidden
+                or option.name in ("json", "format", "yes")
+            ):
+                continue
+            name = option.envvar or f"{context.auto_envvar_prefix}_{option.name}".upper()
+            assert isinstance(name, str) and not name.startswith("OCX_PROVIDER_")
+            same = variables.setdefault(name, f"{path} {option.name}")
+            assert option.envvar or same == f"{path} {option.name}", name
+
+
+def test_variable_does_what_its_option_does(tmp_path: Path) -> None:
+    person = Person("x", tmp_path)
+    made = person.run("wallet create", OCX_WALLET_CREATE_LIGHT="1", OCX_JSON="1")
+    assert made.exit_code == 0, made.stderr
+    assert json.loads(person.keystore.read_text())["crypto"]["kdfparams"]["n"] < 1 << 18
+    assert json.loads(made.stdout)["file"] == str(person.keystore)
 
 
 def test_help_loads_no_command_and_none_of_the_heavy_libraries() -> None:
@@ -182,6 +211,21 @@ def test_encryption_key_travels_by_export_and_import(tmp_path: Path) -> None:
 def test_completion_prints_a_script() -> None:
     for shell in ("bash", "zsh", "fish"):
         assert "_OCX_COMPLETE" in CliRunner().invoke(cli, ["completion", shell]).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("ocx lea", "plain,lease"),
+        ("ocx lease sho", "plain,show"),
+        ("ocx lease show --wh", "plain,--why"),
+        ("ocx offer list --format j", "plain,json"),
+    ],
+)
+def test_shell_completes_commands_options_and_values(words: str, expected: str) -> None:
+    variables = {"_OCX_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    result = CliRunner().invoke(cli, [], env=variables)
+    assert result.stdout.split() == [expected]
 
 
 def test_ocx_is_a_program() -> None:
