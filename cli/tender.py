@@ -210,7 +210,7 @@ def _check_bid(
 @pass_app
 def reveal(app: App, number: int, organisation: str | None, bid_file: Path | None) -> None:
     """Open a sealed bid, after the commitments and before the end of the reveals."""
-    from chain.generated.errors import SealedTender_ResourceNotFree
+    from chain.generated.errors import Inventory_NotFree
     from cli.salts import find, read
 
     exchange = app.exchange(sign=True)
@@ -223,7 +223,7 @@ def reveal(app: App, number: int, organisation: str | None, bid_file: Path | Non
     }
     try:
         done = apply(app, exchange, Plan(f"Reveal the bid on tender {number}.", [call], facts))
-    except SealedTender_ResourceNotFree as error:
+    except Inventory_NotFree as error:
         error.hint = f"if a stranger's lease took it, the deposit comes back with: ocx tender excuse {number}"
         raise
     result = {

@@ -111,7 +111,7 @@ contract Inventory is IInventory, Governed {
     }
 
     /// @inheritdoc IInventory
-    function isFree(ResourceId id, uint32 start, uint32 end) external view returns (bool) {
+    function isFree(ResourceId id, uint32 start, uint32 end) public view returns (bool) {
         Resource storage r = _resources[id];
         if (OrgId.unwrap(r.owner) == 0 || r.retired || r.holds != 0) return false;
         uint32 last = end + r.turnaround;
@@ -133,11 +133,24 @@ contract Inventory is IInventory, Governed {
     }
 
     /// @inheritdoc IInventory
-    function covers(ResourceId id, bytes32 class, Spec calldata spec) external view returns (bool) {
+    function covers(ResourceId id, bytes32 class, Spec calldata spec) public view returns (bool) {
         Resource storage r = _resources[id];
         Spec memory has = r.spec;
         return r.class == class && has.cores >= spec.cores && has.memoryMib >= spec.memoryMib
             && has.diskGib >= spec.diskGib && has.gpus >= spec.gpus && has.networkMbps >= spec.networkMbps;
+    }
+
+    /// @inheritdoc IInventory
+    function requireFits(ResourceId[] calldata ids, bytes32 class, Spec calldata spec, Window calldata window)
+        external
+        view
+    {
+        for (uint256 i; i < ids.length; ++i) {
+            if (!covers(ids[i], class, spec)) revert Inventory_NotCovering(ids[i]);
+            if (!isFree(ids[i], window.start, window.end)) {
+                revert Inventory_NotFree(ids[i], window.start, window.end);
+            }
+        }
     }
 
     /// @inheritdoc IInventory

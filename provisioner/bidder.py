@@ -20,7 +20,7 @@ from chain.contracts.tender import Bid, Tender, commitment
 from chain.contracts.tender import Bidder as ChainBidder
 from chain.exchange import Exchange
 from chain.generated.enums import BidStatus, Stage
-from chain.generated.errors import SealedTender_NotCovering, SealedTender_ResourceNotFree
+from chain.generated.errors import Inventory_NotCovering, Inventory_NotFree
 from chain.wire import Block
 from market.errors import OcxError, Temporary
 from market.pricing import Aim, PricePolicy, bid_rate
@@ -220,7 +220,7 @@ class Bidder:
         call = chain.reveal(request, self._org, mine.bid, mine.salt)
         try:
             self._exchange.estimate(call)
-        except (SealedTender_ResourceNotFree, SealedTender_NotCovering):
+        except (Inventory_NotFree, Inventory_NotCovering):
             conflict = self._conflict(record, mine.bid.resources, bidder)
             if conflict is None:
                 return None

@@ -51,6 +51,7 @@ __all__ = [
     "Inventory_Booked",
     "Inventory_EmptyKey",
     "Inventory_HardwareTaken",
+    "Inventory_NotCovering",
     "Inventory_NotFree",
     "Inventory_NotOwner",
     "Inventory_PastWindow",
@@ -94,9 +95,7 @@ __all__ = [
     "SealedTender_HasCommitments",
     "SealedTender_NoExcuse",
     "SealedTender_NotBuyer",
-    "SealedTender_NotCovering",
     "SealedTender_RateAboveCeiling",
-    "SealedTender_ResourceNotFree",
     "SealedTender_SelfDealing",
     "SealedTender_TooEarly",
     "SealedTender_TooLarge",
@@ -801,6 +800,23 @@ class Inventory_HardwareTaken(codec.ContractError):
     def __init__(self, *, hardware_key: bytes, resource: int) -> None:
         super().__init__(hardware_key=hardware_key, resource=resource)
         self.hardware_key = hardware_key
+        self.resource = resource
+
+
+class Inventory_NotCovering(codec.ContractError):
+    """the resource is of another class or smaller than what is asked
+
+    `Inventory`: Inventory_NotCovering(uint32 resource).
+    """
+
+    NAME: ClassVar[str] = "Inventory_NotCovering"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("d8f0dbd2")
+    MESSAGE: ClassVar[str] = "the resource is of another class or smaller than what is asked"
+    HINT: ClassVar[str | None] = "Name one that covers the request."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("resource", "uint32"),)
+
+    def __init__(self, *, resource: int) -> None:
+        super().__init__(resource=resource)
         self.resource = resource
 
 
@@ -1645,23 +1661,6 @@ class SealedTender_NotBuyer(codec.ContractError):
         self.org = org
 
 
-class SealedTender_NotCovering(codec.ContractError):
-    """the resource is of another class or smaller than what is asked
-
-    `SealedTender`: SealedTender_NotCovering(uint32 resource).
-    """
-
-    NAME: ClassVar[str] = "SealedTender_NotCovering"
-    SELECTOR: ClassVar[bytes] = bytes.fromhex("980fe5a1")
-    MESSAGE: ClassVar[str] = "the resource is of another class or smaller than what is asked"
-    HINT: ClassVar[str | None] = "Bid with one that covers the request."
-    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("resource", "uint32"),)
-
-    def __init__(self, *, resource: int) -> None:
-        super().__init__(resource=resource)
-        self.resource = resource
-
-
 class SealedTender_RateAboveCeiling(codec.ContractError):
     """the rate is above the ceiling (microcredits an hour)
 
@@ -1681,25 +1680,6 @@ class SealedTender_RateAboveCeiling(codec.ContractError):
         super().__init__(rate=rate, ceiling_rate=ceiling_rate)
         self.rate = rate
         self.ceiling_rate = ceiling_rate
-
-
-class SealedTender_ResourceNotFree(codec.ContractError):
-    """the resource was booked meanwhile
-
-    `SealedTender`: SealedTender_ResourceNotFree(uint32 resource).
-    """
-
-    NAME: ClassVar[str] = "SealedTender_ResourceNotFree"
-    SELECTOR: ClassVar[bytes] = bytes.fromhex("30302276")
-    MESSAGE: ClassVar[str] = "the resource was booked meanwhile"
-    HINT: ClassVar[str | None] = (
-        "If a stranger's lease took it after the commitment, reveal as void with that lease: the deposit returns."
-    )
-    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("resource", "uint32"),)
-
-    def __init__(self, *, resource: int) -> None:
-        super().__init__(resource=resource)
-        self.resource = resource
 
 
 class SealedTender_SelfDealing(codec.ContractError):
@@ -1978,6 +1958,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Inventory_Booked.SELECTOR: Inventory_Booked,
     Inventory_EmptyKey.SELECTOR: Inventory_EmptyKey,
     Inventory_HardwareTaken.SELECTOR: Inventory_HardwareTaken,
+    Inventory_NotCovering.SELECTOR: Inventory_NotCovering,
     Inventory_NotFree.SELECTOR: Inventory_NotFree,
     Inventory_NotOwner.SELECTOR: Inventory_NotOwner,
     Inventory_PastWindow.SELECTOR: Inventory_PastWindow,
@@ -2021,9 +2002,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     SealedTender_HasCommitments.SELECTOR: SealedTender_HasCommitments,
     SealedTender_NoExcuse.SELECTOR: SealedTender_NoExcuse,
     SealedTender_NotBuyer.SELECTOR: SealedTender_NotBuyer,
-    SealedTender_NotCovering.SELECTOR: SealedTender_NotCovering,
     SealedTender_RateAboveCeiling.SELECTOR: SealedTender_RateAboveCeiling,
-    SealedTender_ResourceNotFree.SELECTOR: SealedTender_ResourceNotFree,
     SealedTender_SelfDealing.SELECTOR: SealedTender_SelfDealing,
     SealedTender_TooEarly.SELECTOR: SealedTender_TooEarly,
     SealedTender_TooLarge.SELECTOR: SealedTender_TooLarge,

@@ -156,14 +156,7 @@ contract SealedTender is ISealedTender, Governed {
         Window memory window = Window(r.start, r.end);
         if (bid.rate > r.ceilingRate) revert SealedTender_RateAboveCeiling(bid.rate, r.ceilingRate);
         book.requireOffered(bid.offer, org, bid.resources, window, bid.rate);
-        for (uint256 i; i < bid.resources.length; ++i) {
-            if (!inventory.covers(bid.resources[i], r.class, r.spec)) {
-                revert SealedTender_NotCovering(bid.resources[i]);
-            }
-            if (!inventory.isFree(bid.resources[i], r.start, r.end)) {
-                revert SealedTender_ResourceNotFree(bid.resources[i]);
-            }
-        }
+        inventory.requireFits(bid.resources, r.class, r.spec, window);
 
         ++t.reveals;
         b.status = BidStatus.Revealed;

@@ -63,6 +63,9 @@ interface IInventory {
     /// @notice the resource is booked until that slot, or waits for wipe evidence
     /// @dev Cancel its offers and retire it when its last lease is over.
     error Inventory_Booked(ResourceId resource, uint32 until, uint32 holds);
+    /// @notice the resource is of another class or smaller than what is asked
+    /// @dev Name one that covers the request.
+    error Inventory_NotCovering(ResourceId resource);
     /// @notice the resource is not free in these slots
     /// @dev See 'ocx node show' for when it is.
     error Inventory_NotFree(ResourceId resource, uint32 start, uint32 end);
@@ -125,6 +128,14 @@ interface IInventory {
 
     /// @notice Whether the resource is of the class and at least of the spec in every measure.
     function covers(ResourceId resource, bytes32 class, Spec calldata spec) external view returns (bool);
+
+    /// @notice Reverts unless every resource is of the class, at least of the spec, and free over the window.
+    function requireFits(
+        ResourceId[] calldata resources,
+        bytes32 class,
+        Spec calldata spec,
+        Window calldata window
+    ) external view;
 
     /// @notice Reverts unless `start < end`, the window is no longer than `maxWindow`, and its end is not past (T1).
     function requireWindow(Window calldata window) external view;

@@ -140,12 +140,6 @@ interface ISealedTender {
     /// @notice the rate is above the ceiling (microcredits an hour)
     /// @dev The bid cannot win.
     error SealedTender_RateAboveCeiling(uint64 rate, uint64 ceilingRate);
-    /// @notice the resource is of another class or smaller than what is asked
-    /// @dev Bid with one that covers the request.
-    error SealedTender_NotCovering(ResourceId resource);
-    /// @notice the resource was booked meanwhile
-    /// @dev If a stranger's lease took it after the commitment, reveal as void with that lease: the deposit returns.
-    error SealedTender_ResourceNotFree(ResourceId resource);
     /// @notice this lease excuses nothing: it must have booked the resource over the window, after the commitment, for somebody affiliated with neither side
     error SealedTender_NoExcuse(ResourceId resource, LeaseId lease);
 

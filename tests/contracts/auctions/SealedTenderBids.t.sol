@@ -4,9 +4,10 @@ pragma solidity 0.8.30;
 import {TenderBase} from "./TenderBase.sol";
 import {IBook} from "../../../contracts/interfaces/IBook.sol";
 import {IEscrow} from "../../../contracts/interfaces/IEscrow.sol";
+import {IInventory} from "../../../contracts/interfaces/IInventory.sol";
 import {IMembers, MemberRights, Roles} from "../../../contracts/interfaces/IMembers.sol";
 import {ISealedTender} from "../../../contracts/interfaces/ISealedTender.sol";
-import {OfferId, OrgId, RequestId, ResourceId, Spec} from "../../../contracts/interfaces/Types.sol";
+import {OfferId, OrgId, RequestId, ResourceId, Spec, Window} from "../../../contracts/interfaces/Types.sol";
 import {PackedIds} from "../../../contracts/libraries/PackedIds.sol";
 
 /// @notice A4
@@ -297,17 +298,16 @@ contract SealedTenderRevealTest is TenderBase {
         vm.prank(_a.admin);
         inventory.remeasure(_a.machines[1], Spec(63, 1_048_576, 480, 0, 25_000), "smaller");
         _toReveal(_id);
-        vm.expectRevert(
-            abi.encodeWithSelector(ISealedTender.SealedTender_NotCovering.selector, _a.machines[1])
-        );
+        vm.expectRevert(abi.encodeWithSelector(IInventory.Inventory_NotCovering.selector, _a.machines[1]));
         _reveal(_id, _sealed);
     }
 
     function test_RevertWhen_TheResourceIsSold() external {
         _sell(rival, _a, 1, 5, 2);
+        Window memory w = Window(book.request(_id).start, book.request(_id).end);
         _toReveal(_id);
         vm.expectRevert(
-            abi.encodeWithSelector(ISealedTender.SealedTender_ResourceNotFree.selector, _a.machines[1])
+            abi.encodeWithSelector(IInventory.Inventory_NotFree.selector, _a.machines[1], w.start, w.end)
         );
         _reveal(_id, _sealed);
     }
