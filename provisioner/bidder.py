@@ -71,6 +71,8 @@ def decide_bid(
         return _after_award(tender, bidder), _LONG
     ours = mine is not None and mine.commitment == bidder.commitment
     if bidder.status is BidStatus.NONE:
+        if mine is not None and now < tender.commit_end <= now + margin:
+            return Move.WAIT, tender.commit_end  # its commitment may be on its way: the salt is still needed
         if now + margin >= tender.commit_end:
             return Move.OVER, _LONG
         return (Move.CONSIDER if mine is None else Move.COMMIT), _LONG
@@ -161,8 +163,9 @@ class Bidder:
         wall = 30.0
         why = ""
         if move is Move.COMMIT and mine is not None and self._is_stale(record, mine, head):
-            self._store.drop_bid(request)
-            move = Move.CONSIDER
+            dropped = self._store.drop_unsent_bid(request, _key(record))
+            move = Move.CONSIDER if dropped else Move.WAIT
+            until, why = tender.commit_end, "" if dropped else "what our stored bid names was sold"
         if move is Move.CONSIDER:
             mine, why = self._prepare(record, head)
             move = Move.WAIT if mine is None else Move.COMMIT
@@ -175,6 +178,7 @@ class Bidder:
             return
         if move is not Move.WAIT:
             why = self._act(move, record, bidder, mine)
+            wall = 1.0 if why else wall
         self._due[request] = (until, self._clock() + wall, 0)
         self.reports[request] = BidReport(move.value, why)
 
@@ -192,6 +196,8 @@ class Bidder:
         """Begin a move's transaction; what stands in the way, if anything."""
         request, chain = record.request, self._exchange.tender
         if move is Move.COMMIT and mine is not None:
+            if not self._store.seal_bid(mine, _key(record), self._clock()):
+                return "another agent of ours has replaced the bid"
             call = chain.commit(request, mine.commitment)
         elif move is Move.REVEAL and mine is not None:
             found = self._reveal(record, bidder, mine)
@@ -281,7 +287,11 @@ class Bidder:
             best,
             salt,
         )
-        return self._store.add_bid(StoredBid(record.request, best, salt, sealed), head.timestamp), ""
+        turnarounds = [(r, self._exchange.inventory.resource(r).turnaround) for r in best.resources]
+        with self._store.transaction():  # another agent of ours may have pledged the same meanwhile
+            if any(self._is_pledged(r, record, turnaround) for r, turnaround in turnarounds):
+                return None, "another agent of ours has just pledged the same"
+            return self._store.add_bid(StoredBid(record.request, best, salt, sealed), head.timestamp), ""
 
     def _best_bid(self, record: TenderRecord, head: Block) -> tuple[Bid | None, str]:
         """The most resources one open offer of ours can give, at the lowest rate among equals."""
@@ -305,16 +315,17 @@ class Bidder:
 
     def _is_free(self, resource: int, record: TenderRecord, head: Block) -> bool:
         inventory = self._exchange.inventory
-        if self._is_pledged(resource, record) or self._clouds.locate(resource) is None:
+        if not self._clouds.has(resource):
+            return False
+        if self._is_pledged(resource, record, inventory.resource(resource).turnaround):
             return False
         return inventory.covers(
             resource, record.class_, record.spec, block=head.number
         ) and inventory.is_free(resource, record.window, block=head.number)
 
-    def _is_pledged(self, resource: int, record: TenderRecord) -> bool:
+    def _is_pledged(self, resource: int, record: TenderRecord, turnaround: int) -> bool:
         """Whether another live bid of ours names the resource for a time that meets this one."""
         windows = {item.request: item.window for item in self._store.open_tenders()}
-        turnaround = self._exchange.inventory.resource(resource).turnaround
         return any(
             resource in other.bid.resources
             and other.request != record.request

@@ -127,6 +127,13 @@ class Clouds:
         found = self._store.machine(key)
         return found if found is not None and found.plugin in self.plugins else None
 
+    def has(self, resource: int) -> bool:
+        """Whether the last measurement of its cloud found the machine: one that was lost is not sold again."""
+        located = self.locate(resource)
+        if located is None:
+            return False
+        return any(found.local_id == located.local_id for found in self._last.get(located.plugin, []))
+
     def remeasure(self, name: str, local_id: str, freshness: float = 5.0) -> bytes:
         """The hash of a machine's document, measured now or at most `freshness` seconds ago. Blocking.
 

@@ -37,6 +37,9 @@ from provisioner.records import (
 
 __all__ = ["Store"]
 
+_SEAL = "seal"
+"""The journal's name for: a commitment is about to leave the house."""
+
 
 class Store:
     """See the module's docstring."""
@@ -138,8 +141,28 @@ class Store:
         kept = self.bid(stored.request)
         return kept or stored
 
+    def seal_bid(self, stored: StoredBid, key: str, now: float) -> bool:
+        """Write down that a bid's commitment is about to be sent: from now on its salt may be needed.
+
+        False, and nothing is written, if the bid is not the one that is kept.
+        """
+        with self.transaction():
+            if self.bid(stored.request) != stored:
+                return False
+            self.finish(self.begin(key, _SEAL, now), now, result=stored.commitment.hex())
+        return True
+
+    def drop_unsent_bid(self, request: int, key: str) -> bool:
+        """Forget a bid, unless any agent of ours was about to send its commitment; whether it was dropped."""
+        cursor = self.db.execute(
+            "DELETE FROM bid WHERE request = ? AND NOT EXISTS"
+            " (SELECT 1 FROM journal WHERE key = ? AND step = ? AND result = lower(hex(bid.commitment)))",
+            (request, key, _SEAL),
+        )
+        return cursor.rowcount == 1
+
     def drop_bid(self, request: int) -> None:
-        """Forget a bid whose commitment never reached the chain."""
+        """Forget a bid whose commitment never reached the chain, and cannot any more."""
         self.db.execute("DELETE FROM bid WHERE request = ?", (request,))
 
     def bid(self, request: int) -> StoredBid | None:

@@ -99,3 +99,15 @@ def test_a_setup_is_refused_once_an_order_is_out(tmp_path: Path) -> None:
 def test_the_file_is_private(tmp_path: Path) -> None:
     store = Store(tmp_path / "deep" / "agent.db")
     assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
+
+
+def test_the_salt_of_a_bid_is_kept_once_any_agent_was_about_to_send_its_commitment(tmp_path: Path) -> None:
+    ours, theirs = Store(tmp_path / "agent.db"), Store(tmp_path / "agent.db")
+    bid = StoredBid(1, Bid(2, 3, (4,)), b"a" * 32, b"\xab" * 32)
+    ours.add_bid(bid, 1)
+    assert theirs.drop_unsent_bid(1, "tender/1")
+    assert not ours.seal_bid(bid, "tender/1", 2.0), "what was dropped must not be sent"
+    ours.add_bid(bid, 3)
+    assert ours.seal_bid(bid, "tender/1", 4.0)
+    assert not theirs.drop_unsent_bid(1, "tender/1")
+    assert theirs.bid(1) == bid
