@@ -14,7 +14,7 @@ __all__ = ["Inventory", "Resource"]
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """IInventory.Resource; `class_` and `site` are names in 32 bytes, `turnaround` and `booked_until` are slots."""
+    """IInventory.Resource; `class_` and `site` are names in 32 bytes, `turnaround`, `booked_until` slots."""
 
     owner: int
     turnaround: int
