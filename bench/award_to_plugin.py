@@ -69,12 +69,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.awards < 1 or options.per_block < 1:
         parser.error("at least one award, at least one in a block")
     with open_stage(PARAMS, "--timestamp", str(int(time.time()) - FAR)) as stage:
-        results = _measure(stage, options.awards, options.per_block, options.cycle)
-    _show(results, options)
+        results, settings = _measure(stage, options.awards, options.per_block, options.cycle)
+    _show(results, options.per_block, settings.cycle)
     return 0 if len(results) == options.awards else 1
 
 
-def _measure(stage: Stage, awards: int, per_block: int, cycle: float | None) -> list[Result]:
+def _measure(stage: Stage, awards: int, per_block: int, cycle: float | None) -> tuple[list[Result], Settings]:
     provider, settings = _provider(stage, awards, cycle)
     resources = _register(provider, settings)
     buyer = stage.admit("buyer", Role.BUYER, 10**13)
@@ -84,7 +84,7 @@ def _measure(stage: Stage, awards: int, per_block: int, cycle: float | None) -> 
     with _agent(stage, settings), _Observer(stage) as observer:
         _buy(Party(buyer.org, stage.client("buyer")), offers, per_block)
         _await_calls(settings, awards)
-        return list(_results(stage.council, settings, observer.seen))
+        return list(_results(stage.council, settings, observer.seen)), settings
 
 
 def _provider(stage: Stage, machines: int, cycle: float | None) -> tuple[Party, Settings]:
@@ -223,12 +223,13 @@ def _wait_for(what: str, probe: Any, limit: float = 60.0) -> None:
         time.sleep(0.1)
 
 
-def _show(results: list[Result], options: argparse.Namespace) -> None:
+def _show(results: list[Result], per_block: int, cycle: float) -> None:
     calls = sorted(result.to_call for result in results)
     load_average = os.getloadavg()[0]
     print(
-        f"{len(calls)} awards, {options.per_block} a block, blocks of {BLOCK:.0f} s; load {load_average:.1f}"
+        f"{len(calls)} awards, {per_block} a block; blocks of {BLOCK:.0f} s; the agent looks every {cycle} s;"
     )
+    print(f"load average {load_average:.1f} on {os.cpu_count()} processors")
     print(f"{'award block seen -> plugin call':32}  seconds  / (block + 250 ms)  / 60 s timer (esi-leap)")
     for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0)):
         value = calls[max(0, -(-int(share * 1000) * len(calls) // 1000) - 1)]

@@ -12,7 +12,7 @@ from enum import Enum
 
 import pytest
 from eth_utils.crypto import keccak
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from chain.contracts.book import OfferTerms, RequestTerms
@@ -296,6 +296,17 @@ everyone_plans = st.lists(
 )
 
 
+SOLD_BEHIND_THE_WINNER: list[Plan | None] = [
+    Plan(3_600, 1, Fate.REVEALS),
+    Plan(3_601, 1, Fate.SOLD_AFTER),
+    Plan(999_999, 1, Fate.REVEALS),
+    Plan(CEILING, 1, Fate.REVEALS),
+    None,
+    None,
+]
+"""The winner is paid the sold bid's rate: the award never came to it, so it was not skipped."""
+
+
 def test_tenders_agree(arena: Arena) -> None:
     cast = Cast(arena, GROUPS, MACHINES)
 
@@ -308,6 +319,7 @@ def test_tenders_agree(arena: Arena) -> None:
         vickrey=st.booleans(),
         everyone=everyone_plans,
     )
+    @example(later=0, slots=1, count=1, whole=True, vickrey=True, everyone=SOLD_BEHIND_THE_WINNER)
     def agree(
         later: int, slots: int, count: int, whole: bool, vickrey: bool, everyone: list[Plan | None]
     ) -> None:
