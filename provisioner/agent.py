@@ -32,7 +32,7 @@ from provisioner.plugin import Provisioner
 from provisioner.settings import Settings
 from provisioner.steps import Done, Rules, Wait, decide, parse_key
 from provisioner.store import Store
-from provisioner.view import LeaseReport, Observer, machine_line
+from provisioner.view import LeaseReport, Observer, machine_line, trouble_key
 
 __all__ = ["Agent"]
 
@@ -200,7 +200,7 @@ class Agent:
             self.first_calls[lease] = metric
         due = _Due(chain=1 << 62, wall=self._clock() + self.settings.resync)
         if isinstance(step, Done):
-            self._finish(lease)
+            self._finish(lease, [m.key for m in view.machines])
             return
         if isinstance(step, Wait):
             report.why = step.reason
@@ -214,8 +214,10 @@ class Agent:
         self._due[lease] = due
         self.reports[lease] = report
 
-    def _finish(self, lease: int) -> None:
+    def _finish(self, lease: int, keys: list[str]) -> None:
         self.store.set_done(lease, True)
+        for key in self._trouble_keys(lease, keys):
+            self.retries.succeeded(key)
         self.reports.pop(lease, None)
         self._due.pop(lease, None)
         self._touched.pop(lease, None)
@@ -223,8 +225,12 @@ class Agent:
 
     def _hasten(self, due: _Due, lease: int, keys: list[str]) -> None:
         """Look again no later than the first thing that may be retried, or read."""
-        times = [self.retries.retry_at(key) for key in (lease_key(lease), *keys)]
+        times = [self.retries.retry_at(key) for key in self._trouble_keys(lease, keys)]
         due.wall = min([due.wall, *(at for at in times if at is not None)])
+
+    def _trouble_keys(self, lease: int, keys: list[str]) -> list[str]:
+        kinds = ("provision", "release")
+        return [lease_key(lease), *(trouble_key(key, kind) for key in keys for kind in kinds)]
 
     def _is_due(self, lease: int, head: Block) -> bool:
         due = self._due.get(lease)
@@ -240,14 +246,15 @@ class Agent:
     def _note(self, outcome: Outcome) -> None:
         """Take what ended into account, and have its lease looked at."""
         if self.clouds.note(outcome):
-            if outcome.kind == "look" and outcome.error is None:
-                self._touch_unsettled()
+            if outcome.error is None:
+                self._touch_waiting(every=outcome.kind == "inspect")
             return
+        trouble = trouble_key(outcome.key, outcome.kind)
         if outcome.error is not None:
             final = outcome.kind in ("provision", "release")
-            self.retries.failed(outcome.key, outcome.error, final=final)
+            self.retries.failed(trouble, outcome.error, final=final)
         else:
-            self.retries.succeeded(outcome.key)
+            self.retries.succeeded(trouble)
             if outcome.kind == "provision":
                 self.hands.note_connected(outcome.key, outcome.value)
             elif outcome.kind == "release":
@@ -269,19 +276,22 @@ class Agent:
         parsed = parse_key(key, self.exchange.connection.chain_id, self.exchange.leases.address)
         return None if parsed is None else parsed[0]
 
-    def _touch_unsettled(self) -> None:
-        """A cloud was read: leases that are over may have waited for it."""
+    def _touch_waiting(self, *, every: bool) -> None:
+        """A cloud was read: leases that are over may have waited for it; or measured: any may have."""
         for lease, report in self.reports.items():
-            if report.step == "Wait" and not report.state.startswith(("awarded", "active", "delivered")):
+            live = report.state.startswith(("awarded", "active", "delivered"))
+            if report.step == "Wait" and (every or not live):
                 self._due[lease] = _Due(block=self._due.get(lease, _Due()).block)
 
     def _reopen(self) -> None:
         """Whatever in a cloud carries the key of a lease we thought finished is looked at again."""
         open_ = set(self.store.open_leases())
-        for _, key, _ in self.clouds.owned():
+        for name, key, _ in self.clouds.owned():
             lease = self._lease_of(key)
-            if lease is None or lease in open_ or key in self.store.evidence(lease):
+            if lease is None or lease in open_:
                 continue
+            if key in self.store.evidence(lease) and not self.clouds.carries(name, key)[0]:
+                continue  # the reading is older than the wipe
             if self.store.lease_window(lease) is None:
                 if key not in self.strangers:
                     log.warning(

@@ -128,7 +128,7 @@ class Clouds:
         return found if found is not None and found.plugin in self.plugins else None
 
     def has(self, resource: int) -> bool:
-        """Whether the last measurement of its cloud found the machine: one that was lost is not sold again."""
+        """Whether the last measurement of its cloud found the machine; what was lost is not sold again."""
         located = self.locate(resource)
         if located is None:
             return False

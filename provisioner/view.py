@@ -17,7 +17,7 @@ from provisioner.operations import Operations, Retries
 from provisioner.steps import LeaseView, MachineView, operation_key
 from provisioner.store import Store
 
-__all__ = ["LeaseReport", "Observer", "facts_of", "machine_line"]
+__all__ = ["LeaseReport", "Observer", "facts_of", "machine_line", "trouble_key"]
 
 _OVER = (LeaseState.COMPLETED, LeaseState.TERMINATED, LeaseState.DEFAULTED, LeaseState.CANCELLED)
 
@@ -125,10 +125,10 @@ class Observer:
         found = self._clouds.locate(resource)
         plugin = order[1] if order is not None else (found.plugin if found is not None else None)
         running = self._operations.running(key)
+        wanted = current not in _OVER and not _given_up(facts, place, missing_recorded, head.timestamp)
         in_cloud, since = None, None
         if plugin is not None:
             in_cloud, reading = self._clouds.carries(plugin, key)
-            wanted = current not in _OVER and not _given_up(facts, place, missing_recorded, head.timestamp)
             since = self._sight(key, in_cloud, reading.number if reading else 0, wanted, head)
         return MachineView(
             resource=resource,
@@ -136,9 +136,11 @@ class Observer:
             known=plugin is not None and plugin in self._clouds.plugins,
             ready=self._hands.connected(key) is not None,
             running=running.kind if running else None,
-            blocked=self._retries.blocked(key),
+            blocked=self._retries.blocked(
+                trouble_key(key, "provision" if wanted and current is not LeaseState.ENDING else "release")
+            ),
             in_cloud=in_cloud,
-            evidence=key in proven,
+            evidence=key in proven and not in_cloud,  # a build that hung may come up after its wipe
             orphan_since=since,
         )
 
@@ -184,6 +186,11 @@ def _given_up(facts: LeaseFacts, place: int, missing_recorded: bool, now: int) -
     late = facts.deliver_deadline is not None and now >= facts.deliver_deadline
     closed = late or missing_recorded or facts.ended_at != 0
     return bool(facts.delivered_bits) and closed and not facts.delivered_bits >> place & 1
+
+
+def trouble_key(key: str, kind: str) -> str:
+    """Under which key `Retries` knows a failure: a build that failed for good must not block the wipe."""
+    return f"{key}/release" if kind == "release" else key
 
 
 def machine_line(machine: MachineView) -> str:

@@ -135,6 +135,33 @@ def test_a_call_that_hangs_past_the_deadline_delivers_nothing_and_its_machine_is
         assert list(plugin.list_owned()) == [running.agent.key(good, provider.resources[1])]
 
 
+def test_a_build_that_was_refused_for_good_is_wiped_all_the_same(provider: Provider, buyer: Buyer) -> None:
+    plugin = provider.plugin()
+    plugin.inject("provision", "permanent-after")
+    with Running(provider.settings()) as running:
+        lease = buyer.buy(provider, 40)
+        wait_for("the machine", plugin.list_owned)
+        buyer.send(buyer.exchange.leases.cancel(lease))
+        finished(running, lease)
+        assert plugin.list_owned() == {}
+        assert running.health()["errors"] == []
+
+
+def test_a_build_that_comes_up_after_its_wipe_is_wiped_again(provider: Provider, buyer: Buyer) -> None:
+    plugin = provider.plugin()
+    plugin.inject("provision", "hang")
+    with Running(provider.settings(provision_timeout=1.0)) as running:
+        lease = buyer.buy(provider, 60, places=(0, 1))
+        buyer.wait_state(lease, "delivered")
+        buyer.accept(lease)
+        buyer.send(buyer.exchange.leases.end_early(lease))
+        finished(running, lease)
+        assert buyer.exchange.leases.lease(lease).wiped_at
+        plugin.clear_faults()
+        wait_for("the late machine", plugin.list_owned)
+        wait_for("its wipe", lambda: not plugin.list_owned())
+
+
 def test_a_cancelled_lease_leaves_no_machine_behind(provider: Provider, buyer: Buyer) -> None:
     with Running(provider.settings(cloud={"provision_seconds": 30.0})) as running:
         lease = buyer.buy(provider, 30)
