@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _TRANSFER_GAS = 21_000
 _TRIES = 16
+_SWEEP = 4  # how many mined transactions that nobody waited for are noted before each new one
 
 
 class NotMined(Temporary):
@@ -214,6 +215,11 @@ class Sender:
         for entry in live:
             if entry.status is Status.READY:
                 self._broadcast(entry)
+        over = [entry for entry in live if entry.status is Status.SENT and entry.nonce < latest]
+        for entry in over[:_SWEEP]:
+            receipt = self._find_receipt(entry)
+            if receipt is not None and self._is_confirmed(receipt):
+                self._note(entry, receipt)
         held = {entry.nonce for entry in live}
         nonce = max(latest, pending)
         while nonce in held:

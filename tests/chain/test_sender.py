@@ -124,6 +124,16 @@ def test_a_revert_on_chain_is_told_by_its_reason_and_may_be_tried_anew(
     assert sender.send(network.till, add_call(1, "a"), intent="a").status == 1
 
 
+def test_what_was_mined_and_nobody_waited_for_does_not_pile_up(network: Network, tmp_path: Path) -> None:
+    sender = Sender(network.rpc(), wallet(1), tmp_path)
+    for number in range(12):
+        sender.send(network.till, add_call(1, str(number)), intent=str(number), wait=False)
+    assert len(sender.journal.live()) <= 2
+    assert sender.journal.history()[-1].status is Status.MINED
+    assert sender.send(network.till, add_call(1, "3"), intent="3").status == 1
+    assert network.times(label("3")) == 1
+
+
 def test_many_are_sent_before_the_first_is_mined(slow_network: Network, tmp_path: Path) -> None:
     network = slow_network
     sender = Sender(network.rpc(), wallet(1), tmp_path)
