@@ -60,7 +60,7 @@ class Challenge:
         try:
             nonce = bytes.fromhex(str(raw["nonce"]).removeprefix("0x"))
             found = cls(checksum(str(raw["account"])), str(raw["audience"]), nonce, int(raw["expires"]))
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise InvalidInput("that is not a challenge of the gateway") from error
         if len(nonce) != 32 or not 0 <= found.expires < 1 << 64:
             raise InvalidInput("that is not a challenge of the gateway")

@@ -89,7 +89,7 @@ class ConnectionDocument:
             )
             key = fields.get("ssh_private_key")
             return cls(int(fields["lease"]), endpoints, None if key is None else str(key))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise InvalidInput("the opened data are not connection data of a lease") from error
 
     def host_key_hash(self) -> bytes:

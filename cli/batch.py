@@ -28,9 +28,16 @@ def batch() -> None:
     command that fails does not stop the batch; the end of input does.
     """
     for line in sys.stdin:
-        if words := shlex.split(line, comments=True):
-            sys.stdout.write(json.dumps({"command": line.strip(), **_run(words)}) + "\n")
-            sys.stdout.flush()
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError as error:
+            answer = {"exit_code": 2, "result": None, "error": f"this line cannot be read: {error}"}
+        else:
+            if not words:
+                continue
+            answer = _run(words)
+        sys.stdout.write(json.dumps({"command": line.strip(), **answer}) + "\n")
+        sys.stdout.flush()
 
 
 def _run(words: list[str]) -> dict[str, Any]:

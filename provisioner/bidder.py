@@ -22,7 +22,7 @@ from chain.exchange import Exchange
 from chain.generated.enums import BidStatus, Stage
 from chain.generated.errors import Inventory_NotCovering, Inventory_NotFree
 from chain.wire import Block
-from market.errors import OcxError, Temporary
+from market.errors import Temporary
 from market.pricing import Aim, PricePolicy, bid_rate
 from market.windows import SlotWindow
 from provisioner.clouds import Clouds
@@ -150,7 +150,7 @@ class Bidder:
                 self._step(record, head)
             except Temporary:
                 raise
-            except OcxError as error:
+            except Exception as error:  # noqa: BLE001  one tender that cannot be understood stops no other
                 self._retries.failed(key, error)
                 self.reports[record.request] = BidReport("refused", str(error))
 

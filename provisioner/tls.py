@@ -20,6 +20,7 @@ from provisioner.settings import Settings
 
 if TYPE_CHECKING:
     from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 __all__ = ["bind", "ensure_certificate"]
 
@@ -27,14 +28,14 @@ _YEARS = 20
 
 
 def ensure_certificate(settings: Settings) -> bytes:
-    """The SHA-256 of the gateway's public key; makes key and certificate if neither file exists.
+    """The SHA-256 of the gateway's public key; makes what is missing of key and certificate.
 
-    Raises `InvalidInput` if only one of the two is there, or they cannot be read.
+    The key is what is pinned, so a certificate that is missing, as after a crash between the two, is made
+    anew for the key that is there. Raises `InvalidInput` if only the key is missing, or they cannot be read.
     """
     cert, key = settings.gateway_cert, settings.gateway_key
-    if cert.exists() != key.exists():
-        there, missing = (cert, key) if cert.exists() else (key, cert)
-        raise InvalidInput(f"{there} is there but {missing} is not", hint="Restore it, or remove both.")
+    if cert.exists() and not key.exists():
+        raise InvalidInput(f"{cert} is there but {key} is not", hint="Restore it, or remove both.")
     if not cert.exists():
         _make(settings)
     try:
@@ -62,11 +63,10 @@ def bind(host: str, port: int) -> socket.socket:
 def _make(settings: Settings) -> None:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+    from cryptography.hazmat.primitives.serialization import Encoding
     from cryptography.x509.oid import NameOID
 
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = _key(settings.gateway_key)
     now = datetime.datetime.now(datetime.UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "OCX gateway")])
     host = urlsplit(settings.gateway.url).hostname if settings.gateway.url else settings.gateway.host
@@ -81,9 +81,29 @@ def _make(settings: Settings) -> None:
         .add_extension(x509.SubjectAlternativeName([_general_name(host or "localhost")]), critical=False)
     )
     certificate = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    write_private(settings.gateway_key, private.decode())
     _write(settings.gateway_cert, certificate)
+
+
+def _key(path: Path) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
+    """The gateway's private key; made, and written before anything is made of it, if there is none."""
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        load_pem_private_key,
+    )
+
+    if not path.exists():
+        fresh = ec.generate_private_key(ec.SECP256R1())
+        write_private(path, fresh.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError) as error:
+        raise InvalidInput(f"the gateway key {path} cannot be read: {error}") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise InvalidInput(f"the gateway key {path} is neither an EC nor an RSA key")
+    return key
 
 
 def _general_name(host: str) -> x509.GeneralName:

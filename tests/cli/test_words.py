@@ -241,3 +241,10 @@ def test_json_may_stand_before_or_after_the_command(tmp_path: Path) -> None:
     person.does("wallet create --light")
     for command in ("--json wallet show", "wallet show --json", "wallet show --format json"):
         assert json.loads(person.run(command).stdout)["file"] == str(person.keystore)
+
+
+def test_a_line_of_a_batch_that_cannot_be_read_does_not_stop_it() -> None:
+    result = CliRunner().invoke(cli, ["batch"], input="wallet 'show\ncompletion bash\n")
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [answer["exit_code"] for answer in answers] == [2, 0]
+    assert "No closing quotation" in answers[0]["error"]
