@@ -465,6 +465,40 @@ contract InventoryCalendarFuzzTest is InventoryTest {
     }
 }
 
+contract InventoryRequireFitsTest is InventoryTest {
+    ResourceId internal second;
+
+    function setUp() public override {
+        super.setUp();
+        second = _register(north, 2);
+    }
+
+    function test_WhenAllCoverAndAreFree_Passes() external view {
+        inventory.requireFits(_list(machine, second), CLASS, _spec(), _window(0, 4));
+        inventory.requireFits(new ResourceId[](0), CLASS, _spec(), _window(0, 4));
+    }
+
+    function test_RevertWhen_OneIsOfAnotherClass() external {
+        vm.expectRevert(abi.encodeWithSelector(IInventory.Inventory_NotCovering.selector, machine));
+        inventory.requireFits(_list(machine, second), "bm.small", _spec(), _window(0, 4));
+    }
+
+    function test_RevertWhen_OneIsTooSmall() external {
+        vm.prank(north);
+        inventory.remeasure(second, Spec(1, 1, 1, 0, 1), 0);
+        vm.expectRevert(abi.encodeWithSelector(IInventory.Inventory_NotCovering.selector, second));
+        inventory.requireFits(_list(machine, second), CLASS, _spec(), _window(0, 4));
+    }
+
+    function test_RevertWhen_OneIsBooked() external {
+        _book(second, _now() + 3, _now() + 4);
+        inventory.requireFits(_list(machine, second), CLASS, _spec(), _window(0, 1));
+        Window memory w = _window(0, 2);
+        _notFree(second, w.start, w.end);
+        inventory.requireFits(_list(machine, second), CLASS, _spec(), w);
+    }
+}
+
 contract InventoryViewsTest is InventoryTest {
     function test_RevertWhen_Unknown() external {
         vm.expectRevert(abi.encodeWithSelector(IInventory.Inventory_Unknown.selector, NONE));
