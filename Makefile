@@ -54,7 +54,7 @@ check-style: $(VENV) ## ruff: rules and format
 
 check-types: $(VENV) ## mypy, strict
 	$(call say,mypy)
-	@mypy $(addprefix -p ,$(wildcard $(PACKAGES)) tools)
+	@mypy $(addprefix -p ,$(wildcard $(PACKAGES)) tools bench)
 
 check-layers: $(VENV) ## Who may import whom
 	$(call say,import layers)

@@ -97,7 +97,7 @@ class Settings(_Model):
     turnaround_slots: int = Field(
         default=1, ge=0, description="Slots booked after each lease, for machines registered from here"
     )
-    cycle: float = Field(default=0.5, gt=0, le=60, description="Longest pause between two looks, seconds")
+    cycle: float = Field(default=0.2, gt=0, le=60, description="Longest pause between two looks, seconds")
     resync: float = Field(
         default=30.0,
         gt=0,
