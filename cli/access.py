@@ -9,7 +9,8 @@ from __future__ import annotations
 import shlex
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,16 @@ def _gateway(exchange: Exchange, provider: int) -> GatewayClient:
     )
 
 
+@contextmanager
+def _with_hint(number: int) -> Iterator[None]:
+    """A gateway's bare no comes with the place to look at."""
+    try:
+        yield
+    except Refused as error:
+        error.hint = error.hint or f"see whose lease it is and where it stands: ocx lease show {number}"
+        raise
+
+
 @click.command(cls=Command)
 @_NUMBER
 @click.option("--hostname", default="", help="What the machines call themselves.")
@@ -81,7 +92,7 @@ def setup(app: App, number: int, hostname: str, properties: tuple[str, ...]) -> 
     kept = exchange.leases.lease(number)
     key = _folder(app, exchange, number) / "id_ed25519"
     public = new_ssh_key(key, f"ocx-lease-{number}")
-    with working("telling the provider's gateway"):
+    with working("telling the provider's gateway"), _with_hint(number):
         _gateway(exchange, kept.provider).put_setup(number, [public], hostname, pairs)
     result = {"lease": number, "ssh_key": str(key), "public_key": public, "hostname": hostname or None}
     show(app, result | {"properties": pairs}, value="ssh_key")
@@ -140,7 +151,8 @@ def _open_document(app: App, exchange: Exchange, number: int, key_file: Path | N
 
     kept = exchange.leases.lease(number)
     delivery = _last_delivery(exchange, number)
-    sealed = _gateway(exchange, kept.provider).connection(number)
+    with _with_hint(number):
+        sealed = _gateway(exchange, kept.provider).connection(number)
     if connection_hash(sealed) != delivery.connection_hash:
         raise Refused(
             f"the gateway's data for lease {number} are not those whose hash is on the chain",
@@ -238,7 +250,10 @@ def _watch(
         if state in (wanted or _OVER):
             break
         if state in _OVER:
-            raise Refused(f"lease {number} is {state} and will not become {' or '.join(wanted)}")
+            raise Refused(
+                f"lease {number} is {state} and will not become {' or '.join(wanted)}",
+                hint=f"see why: ocx lease show {number} --why",
+            )
         if deadline is not None and clock() >= deadline:
             raise Refused(
                 f"lease {number} is still {state} after {timeout} s",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +110,12 @@ def _params(file: Path | None, demo: bool) -> DeployParams:
         raise InvalidInput(f"parameter file {file} cannot be read: {error}") from error
     if not isinstance(values, dict):
         raise InvalidInput(f"parameter file {file} must be a mapping of names to values")
-    return DeployParams.load({str(name): value for name, value in values.items()})
+    try:
+        return DeployParams.load({str(name): value for name, value in values.items()})
+    except InvalidInput as error:
+        known = ", ".join(field.name for field in fields(DeployParams))
+        error.hint = error.hint or f"correct {file}; the names are {known}"
+        raise
 
 
 @network.command("show")

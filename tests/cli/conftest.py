@@ -79,11 +79,11 @@ class Person:
         return json.loads(result.stdout)
 
     def is_refused(self, command: str, *more: str) -> str:
-        """Run a command that must be refused in one line with exit code 1; the line."""
+        """Run a command that must be refused in one line, with what to do after a ';', and exit code 1."""
         result = self.run(command, *more, OCX_FORMAT="json", OCX_YES="1")
         lines = result.stderr.splitlines()
         assert (result.exit_code, len(lines)) == (1, 1), result.output
-        assert lines[0].startswith("ocx: ")
+        assert lines[0].startswith("ocx: ") and "; " in lines[0]
         assert result.stdout == ""
         return lines[0]
 

@@ -68,6 +68,24 @@ def test_missed_signature_is_the_providers_default_and_anyone_settles_it(market:
     assert market.buyer.does(f"lease show {lease}")["penalty"] > 0
 
 
+def test_missed_wipe_costs_the_provider_and_anyone_settles_it(market: Market, tmp_path: Path) -> None:
+    node = market.nodes["north"][2]
+    lease = buy(market, node, free_start(market, node, 600))
+    deliver(market, lease)
+    market.buyer.does(f"lease accept {lease}")
+    market.buyer.does(f"lease end {lease}")
+    assert "early" in market.south.is_refused(f"lease miss-wipe {lease}")
+    market.warp(2000)
+    market.south.does(f"lease miss-wipe {lease}")
+    shown = market.buyer.does(f"lease show {lease} --why")
+    assert shown["penalty"] > 0
+    assert shown["state"] == "ending"
+    assert any("the wipe deadline" in line and "0x" in line for line in shown["why"])
+    (tmp_path / "evidence").write_text("wiped late")
+    market.north.does(f"lease wipe {lease} --evidence {tmp_path / 'evidence'}")
+    assert market.buyer.does(f"lease show {lease}")["bond"] == 0
+
+
 def test_watch_stops_at_the_state_asked_for_and_gives_up_in_time(market: Market) -> None:
     node = market.nodes["north"][1]
     lease = buy(market, node, free_start(market, node, 600))

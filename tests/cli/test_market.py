@@ -193,6 +193,37 @@ def test_offer_rounds_inward_and_request_outward(market: Market) -> None:
     market.buyer.does(f"tender cancel {wanted['request']}")
 
 
+def test_offer_whose_window_is_over_is_closed_by_anyone_and_its_deposit_returns(market: Market) -> None:
+    before = free(market.north)
+    node = market.nodes["north"][0]
+    offer = market.north.does(f"offer publish --node {node} --floor 1 --start now --for 20s")["offer"]
+    assert "not over yet" in market.buyer.is_refused(f"offer expire {offer}")
+    market.warp(31)
+    assert market.buyer.does(f"offer expire {offer}")["offer"] == offer
+    assert market.buyer.does(f"offer show {offer}")["state"] == "expired"
+    assert free(market.north) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "field"),
+    [
+        ("member list", "handle"),
+        ("node list", "node"),
+        ("offer list --all", "offer"),
+        ("request list --all", "request"),
+        ("tender list --all", "next"),
+        ("lease list", "state"),
+    ],
+)
+def test_lists_come_as_json_as_values_and_as_tables(market: Market, command: str, field: str) -> None:
+    market.request()
+    rows = market.buyer.does(command)
+    assert all(field in row for row in rows)
+    values = market.buyer.run(f"{command} --format value").stdout.splitlines()
+    assert len(values) == len(rows)
+    assert market.buyer.run(command).exit_code == 0
+
+
 # ---- money and rights ------------------------------------------------------------------------------------
 
 
@@ -238,6 +269,23 @@ def test_key_without_a_right_or_an_organisation_is_refused(market: Market, tmp_p
     assert (accounts[address]["rights"], accounts[address]["limit"]) == (["buy"], 5_000_000)
     market.buyer.does(f"member remove {address}")
     assert "member" in clerk.is_refused(order)
+
+
+def test_council_changes_roles_and_an_admin_where_credits_are_paid_out_to(market: Market) -> None:
+    own, other = market.south.does("wallet show")["address"], market.council_address
+    node = market.nodes["south"][0]
+    market.council.does("member set-roles south --roles buyer")
+    order = f"offer publish --node {node} --floor 1 --start now --for 1h"
+    assert "ocx member set-roles" in market.south.is_refused(order)
+    market.council.does("member set-roles south --roles seller")
+    market.south.does(f"member payout {other}")
+    holds = market.south.exchange().credits.balance_of
+    before = holds(other)
+    market.south.does("credits withdraw 2")
+    assert holds(other) == before + 2_000_000
+    market.south.does(f"member payout {own}")
+    market.council.does(f"credits transfer {own} 2")
+    market.south.does("credits deposit 2")
 
 
 def test_only_the_council_admits_mints_and_suspends(market: Market, tmp_path: Path) -> None:
