@@ -26,6 +26,7 @@ from market.errors import Temporary
 from market.pricing import Aim, PricePolicy, bid_rate
 from market.windows import SlotWindow
 from provisioner.clouds import Clouds
+from provisioner.cover import cover_needed
 from provisioner.hands import Hands
 from provisioner.operations import Operations, Retries
 from provisioner.records import OfferRecord, StoredBid, TenderRecord
@@ -278,6 +279,8 @@ class Bidder:
         best, why = self._best_bid(record, head)
         if best is None:
             return None, why
+        if not self._is_covered(record, best, head):
+            return None, "our free balance, or this key's limit, does not cover the bonds if all our bids win"
         salt = secrets.token_bytes(32)
         sealed = commitment(
             self._exchange.connection.chain_id,
@@ -292,6 +295,15 @@ class Bidder:
             if any(self._is_pledged(r, record, turnaround) for r, turnaround in turnarounds):
                 return None, "another agent of ours has just pledged the same"
             return self._store.add_bid(StoredBid(record.request, best, salt, sealed), head.timestamp), ""
+
+    def _is_covered(self, record: TenderRecord, best: Bid, head: Block) -> bool:
+        """Whether deposit and bond can be locked, the bonds of our other open bids beside them."""
+        records = {item.request: item for item in self._store.open_tenders()}
+        others = {bid.request: bid.bid for bid in self._store.live_bids() if bid.request in records}
+        bids = [(records[request], bid) for request, bid in (others | {record.request: best}).items()]
+        needed = cover_needed(self._exchange, self._org, bids, head)
+        me = self._exchange.sender.address
+        return self._exchange.escrow.can_lock(self._org, me, needed, block=head.number)
 
     def _best_bid(self, record: TenderRecord, head: Block) -> tuple[Bid | None, str]:
         """The most resources one open offer of ours can give, at the lowest rate among equals."""

@@ -126,7 +126,8 @@ class Observer:
         plugin = order[1] if order is not None else (found.plugin if found is not None else None)
         running = self._operations.running(key)
         wanted = current not in _OVER and not _given_up(facts, place, missing_recorded, head.timestamp)
-        in_cloud, since = None, None
+        in_cloud: bool | None = False  # nothing was ever ordered for it, and no plugin has it
+        since = None
         if plugin is not None:
             in_cloud, reading = self._clouds.carries(plugin, key)
             since = self._sight(key, in_cloud, reading.number if reading else 0, wanted, head)

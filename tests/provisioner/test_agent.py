@@ -162,6 +162,16 @@ def test_a_build_that_comes_up_after_its_wipe_is_wiped_again(provider: Provider,
         wait_for("its wipe", lambda: not plugin.list_owned())
 
 
+def test_a_lease_of_a_machine_no_plugin_has_is_closed_all_the_same(provider: Provider, buyer: Buyer) -> None:
+    provider.plugin()
+    with Running(provider.settings(cloud={"machines": []})) as running:
+        lease = buyer.buy(provider, 40)
+        buyer.wait_state(lease, "defaulted")
+        finished(running, lease)
+        assert buyer.exchange.leases.lease(lease).reason is EndReason.PROVIDER_UNSIGNED
+        assert buyer.exchange.settlement.account(lease).bond == 0
+
+
 def test_a_cancelled_lease_leaves_no_machine_behind(provider: Provider, buyer: Buyer) -> None:
     with Running(provider.settings(cloud={"provision_seconds": 30.0})) as running:
         lease = buyer.buy(provider, 30)

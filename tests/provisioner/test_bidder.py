@@ -136,6 +136,18 @@ def test_a_bid_whose_machine_was_sold_meanwhile_is_void_and_costs_nothing(
         assert buyer.exchange.escrow.free(provider.org) == free - account.bond
 
 
+def test_nothing_is_bid_that_the_bond_is_not_there_for(provider: Provider, buyer: Buyer) -> None:
+    rich = provider.exchange.escrow.free(provider.org)
+    with Running(provider.settings()) as running:
+        wait_for("the agent", lambda: running.health()["ok"])
+        provider.exchange.send(provider.exchange.escrow.withdraw(rich - 1_000))
+        request = buyer.post(provider.machines[0]["class"], 60, commit=6, reveal=3)
+        why = "does not cover the bonds"
+        wait_for("the reason", lambda: any(why in item["why"] for item in running.agent.tenders()))
+        assert running.store.bid(request) is None
+        assert provider.exchange.escrow.free(provider.org) == 1_000
+
+
 def test_two_tenders_at_once_never_pledge_one_machine_twice(provider: Provider, buyer: Buyer) -> None:
     class_ = provider.machines[0]["class"]
     with Running(provider.settings()) as running:
