@@ -10,7 +10,7 @@ import pytest
 from tests.chain.network import anvil
 from tests.provisioner.world import FAR, Buyer, Provider, World
 
-_PROVIDERS = 12
+_PROVIDERS = 28
 
 
 @pytest.fixture(scope="session")
