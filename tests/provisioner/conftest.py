@@ -11,6 +11,7 @@ from tests.chain.network import anvil
 from tests.provisioner.world import FAR, Buyer, Provider, World
 
 _PROVIDERS = 28
+"""As many as all files together use, should one worker get them all."""
 
 
 @pytest.fixture(scope="session")
