@@ -85,7 +85,7 @@ class Gateway:
 
     def app(self) -> Starlette:
         """The ASGI application."""
-        lease = "/v1/leases/{lease:int}"
+        lease = "/v1/leases/{lease}"
         return Starlette(
             routes=[
                 Route("/healthz", self._healthz),
@@ -160,6 +160,9 @@ class Gateway:
 
     async def _of_caller(self, request: Request) -> tuple[int, Lease]:
         """The lease asked for, if the caller is a member of its buyer; else the same "no" in every case."""
+        number = str(request.path_params["lease"])
+        if not (number.isascii() and number.isdecimal() and len(number) <= 100):
+            raise _Denied(404, "there is no such call")
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise _Denied(401, "a token is needed", "Sign a challenge first.")
@@ -167,7 +170,7 @@ class Gateway:
             account = self._keeper.tokens.verify(token.strip(), int(self._clock()))
         except Refused as error:
             raise _Denied(401, error.message, error.hint) from error
-        lease_id = int(request.path_params["lease"])
+        lease_id = int(number)
         found = await run_in_threadpool(self._lease_of, lease_id, account)
         if found is None:
             raise _Denied(403, f"lease {lease_id} is none of this account's organisation at this provider")

@@ -239,7 +239,17 @@ def test_bad_bodies_get_a_clean_answer(served: Served, body: bytes, status: int)
     assert got == status and set(answer) == {"error", "hint"}
 
 
-@pytest.mark.parametrize("path", ["/", "/v1/leases/x/setup", "/v1/leases/-1/setup", "/v2", "/v1/challenge"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/v1/leases/x/setup",
+        "/v1/leases/-1/setup",
+        f"/v1/leases/{'9' * 5000}/setup",
+        "/v2",
+        "/v1/challenge",
+    ],
+)
 def test_unknown_calls_get_a_clean_answer(served: Served, path: str) -> None:
     status, answer = served.ask("GET", path)
     assert status in (404, 405) and "error" in answer
