@@ -29,6 +29,7 @@ from starlette.routing import Route
 
 from chain.challenge import Challenge, Gatekeeper, Tokens
 from chain.contracts.leases import Lease
+from chain.contracts.members import MemberRight
 from chain.exchange import Exchange
 from chain.generated.errors import Leases_Unknown
 from market.errors import InvalidInput, OcxError, Permanent, Refused, Temporary
@@ -159,7 +160,7 @@ class Gateway:
         return JSONResponse(shown)
 
     async def _of_caller(self, request: Request) -> tuple[int, Lease]:
-        """The lease asked for, if the caller is a member of its buyer; else the same "no" in every case."""
+        """The lease asked for, if the caller may buy for its buyer; else the same "no" in every case."""
         number = str(request.path_params["lease"])
         if not (number.isascii() and number.isdecimal() and len(number) <= 100):
             raise _Denied(404, "there is no such call")
@@ -179,13 +180,14 @@ class Gateway:
     def _lease_of(self, lease_id: int, account: str) -> Lease | None:
         if not 0 < lease_id < 1 << 32:
             return None
-        org = self._exchange.members.member(account).org
+        caller = self._exchange.members.member(account)
         try:
             lease = self._exchange.leases.lease(lease_id)
         except Leases_Unknown:
             return None
         ours = self._exchange.members.member(self._account).org
-        return lease if org != 0 and lease.buyer == org and lease.provider == ours else None
+        may = caller.org != 0 and caller.org == lease.buyer and caller.rights & MemberRight.BUY
+        return lease if may and lease.provider == ours else None
 
     @property
     def _account(self) -> str:

@@ -16,6 +16,7 @@ import pytest
 
 from chain import challenge as challenges
 from chain.contracts.leases import Delivery
+from chain.contracts.members import MemberRight
 from chain.gateway import (
     ConnectionDocument,
     Endpoint,
@@ -137,6 +138,13 @@ def test_another_organisation_learns_nothing_of_a_lease(served: Served, stranger
 def test_an_account_of_nobody_is_refused(served: Served) -> None:
     with pytest.raises(Refused, match="none of this account"):
         served.client(wallet(987654)).setup(served.lease)
+
+
+def test_a_member_of_the_buyer_without_the_right_to_buy_is_refused(served: Served, buyer: Buyer) -> None:
+    clerk = wallet(987655)
+    buyer.send(buyer.exchange.members.set_member(clerk.address, MemberRight.RELEASE))
+    with pytest.raises(Refused, match="none of this account"):
+        served.client(clerk).put_setup(served.lease, [KEY])
 
 
 def test_the_provider_itself_cannot_fetch_what_was_sealed_to_the_buyer(served: Served) -> None:
