@@ -37,6 +37,10 @@ __all__ = ["BidReport", "Bidder", "Move", "decide_bid", "offered_rate"]
 
 _LONG = 1 << 62
 _MOST = 64
+_UNCOVERED = (
+    "too few free credits, or too low a limit of this key, for the deposits and bonds if all our bids win; "
+    "deposit more: ocx credits deposit"
+)
 """Resources that one bid, and one lease, may name."""
 
 
@@ -280,7 +284,7 @@ class Bidder:
         if best is None:
             return None, why
         if not self._is_covered(record, best, head):
-            return None, "our free balance, or this key's limit, does not cover the bonds if all our bids win"
+            return None, _UNCOVERED
         salt = secrets.token_bytes(32)
         sealed = commitment(
             self._exchange.connection.chain_id,

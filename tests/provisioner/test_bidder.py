@@ -142,7 +142,7 @@ def test_nothing_is_bid_that_the_bond_is_not_there_for(provider: Provider, buyer
         wait_for("the agent", lambda: running.health()["ok"])
         provider.exchange.send(provider.exchange.escrow.withdraw(rich - 1_000))
         request = buyer.post(provider.machines[0]["class"], 60, commit=6, reveal=3)
-        why = "does not cover the bonds"
+        why = "ocx credits deposit"
         wait_for("the reason", lambda: any(why in item["why"] for item in running.agent.tenders()))
         assert running.store.bid(request) is None
         assert provider.exchange.escrow.free(provider.org) == 1_000
