@@ -48,7 +48,7 @@ class Timing:
     @classmethod
     def of(cls, fake: bool) -> Timing:
         """A real deployment takes ten seconds longer than none."""
-        return cls(commit=5, reveal=4, wanted=22) if fake else cls(commit=6, reveal=5, wanted=50)
+        return cls(commit=5, reveal=4, wanted=20) if fake else cls(commit=6, reveal=5, wanted=50)
 
 
 def params(fake: bool) -> dict[str, int]:
