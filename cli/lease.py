@@ -77,8 +77,9 @@ def list_(app: App, mine: bool, only_open: bool) -> None:
 @pass_app
 def show_(app: App, number: int, why: bool) -> None:
     """One lease: offer, window, rate, money, and its full history with transactions."""
+    from chain.contracts.leases import lease_facts
     from chain.history import history
-    from cli.reasons import lease_facts, lease_why
+    from cli.reasons import lease_why
 
     exchange = app.exchange()
     kept = exchange.leases.lease(number)

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING
 
 from chain.generated import events
 from cli.render import credits_text, hex_text, time_text
-from market.leases import EndReason, LeaseFacts
+from market.leases import LeaseFacts
 from market.leases import why as lease_reasons
 
 if TYPE_CHECKING:
     from chain.codec import Event
-    from chain.contracts.leases import Lease, Terms
     from chain.exchange import Exchange
     from chain.history import Entry
 
-__all__ = ["lease_facts", "lease_why", "tender_why"]
+__all__ = ["lease_why", "tender_why"]
 
 _BEHIND: tuple[tuple[str, type[Event]], ...] = (
     ("awarded at", events.LeaseOpened),
@@ -32,31 +31,6 @@ _BEHIND: tuple[tuple[str, type[Event]], ...] = (
     ("wipe evidence given", events.LeaseWiped),
     ("the wipe deadline", events.WipeMissed),
 )
-
-
-def lease_facts(lease: Lease, terms: Terms, slot: int) -> LeaseFacts:
-    """The chain's record of a lease as the judgement wants it."""
-    return LeaseFacts(
-        created_at=lease.created_at,
-        start=lease.start * slot,
-        end=lease.end * slot,
-        count=lease.count,
-        sign_time=terms.sign_time,
-        deliver_time=terms.deliver_time,
-        accept_time=terms.accept_time,
-        wipe_time=terms.wipe_time,
-        policy_both=lease.policy.name == "BOTH",
-        all_or_nothing=lease.all_or_nothing,
-        buyer_signed_at=lease.buyer_signed_at,
-        signed_at=lease.signed_at,
-        delivered_bits=lease.delivered,
-        accepted_bits=lease.accepted,
-        last_delivered_at=lease.delivered_at,
-        ended_at=lease.ended_at,
-        end_reason=EndReason(int(lease.reason)),
-        wiped_at=lease.wiped_at,
-        wipe_missed=lease.wipe_missed,
-    )
 
 
 def lease_why(exchange: Exchange, facts: LeaseFacts, now: int, entries: Sequence[Entry]) -> list[str]:

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from chain.contracts.leases import Lease, Terms
+from chain.contracts.leases import Lease, Terms, lease_facts
 from chain.exchange import Exchange
 from chain.wire import Block
-from market.leases import EndReason, LeaseFacts, LeaseState, state
+from market.leases import LeaseFacts, LeaseState, state
 from provisioner.clouds import Clouds
 from provisioner.hands import Hands
 from provisioner.operations import Operations, Retries
 from provisioner.steps import LeaseView, MachineView, operation_key
 from provisioner.store import Store
 
-__all__ = ["LeaseReport", "Observer", "facts_of", "machine_line", "trouble_key"]
+__all__ = ["LeaseReport", "Observer", "machine_line", "trouble_key"]
 
 _OVER = (LeaseState.COMPLETED, LeaseState.TERMINATED, LeaseState.DEFAULTED, LeaseState.CANCELLED)
 
@@ -73,7 +73,7 @@ class Observer:
         """The lease as it is at the block `head`."""
         chain = self._exchange.leases.lease(lease, block=head.number)
         terms = self.terms()
-        facts = facts_of(chain, terms, self._exchange.slot)
+        facts = lease_facts(chain, terms, self._exchange.slot)
         current = state(facts, head.timestamp)
         wiped = current in _OVER and bool(chain.wiped_at)
         proven = set(self._store.evidence(lease))
@@ -155,31 +155,6 @@ class Observer:
         seen = self._sightings.setdefault(key, _Sighting(reading, head.number, head.timestamp))
         seen.confirmed = seen.confirmed or (reading > seen.reading and head.number > seen.block)
         return seen.now if seen.confirmed else None
-
-
-def facts_of(lease: Lease, terms: Terms, slot: int) -> LeaseFacts:
-    """The contract's record in the form that `market.leases` judges."""
-    return LeaseFacts(
-        created_at=lease.created_at,
-        start=lease.start * slot,
-        end=lease.end * slot,
-        count=lease.count,
-        sign_time=terms.sign_time,
-        deliver_time=terms.deliver_time,
-        accept_time=terms.accept_time,
-        wipe_time=terms.wipe_time,
-        policy_both=bool(lease.policy),
-        all_or_nothing=lease.all_or_nothing,
-        buyer_signed_at=lease.buyer_signed_at,
-        signed_at=lease.signed_at,
-        delivered_bits=lease.delivered,
-        accepted_bits=lease.accepted,
-        last_delivered_at=lease.delivered_at,
-        ended_at=lease.ended_at,
-        end_reason=EndReason(int(lease.reason)),
-        wiped_at=lease.wiped_at,
-        wipe_missed=lease.wipe_missed,
-    )
 
 
 def _given_up(facts: LeaseFacts, place: int, missing_recorded: bool, now: int) -> bool:

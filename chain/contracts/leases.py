@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from chain.contracts.base import Call, Contract, struct
 from chain.generated.enums import EndReason, Fault, LeaseState, Policy
 from chain.wire import BlockId
+from market.leases import EndReason as JudgedReason
+from market.leases import LeaseFacts
 from market.specs import class_id
 from market.windows import SlotWindow
 
-__all__ = ["Delivery", "Lease", "Leases", "Terms"]
+__all__ = ["Delivery", "Lease", "Leases", "Terms", "lease_facts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +140,28 @@ class Leases(Contract):
 
     def settle(self, lease: int) -> Call:
         return self._call("settle", lease)
+
+
+def lease_facts(lease: Lease, terms: Terms, slot: int) -> LeaseFacts:
+    """The contract's record in the form that `market.leases` judges."""
+    return LeaseFacts(
+        created_at=lease.created_at,
+        start=lease.start * slot,
+        end=lease.end * slot,
+        count=lease.count,
+        sign_time=terms.sign_time,
+        deliver_time=terms.deliver_time,
+        accept_time=terms.accept_time,
+        wipe_time=terms.wipe_time,
+        policy_both=lease.policy is Policy.BOTH,
+        all_or_nothing=lease.all_or_nothing,
+        buyer_signed_at=lease.buyer_signed_at,
+        signed_at=lease.signed_at,
+        delivered_bits=lease.delivered,
+        accepted_bits=lease.accepted,
+        last_delivered_at=lease.delivered_at,
+        ended_at=lease.ended_at,
+        end_reason=JudgedReason(int(lease.reason)),
+        wiped_at=lease.wiped_at,
+        wipe_missed=lease.wipe_missed,
+    )
