@@ -99,7 +99,7 @@ fmt: $(VENV) $(NODE) ## Format Python and Solidity
 
 lock: $(VENV) ## Resolve requirements/*.in and pyproject.toml again
 	@$(LOCK) $(UPGRADE) requirements/bootstrap.in -o requirements/bootstrap.txt
-	@$(LOCK) $(UPGRADE) pyproject.toml requirements/build.in -o requirements/main.txt
+	@$(LOCK) $(UPGRADE) --all-extras pyproject.toml requirements/build.in -o requirements/main.txt
 	@$(LOCK) $(UPGRADE) requirements/dev.in -o requirements/dev.txt
 	@$(LOCK) $(UPGRADE) requirements/lab.in -o requirements/lab.txt
 	@$(LOCK) $(UPGRADE) requirements/brownie.in -o requirements/brownie.txt

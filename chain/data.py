@@ -13,10 +13,11 @@ from market.errors import Permanent
 
 __all__ = ["DataName", "data_path"]
 
-DataName = Literal["templates", "artifacts"]
+DataName = Literal["ansible", "artifacts", "templates"]
 
 _ROOT = Path(__file__).resolve().parents[1]
 _IN_CHECKOUT: dict[DataName, Path] = {
+    "ansible": Path("ansible"),
     "templates": Path("templates"),
     "artifacts": Path("contracts", "artifacts"),
 }
