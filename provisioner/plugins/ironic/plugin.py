@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -30,6 +29,7 @@ from provisioner.plugin import (
 from provisioner.plugins.ironic import nodes as marks
 from provisioner.plugins.ironic.api import Busy, IronicApi, Node
 from provisioner.plugins.ironic.settings import IronicSettings
+from provisioner.ssh import host_key_at
 
 __all__ = ["IronicPlugin"]
 
@@ -209,7 +209,10 @@ class IronicPlugin(Provisioner):
         raise Conflict(f"{name} carries another key", key=order.key, holder=key)
 
     def _connect(self, order: Order) -> Connection:
-        """Wait until SSH answers, write the host key down, and return the connection."""
+        """Wait until SSH answers, write the host key down, and return the connection.
+
+        The key is trusted as it is read: the provider's own network lies between the agent and the machine.
+        """
         deadline = self._clock() + self._settings.ssh_timeout
         host_key: str | None = None
         while True:
@@ -219,7 +222,7 @@ class IronicPlugin(Provisioner):
                 if host_key:
                     return self._note_ready(node, order.key, host_key)
             host, port = marks.address_of(node) or ("", 0)
-            host_key = _host_key(host, port)
+            host_key = host_key_at(host, port)
             if self._clock() > deadline:
                 what = "the node stays locked" if host_key else f"no SSH answers at {host}:{port}"
                 raise Temporary(f"{node['name']} is active but {what}", retry_after=10)
@@ -328,25 +331,6 @@ class IronicPlugin(Provisioner):
             return str(node["last_error"])
         errors = [h for h in self._api.history(node["uuid"]) if h["severity"] == "ERROR"]
         return str(errors[-1]["event"]) if errors else "Ironic gives no reason; see the conductor's log"
-
-
-def _host_key(host: str, port: int) -> str | None:
-    """The ed25519 host key the machine presents; None while nothing answers there.
-
-    It is trusted as it is read: the provider's own network lies between the agent and the machine.
-    """
-    argv = ["ssh-keyscan", "-T", "5", "-t", "ed25519", "-p", str(port), host]
-    try:
-        output = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False).stdout
-    except FileNotFoundError as error:
-        raise Permanent("ssh-keyscan is missing", hint="Install openssh-client.") from error
-    except subprocess.TimeoutExpired:
-        return None
-    for line in output.splitlines():
-        words = line.split()
-        if len(words) == 3 and words[1] == "ssh-ed25519":
-            return f"{words[1]} {words[2]}"
-    return None
 
 
 def _unix(text: str) -> int:
