@@ -54,7 +54,7 @@ check-style: $(VENV) ## ruff: rules and format
 
 check-types: $(VENV) ## mypy, strict
 	$(call say,mypy)
-	@mypy $(addprefix -p ,$(wildcard $(PACKAGES)) tools bench)
+	@mypy $(addprefix -p ,$(wildcard $(PACKAGES)) tools bench) && mypy templates/plugin/ocx_example.py
 
 check-layers: $(VENV) ## Who may import whom
 	$(call say,import layers)

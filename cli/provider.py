@@ -12,6 +12,7 @@ import click
 
 from cli.act import working
 from cli.app import App, Group, pass_app
+from cli.new_plugin import new_plugin
 from cli.render import show
 from market.errors import InvalidInput, Refused, Temporary
 
@@ -46,6 +47,9 @@ def load_settings(path: Path) -> Settings:
 @click.group(cls=Group)
 def provider() -> None:
     """The provider agent."""
+
+
+provider.add_command(new_plugin)
 
 
 @provider.command()
