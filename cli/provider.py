@@ -97,13 +97,18 @@ def check(app: App, config_file: Path) -> None:
 @provider.command()
 @pass_app
 def plugins(app: App) -> None:
-    """The clouds this installation can drive."""
-    import importlib.metadata
+    """The clouds this installation can drive, and what each can do beside provisioning.
 
-    from provisioner.plugin import ENTRY_POINT_GROUP
+    Every plugin is imported; one that cannot be says why under `problem`, the others are listed all the same.
+    """
+    from provisioner.capabilities import installed
 
-    points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
-    rows = [{"plugin": point.name, "class": point.value} for point in sorted(points, key=lambda p: p.name)]
+    with working("importing the plugins"):
+        found = installed()
+    rows = [
+        {"plugin": item.name, "class": item.class_path, **item.capabilities, "problem": item.problem}
+        for item in found
+    ]
     show(app, rows, value="plugin", empty="no plugins; is the ocx package installed?")
 
 

@@ -12,18 +12,21 @@ from __future__ import annotations
 import abc
 import dataclasses
 import enum
+import importlib.metadata
 from typing import Any
 
-from provisioner.plugin import Provisioner
+from provisioner.plugin import ENTRY_POINT_GROUP, Provisioner
 
 __all__ = [
     "CAPABILITIES",
     "Console",
     "ConsoleAccess",
     "Firmware",
+    "Installed",
     "Power",
     "PowerAction",
     "capabilities_of",
+    "installed",
 ]
 
 
@@ -106,3 +109,33 @@ CAPABILITIES: dict[str, type] = {"power": Power, "console": Console, "firmware":
 def capabilities_of(plugin: type[Provisioner]) -> dict[str, bool]:
     """The plugin's line of the matrix: each capability's name, and whether the class promises it."""
     return {name: issubclass(plugin, mixin) for name, mixin in CAPABILITIES.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Installed:
+    """One announced plugin: where its class is, what that promises, and why it cannot be used, if so."""
+
+    name: str
+    class_path: str
+    """`module:class`, as the package announces it."""
+    capabilities: dict[str, bool | None]
+    """Each capability's name; None where the class could not be imported."""
+    problem: str | None = None
+
+
+def installed() -> list[Installed]:
+    """Every plugin announced in this environment, by name. Imports each; one that breaks says why."""
+    points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
+    return [_examine(point) for point in sorted(points, key=lambda point: point.name)]
+
+
+def _examine(point: importlib.metadata.EntryPoint) -> Installed:
+    unknown: dict[str, bool | None] = dict.fromkeys(CAPABILITIES)
+    try:
+        found = point.load()
+    except Exception as error:  # noqa: BLE001  the plugin boundary: a stranger's module may fail in any way
+        problem = " ".join(f"cannot be imported: {type(error).__name__}: {error}".split())
+        return Installed(point.name, point.value, unknown, problem)
+    if not (isinstance(found, type) and issubclass(found, Provisioner)):
+        return Installed(point.name, point.value, unknown, "is not a Provisioner class")
+    return Installed(point.name, point.value, {**unknown, **capabilities_of(found)})

@@ -70,6 +70,39 @@ def test_plugins_are_listed(market: Market) -> None:
     assert {"fake", "ironic"} <= names
 
 
+_POINTS = """
+[ocx.provisioners]
+broken = no_such_cloud:Plugin
+can_all = can_all_cloud:Plugin
+odd = json:dumps
+"""
+_CAN_ALL = """
+from provisioner.capabilities import Console, Firmware, Power
+from provisioner.plugins.fake import FakePlugin
+
+class Plugin(FakePlugin, Power, Console, Firmware):
+    pass
+"""
+
+
+def test_plugins_show_what_they_can_and_one_that_breaks_says_why(
+    market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "clouds-1.dist-info").mkdir()
+    (tmp_path / "clouds-1.dist-info" / "METADATA").write_text("Name: clouds\nVersion: 1\n")
+    (tmp_path / "clouds-1.dist-info" / "entry_points.txt").write_text(_POINTS)
+    (tmp_path / "can_all_cloud.py").write_text(_CAN_ALL)
+    monkeypatch.syspath_prepend(tmp_path)
+    rows = {item["plugin"]: item for item in market.south.does("provider plugins")}
+    assert list(rows["fake"]) == ["plugin", "class", "power", "console", "firmware", "problem"]
+    assert rows["fake"]["firmware"] is False and rows["fake"]["problem"] is None
+    can_all = rows["can_all"]
+    assert (can_all["power"], can_all["console"], can_all["firmware"]) == (True, True, True)
+    assert "no_such_cloud" in rows["broken"]["problem"] and rows["broken"]["power"] is None
+    assert rows["odd"]["problem"] == "is not a Provisioner class"
+    assert rows["odd"]["class"] == "json:dumps"
+
+
 def test_configuration_that_is_wrong_is_told_in_one_line(market: Market, tmp_path: Path) -> None:
     assert "no provider configuration" in market.south.is_refused(
         f"node inspect --config {tmp_path / 'none'}"
