@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from chain import connection as connection_file
 from chain.contracts.members import MemberRight, Role
 from chain.exchange import Exchange
-from chain.wallet import Wallet, address_of, from_environment, from_file
+from chain.wallet import Wallet, address_of, from_file
 from chain.wallet import load as load_wallet
 from market.errors import OcxError, Refused
 from provisioner.agent import Agent
@@ -38,9 +38,10 @@ _HEALTH_EVERY = 1.0
 
 
 def open_wallet(settings: Settings) -> Wallet:
-    """The operator key, by its passphrase file or the variable OCX_PASSPHRASE."""
+    """The operator key; its passphrase is read now from wherever the settings say it is."""
     file = settings.wallet.passphrase_file
-    return load_wallet(settings.wallet.keystore, from_file(file) if file else from_environment())
+    source = from_file(file) if file else settings.wallet.passphrase_source.read
+    return load_wallet(settings.wallet.keystore, source)
 
 
 def open_exchange(settings: Settings, wallet: Wallet) -> Exchange:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import stat
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from market.errors import InvalidInput, Permanent, Temporary
 __all__ = ["SecretSource"]
 
 _COMMAND_SECONDS = 30.0
+"""How long a command may take."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +30,7 @@ class SecretSource:
     env: str | None = None
     """Name of an environment variable."""
     file: str | None = None
-    """Path of a file that holds only the secret; white space at its ends does not count."""
+    """Path of a file that holds only the secret, closed to other users; white space at its ends is cut."""
     command: tuple[str, ...] | None = None
     """Program and arguments; what it prints is the secret. It gets no input and 30 seconds."""
 
@@ -76,10 +78,19 @@ class SecretSource:
 
 def _from_file(path: Path) -> str:
     try:
-        return path.expanduser().read_text("utf-8")
+        with path.expanduser().open(encoding="utf-8") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if mode & stat.S_IRWXO:
+                raise Permanent(
+                    f"the secret's file {path} is open to everybody (mode {stat.S_IMODE(mode):04o})",
+                    hint=f"Run: chmod 600 {path}",
+                )
+            return file.read()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise Permanent(f"the secret's file {path} cannot be read: {why}") from None
+        raise Permanent(
+            f"the secret's file {path} cannot be read: {why}", hint="Correct the setting."
+        ) from None
 
 
 def _from_command(command: tuple[str, ...]) -> str:
@@ -93,5 +104,9 @@ def _from_command(command: tuple[str, ...]) -> str:
             f"the secret's command {command[0]} did not work: {type(error).__name__}", retry_after=10
         ) from None
     if done.returncode != 0:
-        raise Temporary(f"the secret's command {command[0]} ended with {done.returncode}", retry_after=10)
+        raise Temporary(
+            f"the secret's command {command[0]} ended with {done.returncode}",
+            hint="Run it by hand as the agent's user; what it prints is never shown here.",
+            retry_after=10,
+        )
     return text

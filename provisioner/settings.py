@@ -2,7 +2,7 @@
 
 `templates/provider.yaml.j2` is the form to fill in, `load` reads it. Every field can be overridden by an
 environment variable: `OCX_PROVIDER_` and the field's name, `__` between levels, for instance
-`OCX_PROVIDER_GATEWAY__PORT=8443`. Secrets are named by file, never written here.
+`OCX_PROVIDER_GATEWAY__PORT=8443`. Secrets are named by where they are, never written here.
 
 This module must not open what the settings name, and must not contact anything.
 """
@@ -12,14 +12,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jinja2
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from chain.data import data_path
+from chain.wallet import DEFAULT_VARIABLE
 from market.errors import InvalidInput
+from provisioner.secrets import SecretSource
 
 __all__ = [
     "BiddingSettings",
@@ -35,6 +37,19 @@ _PREFIX = "OCX_PROVIDER_"
 _TEMPLATE = "provider.yaml.j2"
 
 
+def _secret_form(value: Any) -> Any:
+    """Refuse what names no place; never repeats it: it may be the secret itself."""
+    try:
+        SecretSource.parse(value, "passphrase")
+    except InvalidInput as error:
+        raise ValueError(f"{error.message}: {error.hint}") from None
+    return value
+
+
+SecretForm = Annotated[dict[str, Any], BeforeValidator(_secret_form)]
+"""The setting `SecretSource.parse` reads."""
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,8 +59,27 @@ class WalletSettings(_Model):
 
     keystore: Path = Field(description="Keystore file (version 3)")
     passphrase_file: Path | None = Field(
-        default=None, description="File of mode 0600 with its passphrase; none: the variable OCX_PASSPHRASE"
+        default=None, description="File of mode 0600 with its passphrase; short for passphrase: {file: PATH}"
     )
+    passphrase: SecretForm | None = Field(
+        default=None,
+        description="Where its passphrase is: {env: NAME}, {file: PATH} or {command: [PROGRAM, ...]}; "
+        "without this and passphrase_file: the variable OCX_PASSPHRASE",
+    )
+
+    @model_validator(mode="after")
+    def _one_passphrase(self) -> WalletSettings:
+        if self.passphrase is not None and self.passphrase_file is not None:
+            raise ValueError("give passphrase or passphrase_file, not both")
+        return self
+
+    @property
+    def passphrase_source(self) -> SecretSource:
+        """Where the passphrase is read from, each time the keystore is opened."""
+        if self.passphrase is not None:
+            return SecretSource.parse(self.passphrase, "wallet.passphrase")
+        file = self.passphrase_file
+        return SecretSource(file=str(file)) if file is not None else SecretSource(env=DEFAULT_VARIABLE)
 
 
 class GatewaySettings(_Model):
@@ -209,6 +243,7 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
         update={
             "keystore": fix(settings.wallet.keystore),
             "passphrase_file": fix(settings.wallet.passphrase_file),
+            "passphrase": _from_folder(settings.wallet.passphrase, folder),
         }
     )
     gateway = settings.gateway.model_copy(
@@ -216,6 +251,13 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
     )
     update = {"connection": fix(settings.connection), "state_dir": fix(settings.state_dir)}
     return settings.model_copy(update={**update, "wallet": wallet, "gateway": gateway})
+
+
+def _from_folder(form: dict[str, Any] | None, folder: Path) -> dict[str, Any] | None:
+    """A secret's place with its file's path made absolute."""
+    if form is None or "file" not in form:
+        return form
+    return {"file": str(folder / Path(form["file"]).expanduser())}
 
 
 def _validate(raw: Any, what: str) -> Settings:
