@@ -84,9 +84,12 @@ class FakeSettings:
                     else "a fake machine needs a name",
                     hint=f"Known: name, {', '.join(_MACHINE_DEFAULTS)}.",
                 )
-        for kind in (k for kinds in self.faults.values() for k in kinds):
-            if kind.removesuffix("-after") not in FAULTS:
-                raise InvalidInput(f"there is no fault {kind!r}", hint=f"Known: {', '.join(FAULTS)}.")
+        for method, kind in ((m, k) for m, kinds in self.faults.items() for k in kinds):
+            midway = kind.endswith("-during") and method not in ("provision", "release")
+            if kind not in FAULTS or midway:
+                raise InvalidInput(
+                    f"there is no fault {kind!r} of {method}", hint=f"Known: {', '.join(FAULTS)}."
+                )
 
 
 class FakePlugin(Provisioner):
@@ -114,14 +117,17 @@ class FakePlugin(Provisioner):
 
     def inspect(self) -> list[Inspected]:
         """See `Provisioner.inspect`; machines come in the order of the settings."""
-        with self._cloud.call("inspect"), self._cloud.transaction() as db:
-            ids = {row["name"]: row["local_id"] for row in db.execute("SELECT name, local_id FROM machines")}
-        return [_inspected(machine, ids[name]) for name, machine in self._machines.items()]
+        with self._cloud.call("inspect") as call:
+            with self._cloud.transaction() as db:
+                rows = db.execute("SELECT name, local_id FROM machines").fetchall()
+            ids = {row["name"]: row["local_id"] for row in call.whole(rows)}
+            return [_inspected(machine, ids[name]) for name, machine in self._machines.items()]
 
     def provision(self, order: Order) -> Connection:
         """See `Provisioner.provision`; takes `provision_seconds` and, with guests, a boot (0.3 s)."""
-        with self._cloud.call("provision") as broken:
-            self._take(order, broken=broken)
+        with self._cloud.call("provision") as call:
+            self._take(order, broken=call.broken)
+            call.midway()
             while True:
                 row = self._cloud.machine(order.key)
                 if row is None or row["state"] == State.RELEASING.value:
@@ -129,7 +135,7 @@ class FakePlugin(Provisioner):
                 if row["state"] == State.FAILED.value:
                     raise Temporary(f"the build of {row['name']} failed", key=order.key)
                 if row["state"] == State.READY.value and self._answers(row):
-                    return self._connection(row)
+                    return call.whole([self._connection(row)])[0]
                 if self._clock() >= row["due"]:
                     self._boot(row, order)
                 else:
@@ -137,30 +143,32 @@ class FakePlugin(Provisioner):
 
     def status(self, key: str) -> Status:
         """See `Provisioner.status`."""
-        with self._cloud.call("status"):
-            row = self._cloud.machine(key)
+        with self._cloud.call("status") as call:
+            row = call.whole([self._cloud.machine(key)])[0]
         return Status(State.ABSENT, "no machine carries this key") if row is None else self._status(row)
 
     def release(self, key: str) -> WipeEvidence:
         """See `Provisioner.release`; takes `release_seconds`."""
-        with self._cloud.call("release"):
+        with self._cloud.call("release") as call:
             with self._cloud.transaction() as db:
                 db.execute(
                     "UPDATE machines SET state = ?, due = ? WHERE key = ? AND state != ?",
                     ("releasing", self._clock() + self._settings.release_seconds, key, "releasing"),
                 )
+            call.midway()
             while (row := self._cloud.machine(key)) is not None:
                 if self._clock() >= row["due"]:
                     self._wipe(row)
                 else:
                     self._wait(0.02)
-            return self._evidence(key)
+            return call.whole([self._evidence(key)])[0]
 
     def list_owned(self) -> dict[str, Status]:
         """See `Provisioner.list_owned`."""
-        with self._cloud.call("list_owned"), self._cloud.transaction() as db:
-            rows = db.execute("SELECT * FROM machines WHERE key IS NOT NULL").fetchall()
-        return {row["key"]: self._status(row) for row in rows}
+        with self._cloud.call("list_owned") as call:
+            with self._cloud.transaction() as db:
+                rows = db.execute("SELECT * FROM machines WHERE key IS NOT NULL").fetchall()
+            return {row["key"]: self._status(row) for row in call.whole(rows)}
 
     def check(self) -> list[str]:
         """See `Provisioner.check`."""

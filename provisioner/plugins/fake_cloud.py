@@ -13,19 +13,21 @@ import signal
 import socket
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from market.errors import Permanent, Temporary
 
-__all__ = ["FAULTS", "FakeCloud"]
+__all__ = ["FAULTS", "Call", "FakeCloud"]
 
-FAULTS = ("temporary", "permanent", "crash", "hang", "kill", "fail")
-"""Kinds of fault: a Temporary or Permanent error, an exception nobody foresaw, a call that blocks until
-the fault is cleared, SIGKILL of the calling process; `fail` breaks a build. All but `fail` also as
-`<kind>-after`: when the effect is in the cloud but the answer is not with the caller."""
+_ERRORS = ("temporary", "permanent", "crash", "hang", "kill")
+FAULTS = (*(f"{kind}{when}" for when in ("", "-during", "-after") for kind in _ERRORS), "fail", "half")
+"""Kinds of fault: a Temporary or Permanent error, an exception nobody foresaw, a call that blocks until the
+fault is cleared, SIGKILL of the calling process. As they are they come before the effect; `-during`: when
+the machine is taken, or marked for its wipe, and no further; `-after`: when the effect is in the cloud but
+the answer is not with the caller. `fail` breaks a build; `half` lets only half of the answer through."""
 
 _SCHEMA = """
 CREATE TABLE machines (
@@ -37,6 +39,35 @@ CREATE TABLE wipes (key TEXT PRIMARY KEY, local_id TEXT, wiped_at INTEGER, facts
 CREATE TABLE faults (id INTEGER PRIMARY KEY, method TEXT, kind TEXT, times INTEGER);
 """
 _PORTS = range(20000, 32000)
+_END = object()
+
+_T = TypeVar("_T")
+
+
+class Call:
+    """One call of the plugin's interface, as the cloud's faults let it go on; `fault` is the planted kind."""
+
+    def __init__(self, fault: str, suffer: Callable[[str], None]) -> None:
+        self._fault, self._suffer = fault, suffer
+
+    @property
+    def broken(self) -> bool:
+        """Whether the build is to fail."""
+        return self._fault == "fail"
+
+    def midway(self) -> None:
+        """Half of the effect is in the cloud."""
+        if self._fault.endswith("-during"):
+            self._suffer(self._fault.removesuffix("-during"))
+
+    def whole(self, items: Iterable[_T]) -> list[_T]:
+        """The cloud's answer as it arrives. Raises `Temporary` if its end is missing: half is not less."""
+        answer: list[Any] = [*items, _END]
+        if self._fault == "half":
+            answer = answer[: len(answer) // 2]
+        if not answer or answer[-1] is not _END:
+            raise Temporary("the fake cloud's answer broke off", retry_after=0.1)
+        return answer[:-1]
 
 
 class FakeCloud:
@@ -115,17 +146,17 @@ class FakeCloud:
             db.execute("DELETE FROM faults")
 
     @contextlib.contextmanager
-    def call(self, method: str) -> Iterator[bool]:
-        """Suffer this method's next fault, before or after the body; yields True to break the build."""
+    def call(self, method: str) -> Iterator[Call]:
+        """Suffer this method's next fault, before or after the body; the body asks for those in between."""
         with self.transaction() as db:
             sql = "SELECT id, kind FROM faults WHERE method = ? AND times > 0 ORDER BY id LIMIT 1"
             fault = db.execute(sql, (method,)).fetchone()
             if fault:
                 db.execute("UPDATE faults SET times = times - 1 WHERE id = ?", (fault["id"],))
         kind, number = (fault["kind"], fault["id"]) if fault else ("", 0)
-        if kind and kind != "fail" and not kind.endswith("-after"):
+        if kind in _ERRORS:
             self._suffer(kind, method, number)
-        yield kind == "fail"
+        yield Call(kind, lambda kind: self._suffer(kind, method, number))
         if kind.endswith("-after"):
             self._suffer(kind.removesuffix("-after"), method, number)
 
