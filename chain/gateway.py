@@ -11,8 +11,10 @@ import base64
 import hashlib
 import http.client
 import json
+import socket
 import ssl
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +22,7 @@ from urllib.parse import urlsplit
 from eth_utils.crypto import keccak
 
 from chain import challenge as challenges
+from chain.power import PowerRequest
 from chain.wallet import Wallet
 from market.errors import InvalidInput, OcxError, Permanent, Refused, Temporary
 
@@ -31,6 +34,7 @@ __all__ = [
     "combined_hash",
     "delivery_hash",
     "fingerprint",
+    "shown_key",
     "spki_hash",
 ]
 
@@ -138,6 +142,24 @@ def spki_hash(certificate: bytes) -> bytes:
     return hashlib.sha256(spki).digest()
 
 
+def shown_key(url: str, timeout: float = 5.0) -> bytes:
+    """The hash of the key that whoever answers at a gateway's URL shows; Temporary if nobody does."""
+    parts = urlsplit(url)
+    context = ssl.create_default_context()
+    context.check_hostname = False  # looked at, not trusted
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        place = (parts.hostname or "", parts.port or 443)
+        with socket.create_connection(place, timeout) as plain, context.wrap_socket(plain) as secured:
+            return spki_hash(secured.getpeercert(binary_form=True) or b"")
+    except OSError as error:
+        raise Temporary(
+            f"nobody answers at {url} ({type(error).__name__})",
+            hint="Is the agent running?",
+            retry_after=2.0,
+        ) from error
+
+
 class _PinnedConnection(http.client.HTTPSConnection):
     """HTTPS that trusts exactly one public key, and no authority."""
 
@@ -167,6 +189,7 @@ class GatewayClient:
 
     `url` and `key_hash` are those of `Members.organisation`. Errors: `WrongGateway`, `Temporary` (not
     reached, busy), `Refused` (the gateway says no), `InvalidInput` (it says the request is malformed).
+    `repin` reads the pinned hash again: a key that was changed a moment ago is met in `patience` seconds.
     """
 
     def __init__(
@@ -178,6 +201,8 @@ class GatewayClient:
         directory: str,
         *,
         timeout: float = 10.0,
+        repin: Callable[[], bytes] | None = None,
+        patience: float = 10.0,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme != "https" or not parts.hostname:
@@ -189,6 +214,7 @@ class GatewayClient:
         self._key_hash, self._wallet = key_hash, wallet
         self._network = (chain_id, directory)
         self._timeout = timeout
+        self._repin, self._patience = repin, patience
         self._token: str | None = None
 
     def connection(self, lease: int) -> bytes:
@@ -218,6 +244,29 @@ class GatewayClient:
         """What the provider was told, and whether provisioning has begun (`fixed`)."""
         return self._authorised("GET", f"/v1/leases/{lease}/setup")
 
+    def ask_power(self, request: PowerRequest, signature: bytes) -> dict[str, Any]:
+        """Hand in a signed power request; `power` tells what becomes of it."""
+        body = request.to_json() | {"signature": "0x" + signature.hex()}
+        return self._authorised("POST", f"/v1/leases/{request.lease}/power", body)
+
+    def power(self, lease: int) -> dict[str, Any]:
+        """The newest power request of a lease (`request`, None if there was none) and its last `nonce`."""
+        return self._authorised("GET", f"/v1/leases/{lease}/power")
+
+    def ask_console(self, lease: int, resource: int, *, close: bool = False) -> dict[str, Any]:
+        """Have a console opened (or closed); `console` tells what becomes of it."""
+        body = {"resource": resource, "action": "close" if close else "open"}
+        return self._authorised("POST", f"/v1/leases/{lease}/console", body)
+
+    def console(self, lease: int, resource: int) -> dict[str, Any]:
+        """The newest console request of one machine (`request`), and the `sealed` bytes once it is open."""
+        answer = self._authorised("GET", f"/v1/leases/{lease}/console/{resource}")
+        try:
+            sealed = answer.get("sealed")
+            return {**answer, "sealed": None if sealed is None else base64.b64decode(sealed, validate=True)}
+        except (TypeError, ValueError) as error:
+            raise Permanent("the gateway gave no sealed data") from error
+
     def healthy(self) -> bool:
         """Whether the gateway answers at all (and holds the pinned key)."""
         return bool(self._request("GET", "/healthz").get("ok"))
@@ -241,6 +290,35 @@ class GatewayClient:
         body = challenge.to_json() | {"signature": "0x" + signature.hex()}
         return str(self._request("POST", "/v1/token", body)["token"])
 
+    def _connect(self) -> _PinnedConnection:
+        """A connection to whoever holds the pinned key; `WrongGateway` once patience is at an end.
+
+        Between the chain's change of key and the gateway's lies a moment in which one of two honest sides
+        is ahead of the other. Nothing is sent before the keys agree, so waiting risks nothing.
+        """
+        deadline = time.monotonic() + self._patience
+        while True:
+            connection = _PinnedConnection(self._host, self._port, self._key_hash, self._timeout)
+            try:
+                connection.connect()
+                return connection
+            except WrongGateway:
+                if self._repin is None or time.monotonic() >= deadline:
+                    raise
+            except OSError as error:
+                connection.close()
+                raise self._unreached(error) from error
+            before, self._key_hash = self._key_hash, self._repin()
+            if before == self._key_hash:
+                time.sleep(0.2)
+
+    def _unreached(self, error: Exception) -> Temporary:
+        return Temporary(
+            f"the gateway {self._url} does not answer ({type(error).__name__})",
+            hint="Try again; if it stays so, tell the provider.",
+            retry_after=2.0,
+        )
+
     def _request(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, token: str | None = None
     ) -> dict[str, Any]:
@@ -250,18 +328,13 @@ class GatewayClient:
         content = None if body is None else json.dumps(body).encode()
         if content is not None:
             headers["Content-Type"] = "application/json"
-        connection = _PinnedConnection(self._host, self._port, self._key_hash, self._timeout)
+        connection = self._connect()
         try:
-            connection.connect()
             connection.request(method, self._path + path, content, headers)
             response = connection.getresponse()
             raw = response.read(_MOST_ANSWER)
         except (OSError, http.client.HTTPException) as error:
-            raise Temporary(
-                f"the gateway {self._url} does not answer ({type(error).__name__})",
-                hint="Try again; if it stays so, tell the provider.",
-                retry_after=2.0,
-            ) from error
+            raise self._unreached(error) from error
         finally:
             connection.close()
         return _answer(response.status, raw)
@@ -288,6 +361,8 @@ def _error(status: int, message: str, hint: object) -> OcxError:
     shown = str(hint)[:500] if hint else None
     if status == 401:
         return _SignInAgain(text, hint=shown)
+    if status == 501:
+        return Refused(text, hint=shown, status=status)
     if status in (425, 429) or status >= 500:
         return Temporary(text, hint=shown, retry_after=2.0, status=status)
     if status in (400, 413, 415, 422):
