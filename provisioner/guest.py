@@ -158,12 +158,18 @@ class Guest:
                 os.kill(int((self.disk / "lock").read_text()), signal.SIGTERM)
             time.sleep(0.02)
 
+    def console(self, most: int = 64 * 1024) -> str:
+        """What the guest printed, its last `most` bytes; empty if it never booted."""
+        try:
+            with (self.disk / "console.log").open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - most))
+                return log.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
     def console_tail(self) -> str:
         """Last line the guest printed."""
-        try:
-            lines = (self.disk / "console.log").read_text(errors="replace").strip().splitlines()
-        except FileNotFoundError:
-            lines = []
+        lines = self.console().strip().splitlines()
         return lines[-1] if lines else "nothing"
 
 

@@ -22,8 +22,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from market.errors import InvalidInput, Permanent, Temporary
+from market.errors import Permanent, Temporary
 from market.specs import Spec
+from provisioner.capabilities import Console, ConsoleAccess, Power, PowerAction
 from provisioner.guest import Guest, host_key, unix_user, write_config
 from provisioner.plugin import (
     Conflict,
@@ -36,63 +37,12 @@ from provisioner.plugin import (
     WipeEvidence,
     read_settings,
 )
-from provisioner.plugins.fake_cloud import FAULTS, FakeCloud
+from provisioner.plugins.fake_cloud import FAULTS, MACHINE_DEFAULTS, FakeCloud, FakeSettings
 
 __all__ = ["FAULTS", "FakePlugin", "FakeSettings"]
 
-_MACHINE_DEFAULTS: dict[str, Any] = {
-    "class": "bm.large",
-    "site": "lab",
-    "cores": 64,
-    "memory_mib": 1048576,
-    "disk_gib": 480,
-    "gpus": 0,
-    "network_mbps": 25000,
-    "ssh_port": 0,
-    "http_port": 0,
-}
 
-
-@dataclasses.dataclass(frozen=True)
-class FakeSettings:
-    """The `settings` section of an agent that uses the fake plugin."""
-
-    state: str
-    """Path of the SQLite file that is the cloud. Created when missing; disks lie in `<state>.disks/`."""
-    machines: list[dict[str, Any]]
-    """One mapping per machine: `name`, and optionally class, site, cores, memory_mib, disk_gib, gpus,
-    network_mbps, ssh_port and http_port (0: a free one, chosen once)."""
-    guests: bool = False
-    """Start a real SSH and HTTP server for every machine that is up."""
-    guest_while_pid: int | None = None
-    """Guests end with this process; None: they live until released."""
-    provision_seconds: float = 0.0
-    """How long a build takes."""
-    release_seconds: float = 0.0
-    """How long a wipe takes."""
-    faults: dict[str, list[str]] = dataclasses.field(default_factory=dict)
-    """Faults per method, used up in order, planted when the state file is created; see `FAULTS`."""
-
-    def __post_init__(self) -> None:
-        """Refuse machines that are not described as they must be."""
-        for machine in self.machines:
-            unknown = sorted(set(machine) - set(_MACHINE_DEFAULTS) - {"name"})
-            if unknown or not machine.get("name"):
-                raise InvalidInput(
-                    f"a fake machine has no setting {unknown[0]}"
-                    if unknown
-                    else "a fake machine needs a name",
-                    hint=f"Known: name, {', '.join(_MACHINE_DEFAULTS)}.",
-                )
-        for method, kind in ((m, k) for m, kinds in self.faults.items() for k in kinds):
-            midway = kind.endswith("-during") and method not in ("provision", "release")
-            if kind not in FAULTS or midway:
-                raise InvalidInput(
-                    f"there is no fault {kind!r} of {method}", hint=f"Known: {', '.join(FAULTS)}."
-                )
-
-
-class FakePlugin(Provisioner):
+class FakePlugin(Provisioner, Power, Console):
     """The fake cloud; see the module's docstring."""
 
     def __init__(
@@ -103,7 +53,7 @@ class FakePlugin(Provisioner):
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._settings, self._clock, self._wait = settings, clock, wait
-        self._machines = {m["name"]: {**_MACHINE_DEFAULTS, **m} for m in settings.machines}
+        self._machines = {m["name"]: {**MACHINE_DEFAULTS, **m} for m in settings.machines}
         self._cloud = FakeCloud(
             Path(settings.state).absolute(), list(self._machines.values()), settings.faults, wait
         )
@@ -170,6 +120,34 @@ class FakePlugin(Provisioner):
                 rows = db.execute("SELECT * FROM machines WHERE key IS NOT NULL").fetchall()
             return {row["key"]: self._status(row) for row in call.whole(rows)}
 
+    def set_power(self, key: str, action: PowerAction) -> None:
+        """See `Power.set_power`; with guests, the guest is really ended and booted."""
+        with self._cloud.call("set_power") as call:
+            row = self._tenants(key)
+            if action is not PowerAction.ON:
+                self._switch_off(row)
+            call.midway()
+            if action is not PowerAction.OFF:
+                self._switch_on(row)
+
+    def is_on(self, key: str) -> bool:
+        """See `Power.is_on`."""
+        with self._cloud.call("is_on"):
+            row = self._tenants(key)
+            return self._guest(row).is_on() if self._settings.guests else bool(row["power"])
+
+    def open_console(self, key: str) -> ConsoleAccess:
+        """See `Console.open_console`; always a log: what the guest printed, or the boot of none."""
+        with self._cloud.call("open_console"):
+            row = self._tenants(key)
+            log = self._guest(row).console() if self._settings.guests else _boot_log(row)
+            return ConsoleAccess("log", text=log)
+
+    def close_console(self, key: str) -> None:
+        """See `Console.close_console`; a log is not open."""
+        with self._cloud.call("close_console"):
+            return
+
     def check(self) -> list[str]:
         """See `Provisioner.check`."""
         problems = []
@@ -215,7 +193,7 @@ class FakePlugin(Provisioner):
             if row["key"] and not _same(json.loads(row["purchase"]), order):
                 raise Permanent(f"{order.key} was first used with another hostname or other SSH keys")
             db.execute(
-                "UPDATE machines SET key = ?, purchase = ?, state = ?, due = ?"
+                "UPDATE machines SET key = ?, purchase = ?, state = ?, due = ?, power = 1, boots = 1"
                 " WHERE local_id = ? AND (key IS NULL OR state = 'failed')",
                 (order.key, json.dumps(dataclasses.asdict(order)), state, due, order.local_id),
             )
@@ -237,6 +215,36 @@ class FakePlugin(Provisioner):
             )
         after = self._cloud.machine(order.key)
         if self._settings.guests and (after is None or after["state"] == State.RELEASING.value):
+            self._destroy(row)
+
+    def _tenants(self, key: str) -> sqlite3.Row:
+        """The machine of the key, up and its tenant's; Permanent if it is not."""
+        row = self._cloud.machine(key)
+        if row is None or row["state"] != State.READY.value:
+            raise Permanent("there is no machine that is up for this key", key=key)
+        return row
+
+    def _switch_off(self, row: sqlite3.Row) -> None:
+        """Noted first: a guest that is on its way down is off at its tenant's wish, not broken."""
+        with self._cloud.transaction() as db:
+            db.execute("UPDATE machines SET power = 0 WHERE key = ? AND state = 'ready'", (row["key"],))
+        if self._settings.guests:
+            self._guest(row).power_off()
+
+    def _switch_on(self, row: sqlite3.Row) -> None:
+        """Noted last; a machine whose release began meanwhile stays down."""
+        if self._settings.guests:
+            try:
+                self._guest(row).power_on(while_pid=self._settings.guest_while_pid)
+            except FileNotFoundError as error:
+                raise Permanent(f"{row['name']} has no disk any more", key=row["key"]) from error
+        with self._cloud.transaction() as db:
+            db.execute(
+                "UPDATE machines SET boots = boots + 1 - power, power = 1 WHERE key = ? AND state = 'ready'",
+                (row["key"],),
+            )
+        after = self._cloud.machine(row["key"])
+        if after is None or after["state"] != State.READY.value:
             self._destroy(row)
 
     def _destroy(self, row: sqlite3.Row) -> None:
@@ -276,10 +284,12 @@ class FakePlugin(Provisioner):
         if state is State.READY and not self._answers(row):
             return Status(State.FAILED, "the guest is not running", local_id=row["local_id"])
         connection = self._connection(row) if state is State.READY else None
-        return Status(state, f"{row['name']} is {state.value}", connection, row["local_id"])
+        off = ", switched off" if state is State.READY and not row["power"] else ""
+        return Status(state, f"{row['name']} is {state.value}{off}", connection, row["local_id"])
 
     def _answers(self, row: sqlite3.Row) -> bool:
-        return not self._settings.guests or self._guest(row).answers()
+        """Whether it is as it should be: its guest answers, or its tenant has switched it off."""
+        return not self._settings.guests or not row["power"] or self._guest(row).answers()
 
     def _connection(self, row: sqlite3.Row) -> Connection:
         host = "127.0.0.1" if self._settings.guests else f"{row['name']}.fake.invalid"
@@ -313,3 +323,10 @@ def _inspected(machine: Mapping[str, Any], local_id: str) -> Inspected:
         hardware_id=f"{local_id}/{serial}",
         document=document,
     )
+
+
+def _boot_log(row: sqlite3.Row) -> str:
+    """What a machine without a guest would have printed."""
+    hostname = json.loads(row["purchase"])["hostname"]
+    boots = [f"{row['name']}: boot {n + 1} from disk\n{hostname}: sshd is up\n" for n in range(row["boots"])]
+    return "".join(boots) + ("" if row["power"] else f"{row['name']}: power off\n")

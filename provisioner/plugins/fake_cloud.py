@@ -1,4 +1,4 @@
-"""The SQLite file behind the fake plugin: its machines, its wipes, and the faults planted in it.
+"""The SQLite file behind the fake plugin: its settings, its machines and wipes, and the faults planted in it.
 
 Every access is one transaction that takes the write lock, so threads and processes see one order of events.
 This module must not decide anything about builds and wipes; that is the plugin's.
@@ -7,6 +7,7 @@ This module must not decide anything about builds and wipes; that is the plugin'
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import secrets
 import signal
@@ -18,9 +19,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
-from market.errors import Permanent, Temporary
+from market.errors import InvalidInput, Permanent, Temporary
 
-__all__ = ["FAULTS", "Call", "FakeCloud"]
+__all__ = ["FAULTS", "MACHINE_DEFAULTS", "Call", "FakeCloud", "FakeSettings"]
 
 _ERRORS = ("temporary", "permanent", "crash", "hang", "kill")
 FAULTS = (*(f"{kind}{when}" for when in ("", "-during", "-after") for kind in _ERRORS), "fail", "half")
@@ -34,7 +35,7 @@ CREATE TABLE machines (
     local_id TEXT PRIMARY KEY, name TEXT UNIQUE NOT NULL,
     ssh_port INTEGER NOT NULL, http_port INTEGER NOT NULL,
     key TEXT UNIQUE, purchase TEXT, state TEXT NOT NULL DEFAULT 'absent', due REAL NOT NULL DEFAULT 0,
-    host_key TEXT);
+    host_key TEXT, power INTEGER NOT NULL DEFAULT 1, boots INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE wipes (key TEXT PRIMARY KEY, local_id TEXT, wiped_at INTEGER, facts TEXT);
 CREATE TABLE faults (id INTEGER PRIMARY KEY, method TEXT, kind TEXT, times INTEGER);
 """
@@ -42,6 +43,59 @@ _PORTS = range(20000, 32000)
 _END = object()
 
 _T = TypeVar("_T")
+
+
+MACHINE_DEFAULTS: dict[str, Any] = {
+    "class": "bm.large",
+    "site": "lab",
+    "cores": 64,
+    "memory_mib": 1048576,
+    "disk_gib": 480,
+    "gpus": 0,
+    "network_mbps": 25000,
+    "ssh_port": 0,
+    "http_port": 0,
+}
+"""What a machine is unless its settings say otherwise."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeSettings:
+    """The `settings` section of an agent that uses the fake plugin."""
+
+    state: str
+    """Path of the SQLite file that is the cloud. Created when missing; disks lie in `<state>.disks/`."""
+    machines: list[dict[str, Any]]
+    """One mapping per machine: `name`, and optionally class, site, cores, memory_mib, disk_gib, gpus,
+    network_mbps, ssh_port and http_port (0: a free one, chosen once)."""
+    guests: bool = False
+    """Start a real SSH and HTTP server for every machine that is up."""
+    guest_while_pid: int | None = None
+    """Guests end with this process; None: they live until released."""
+    provision_seconds: float = 0.0
+    """How long a build takes."""
+    release_seconds: float = 0.0
+    """How long a wipe takes."""
+    faults: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    """Faults per method, used up in order, planted when the state file is created; see `FAULTS`."""
+
+    def __post_init__(self) -> None:
+        """Refuse machines that are not described as they must be."""
+        for machine in self.machines:
+            unknown = sorted(set(machine) - set(MACHINE_DEFAULTS) - {"name"})
+            if unknown or not machine.get("name"):
+                raise InvalidInput(
+                    f"a fake machine has no setting {unknown[0]}"
+                    if unknown
+                    else "a fake machine needs a name",
+                    hint=f"Known: name, {', '.join(MACHINE_DEFAULTS)}.",
+                )
+        for method, kind in ((m, k) for m, kinds in self.faults.items() for k in kinds):
+            midway = kind.endswith("-during") and method not in ("provision", "release", "set_power")
+            if kind not in FAULTS or midway:
+                raise InvalidInput(
+                    f"there is no fault {kind!r} of {method}", hint=f"Known: {', '.join(FAULTS)}."
+                )
 
 
 class Call:
@@ -120,6 +174,10 @@ class FakeCloud:
             for method, kinds in self._faults.items():
                 rows = [(method, kind) for kind in kinds]
                 db.executemany("INSERT INTO faults (method, kind, times) VALUES (?, ?, 1)", rows)
+        columns = {row["name"] for row in db.execute("PRAGMA table_info(machines)")}
+        for name, default in (("power", 1), ("boots", 0)):
+            if name not in columns:  # a file of an earlier version
+                db.execute(f"ALTER TABLE machines ADD COLUMN {name} INTEGER NOT NULL DEFAULT {default}")
         taken = {p for row in db.execute("SELECT ssh_port, http_port FROM machines") for p in row}
         for machine in self._machines:
             if not db.execute("SELECT 1 FROM machines WHERE name = ?", (machine["name"],)).fetchone():

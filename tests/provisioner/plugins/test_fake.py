@@ -18,6 +18,7 @@ import pytest
 
 from market.errors import InvalidInput, OcxError, Permanent, Temporary
 from market.specs import canonical_document
+from provisioner.capabilities import PowerAction
 from provisioner.plugin import Conflict, Order, State, load
 from provisioner.plugins.fake import FakePlugin
 
@@ -334,3 +335,86 @@ def test_guests_end_with_the_process_they_belong_to(tmp_path: Path) -> None:
         owner.kill()
     until(lambda: not Path(f"/proc/{guest}").exists())
     assert plugin.status("lease-1").state is State.FAILED
+
+
+# ---- power and console -------------------------------------------------------------------------------------
+
+
+def closed(port: int) -> bool:
+    """Whether nobody listens at a loopback port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_power_off_ends_the_guest_and_the_machine_stays_its_tenants(cloud_with_guests: FakePlugin) -> None:
+    plugin = cloud_with_guests
+    connection = plugin.provision(order(plugin))
+    for _ in range(2):
+        plugin.set_power("lease-1", PowerAction.OFF)
+        assert closed(connection.port) and not plugin.is_on("lease-1")
+    status = plugin.status("lease-1")
+    assert status.state is State.READY and "switched off" in status.detail
+    assert status.connection == connection
+    assert plugin.provision(order(plugin)) == connection, "a repeated order joins it and leaves it off"
+    assert closed(connection.port)
+    plugin.set_power("lease-1", PowerAction.ON)
+    assert plugin.is_on("lease-1") and not closed(connection.port)
+    assert plugin.status("lease-1").connection == connection
+
+
+def test_each_reboot_boots_once_and_switches_on_what_was_off(cloud_with_guests: FakePlugin) -> None:
+    plugin = cloud_with_guests
+    connection = plugin.provision(order(plugin))
+    for booted in (2, 3):
+        plugin.set_power("lease-1", PowerAction.REBOOT)
+        assert plugin.open_console("lease-1").text.count("Server listening") == booted  # type: ignore[union-attr]
+    plugin.set_power("lease-1", PowerAction.OFF)
+    plugin.set_power("lease-1", PowerAction.REBOOT)
+    assert plugin.is_on("lease-1") and not closed(connection.port)
+
+
+def test_power_without_guests_is_seen_in_status_and_log(tmp_path: Path) -> None:
+    plugin = fake(tmp_path)
+    plugin.provision(order(plugin))
+    plugin.set_power("lease-1", PowerAction.REBOOT)
+    plugin.set_power("lease-1", PowerAction.OFF)
+    assert not plugin.is_on("lease-1")
+    access = plugin.open_console("lease-1")
+    assert access.kind == "log" and access.url is None
+    assert access.text is not None and access.text.count("boot") == 2 and access.text.endswith("power off\n")
+    plugin.close_console("lease-1")
+    plugin.release("lease-1")
+    plugin.provision(order(plugin, "lease-2"))
+    assert plugin.is_on("lease-2"), "the next tenant gets a machine that is on"
+
+
+@pytest.mark.parametrize("key", ["nobody's", "released", "failed"])
+def test_only_a_machine_that_is_up_has_power_and_console(tmp_path: Path, key: str) -> None:
+    plugin = fake(tmp_path, faults={"provision": ["fail"]})
+    with pytest.raises(Temporary):
+        plugin.provision(order(plugin, "failed"))
+    plugin.provision(order(plugin, "released", machine=1))
+    plugin.release("released")
+    calls: list[Any] = [
+        lambda: plugin.set_power(key, PowerAction.ON),
+        lambda: plugin.is_on(key),
+        lambda: plugin.open_console(key),
+    ]
+    for call in calls:
+        with pytest.raises(Permanent, match="up for this key"):
+            call()
+    plugin.close_console(key)
+
+
+def test_a_reboot_that_was_cut_short_is_finished_by_the_next_call(tmp_path: Path) -> None:
+    plugin = fake(tmp_path)
+    plugin.provision(order(plugin))
+    plugin.inject("set_power", "temporary-during")
+    with pytest.raises(Temporary):
+        plugin.set_power("lease-1", PowerAction.REBOOT)
+    assert plugin.status("lease-1").state is State.READY and not plugin.is_on("lease-1")
+    plugin.set_power("lease-1", PowerAction.REBOOT)
+    assert plugin.is_on("lease-1")
