@@ -63,7 +63,13 @@ def _gateway(exchange: Exchange, provider: int) -> GatewayClient:
     network = exchange.connection
     assert exchange.wallet is not None  # noqa: S101  callers open it with the wallet
     return GatewayClient(
-        org.gateway_url, org.gateway_key_hash, exchange.wallet, network.chain_id, network.directory
+        org.gateway_url,
+        org.gateway_key_hash,
+        exchange.wallet,
+        network.chain_id,
+        network.directory,
+        repin=lambda: exchange.members.organisation(provider).gateway_key_hash,
+        patience=2.0 + 3 * network.block_time,
     )
 
 

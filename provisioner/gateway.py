@@ -14,7 +14,6 @@ import base64
 import json
 import logging
 import re
-import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -36,7 +35,7 @@ from market.errors import InvalidInput, OcxError, Permanent, Refused, Temporary
 from provisioner.records import Setup
 from provisioner.settings import Settings
 from provisioner.store import Store
-from provisioner.tls import bind, ensure_certificate
+from provisioner.tls import Identity, bind
 
 __all__ = ["Gateway", "GatewayServer", "read_setup"]
 
@@ -185,12 +184,13 @@ class Gateway:
             lease = self._exchange.leases.lease(lease_id)
         except Leases_Unknown:
             return None
-        ours = self._exchange.members.member(self._account).org
+        ours = self._exchange.members.member(self.account).org
         may = caller.org != 0 and caller.org == lease.buyer and caller.rights & MemberRight.BUY
         return lease if may and lease.provider == ours else None
 
     @property
-    def _account(self) -> str:
+    def account(self) -> str:
+        """The provider's own account, by which it knows whose leases it serves."""
         wallet = self._exchange.wallet
         if wallet is None:
             raise InvalidInput("a gateway needs the provider's wallet, to know whose leases it serves")
@@ -209,7 +209,7 @@ class GatewayServer:
         clock: Callable[[], float] = time.time,
         on_setup: Callable[[], None] = lambda: None,
     ) -> None:
-        self.key_hash = ensure_certificate(settings)
+        self._identity = Identity(settings)
         self._socket = bind(settings.gateway.host, settings.gateway.port)
         self.port = int(self._socket.getsockname()[1])
         host = f"[{settings.gateway.host}]" if ":" in settings.gateway.host else settings.gateway.host
@@ -217,9 +217,7 @@ class GatewayServer:
         self.gateway = Gateway(exchange, store, self.url, clock=clock, on_setup=on_setup)
         config = uvicorn.Config(
             self.gateway.app(),
-            ssl_certfile=str(settings.gateway_cert),
-            ssl_keyfile=str(settings.gateway_key),
-            ssl_version=ssl.PROTOCOL_TLS_SERVER,
+            ssl_context_factory=lambda config, default: self._identity.context,
             access_log=False,
             log_config=None,
             log_level="warning",
@@ -232,6 +230,14 @@ class GatewayServer:
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, name="gateway", daemon=True)
+        self._exchange = exchange
+        self._over = threading.Event()
+        self._watch = threading.Thread(target=self._follow_key, name="gateway key", daemon=True)
+
+    @property
+    def key_hash(self) -> bytes:
+        """SHA-256 of the public key that new connections are shown."""
+        return self._identity.key_hash
 
     def start(self, patience: float = 10.0) -> None:
         """Serve; Permanent if it does not come up within `patience` seconds."""
@@ -241,9 +247,11 @@ class GatewayServer:
             if not self._thread.is_alive() or time.monotonic() > deadline:
                 raise Permanent(f"the gateway could not be started at {self.url}", hint="See the log.")
             time.sleep(0.01)
+        self._watch.start()
 
     def stop(self) -> None:
         """End it; open requests get a few seconds."""
+        self._over.set()
         self._server.should_exit = True
         if self._thread.is_alive():
             self._thread.join(5.0)
@@ -251,6 +259,28 @@ class GatewayServer:
 
     def _serve(self) -> None:
         self._server.run(sockets=[self._socket])
+
+    def _follow_key(self) -> None:
+        """While another pair lies on disk, look each block which one is registered, and show that one."""
+        pause = min(5.0, max(0.25, self._exchange.connection.block_time / 2))
+        told = ""
+        while not self._over.is_set():
+            try:
+                if self._identity.unsettled() and self._adopt_registered():
+                    told = ""
+            except (OcxError, OSError) as error:
+                if str(error) != told:
+                    log.warning("gateway key: %s", error)
+                told = str(error)
+            self._over.wait(pause)
+
+    def _adopt_registered(self) -> bool:
+        before, members = self._identity.key_hash, self._exchange.members
+        org = members.member(self.gateway.account).org
+        found = org != 0 and self._identity.adopt(members.organisation(org).gateway_key_hash)
+        if self._identity.key_hash != before:
+            log.info("the gateway shows the key 0x%s from now on", self._identity.key_hash.hex())
+        return found
 
 
 def read_setup(body: dict[str, Any]) -> Setup:

@@ -27,7 +27,7 @@ from provisioner.gateway import GatewayServer
 from provisioner.health import HealthServer, report, write
 from provisioner.settings import Settings
 from provisioner.store import Store
-from provisioner.tls import ensure_certificate
+from provisioner.tls import ensure_certificate, next_hash
 
 __all__ = ["check", "open_exchange", "open_wallet", "run", "stop_on_signals"]
 
@@ -126,7 +126,10 @@ def _check_membership(settings: Settings) -> list[str]:
         findings.append(f"organisation {member.org} has no seller role; ask the council")
     if not org.gateway_url:
         findings.append("the organisation has no gateway; register it: ocx member gateway")
-    elif settings.gateway_cert.exists() and org.gateway_key_hash != ensure_certificate(settings):
+    elif settings.gateway_cert.exists() and org.gateway_key_hash not in (
+        ensure_certificate(settings),
+        next_hash(settings),
+    ):
         findings.append("the gateway's key is not the registered one; register it: ocx member gateway")
     elif settings.gateway.url and org.gateway_url.rstrip("/") != settings.gateway.url.rstrip("/"):
         findings.append(f"registered gateway {org.gateway_url} is not gateway.url {settings.gateway.url}")

@@ -161,8 +161,8 @@ def test_nothing_is_sent_to_a_gateway_with_another_key(served: Served) -> None:
 def test_the_client_writes_no_byte_before_it_has_seen_the_key(tmp_path: Path, served: Served) -> None:
     """A server with another certificate sees a handshake and nothing after it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    settings_cert = served.server._server.config  # the certificate files the real gateway serves
-    context.load_cert_chain(str(settings_cert.ssl_certfile), str(settings_cert.ssl_keyfile))
+    settings = served.provider.settings()  # the certificate files the real gateway serves
+    context.load_cert_chain(settings.gateway_cert, settings.gateway_key)
     seen: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -319,10 +319,10 @@ def test_only_https_and_a_registered_key_will_do(served: Served) -> None:
 
 
 def test_the_pinned_hash_is_that_of_the_certificates_key(served: Served, provider: Provider) -> None:
-    certificate = Path(str(served.server._server.config.ssl_certfile))
+    certificate = served.provider.settings().gateway_cert
     assert spki_hash(certificate.read_bytes()) == served.server.key_hash
     assert spki_hash(ssl.PEM_cert_to_DER_cert(certificate.read_text())) == served.server.key_hash
-    key = Path(str(served.server._server.config.ssl_keyfile))
+    key = served.provider.settings().gateway_key
     assert key.stat().st_mode & 0o077 == 0
 
 
