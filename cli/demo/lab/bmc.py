@@ -1,8 +1,10 @@
 """Redfish BMCs: sushy-tools' emulator with its fake systems, quick and with an inventory.
 
 Runs in the lab's own virtual environment as a script: `python bmc.py CONFIG`. Beside the stock fake driver:
-power actions are immediate (stock: 1 to 11 random seconds), and processors, memory, disks and the serial
-number come from the system's entry in the configuration, so that Ironic's inspection works.
+power actions are immediate (stock: 1 to 11 random seconds), and processors, memory, disks, the links' speed
+and the serial number come from the system's entry in the configuration, so that Ironic's inspection works.
+What the firmware says of itself (BIOS version, boot mode, secure boot) comes from there, too, until the file
+`firmware/UUID.json` beside the state says otherwise: writing it is how the lab flashes another firmware.
 """
 
 # mypy: disable-error-code="import-not-found,misc"
@@ -12,6 +14,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from cheroot.wsgi import Server
@@ -56,6 +59,24 @@ class LabDriver(fakedriver.FakeDriver):
             for n in range(system["sockets"])
         ]
 
+    def _firmware(self, identity: str) -> dict[str, Any]:
+        """What the firmware says of itself: bios_version, boot_mode, secure_boot."""
+        system = self._get(identity)
+        flashed = Path(self._config["SUSHY_EMULATOR_STATE_DIR"]) / "firmware" / f"{system['uuid']}.json"
+        return {**system["firmware"], **(json.loads(flashed.read_text()) if flashed.exists() else {})}
+
+    def get_versions(self, identity: str) -> dict[str, str]:
+        """Versions of the firmware's parts."""
+        return {"BiosVersion": str(self._firmware(identity)["bios_version"])}
+
+    def get_boot_mode(self, identity: str) -> str:
+        """`UEFI` or `Legacy`."""
+        return "Legacy" if self._firmware(identity)["boot_mode"] == "bios" else "UEFI"
+
+    def get_secure_boot(self, identity: str) -> bool:
+        """Whether only signed systems boot."""
+        return bool(self._firmware(identity)["secure_boot"])
+
     def get_simple_storage_collection(self, identity: str) -> dict[str, Any]:
         """One controller with all disks."""
         disks = self._get(identity)["disks"]
@@ -63,13 +84,17 @@ class LabDriver(fakedriver.FakeDriver):
         return {"virtio": {"Id": "virtio", "Name": "virtio", "DeviceList": devices}}
 
 
-def add_serial_number(response: Response) -> Response:
-    """Give a system's Redfish page the serial number that sushy-tools' template has no place for."""
+def add_what_templates_lack(response: Response) -> Response:
+    """A system's serial number and a link's speed: sushy-tools' templates have no place for them."""
     page = response.get_json(silent=True) if response.is_json else None
-    if isinstance(page, dict) and "ComputerSystem.v1" in str(page.get("@odata.type", "")):
-        systems = emulator.app.config["SUSHY_EMULATOR_FAKE_SYSTEMS"]
+    kind = str(page.get("@odata.type", "")) if isinstance(page, dict) else ""
+    systems = emulator.app.config["SUSHY_EMULATOR_FAKE_SYSTEMS"]
+    if isinstance(page, dict) and "ComputerSystem.v1" in kind:
         serials = {s["uuid"]: s["serial_number"] for s in systems}
         response.set_data(json.dumps({**page, "SerialNumber": serials.get(page.get("UUID"))}))
+    if isinstance(page, dict) and "EthernetInterface.v1" in kind:
+        speeds = {nic["mac"]: nic["speed_mbps"] for s in systems for nic in s["nics"]}
+        response.set_data(json.dumps({**page, "SpeedMbps": speeds.get(page.get("MACAddress"))}))
     return response
 
 
@@ -77,7 +102,7 @@ def main() -> None:
     """Serve the systems named in the configuration file until killed."""
     fakedriver.FakeDriver = LabDriver
     emulator.app.configure(config_file=sys.argv[1])
-    emulator.app.after_request(add_serial_number)
+    emulator.app.after_request(add_what_templates_lack)
     config = emulator.app.config
     address = (config["SUSHY_EMULATOR_LISTEN_IP"], config["SUSHY_EMULATOR_LISTEN_PORT"])
     Server(address, emulator.app, numthreads=8).safe_start()

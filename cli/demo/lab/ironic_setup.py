@@ -10,7 +10,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,15 @@ __all__ = ["IronicClient", "lab_venv", "prepare_database", "write_config", "writ
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
 _INTERFACES = {
-    "power": "redfish",
-    "management": "redfish",
-    "boot": "redfish-virtual-media",
-    "deploy": "direct",
-    "inspect": "redfish,no-inspect",
+    "power": "redfish,fake",
+    "management": "redfish,fake",
+    "boot": "redfish-virtual-media,fake",
+    "deploy": "direct,fake",
+    "inspect": "redfish,no-inspect,fake",
     "network": "noop",
     "bios": "no-bios",
-    "console": "no-console",
-    "firmware": "no-firmware",
+    "console": "no-console,redfish-graphical,fake,fake-graphical",
+    "firmware": "redfish,no-firmware",
     "raid": "no-raid",
     "rescue": "no-rescue",
     "storage": "noop",
@@ -56,8 +56,13 @@ def write_htpasswd(venv: Path, path: Path, username: str, password: str) -> None
     path.write_text(f"{username}:{digest}")
 
 
-def write_config(folder: Path, port: int, files_url: str) -> Path:
-    """Write `ironic.conf` below `folder`, where `htpasswd` and `http/` are or will be; returns its path."""
+def write_config(
+    folder: Path, port: int, files_url: str, options: Mapping[str, Mapping[str, Any]] | None = None
+) -> Path:
+    """Write `ironic.conf` below `folder`, where `htpasswd` and `http/` are or will be; returns its path.
+
+    `options` are more of Ironic's own, by section, for example `{"fake": {"deploy_delay": 2}}`.
+    """
     url = f"http://127.0.0.1:{port}"
     for name in ("http/redfish", "images", "tftp"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -70,7 +75,7 @@ def write_config(folder: Path, port: int, files_url: str) -> Path:
             "my_ip": "127.0.0.1",
             "state_path": folder,
             "log_file": folder / "ironic.log",
-            "enabled_hardware_types": "redfish",
+            "enabled_hardware_types": "redfish,fake-hardware",
             "default_network_interface": "noop",
             **{f"enabled_{kind}_interfaces": names for kind, names in _INTERFACES.items()},
         },
@@ -97,7 +102,10 @@ def write_config(folder: Path, port: int, files_url: str) -> Path:
         },
         "redfish": {"auth_type": "basic", "connection_attempts": 1, "connection_retry_interval": 1},
         "service_catalog": {"endpoint_override": url},
+        "vnc": {"container_provider": "fake", "public_url": "http://127.0.0.1:6090/vnc_lite.html"},
     }
+    for section, more in (options or {}).items():
+        sections[section] = {**sections.get(section, {}), **more}
     lines: list[str] = []
     for section, values in sections.items():
         lines += [f"[{section}]", *(f"{name} = {value}" for name, value in values.items()), ""]
@@ -135,7 +143,7 @@ class IronicClient:
         self._headers = {
             "Authorization": f"Basic {basic}",
             "Content-Type": "application/json",
-            "X-OpenStack-Ironic-API-Version": "1.83",
+            "X-OpenStack-Ironic-API-Version": "1.86",
         }
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
@@ -151,14 +159,35 @@ class IronicClient:
             raise Temporary(f"Ironic does not answer {method} {path}: {error}") from error
         return json.loads(answer) if answer else None
 
-    def enrol(self, body: Mapping[str, Any], *, first_clean: bool) -> dict[str, Any]:
-        """Create a node, inspect it, and bring it to `available`, cleaned unless told otherwise."""
+    def enrol(
+        self, body: Mapping[str, Any], *, first_clean: bool, inspect: bool = True, ports: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Create a node, inspect it if asked, and bring it to `available`, cleaned unless told otherwise.
+
+        `ports` are MAC addresses to be known of it beside what an inspection finds.
+        """
         node = self.call("POST", "/v1/nodes", {**body, "automated_clean": first_clean})
-        for verb, state in (("manage", "manageable"), ("inspect", "manageable"), ("provide", "available")):
-            self._move(node["uuid"], verb, state)
+        for address in ports:
+            self.call("POST", "/v1/ports", {"node_uuid": node["uuid"], "address": address})
+        self._move(node["uuid"], "manage", "manageable")
+        if inspect:
+            self._move(node["uuid"], "inspect", "manageable")
+        else:  # a machine whose power state nobody ever set cannot be allocated
+            self.call("PUT", f"/v1/nodes/{node['uuid']}/states/power", {"target": "power off"})
+            self._settle(node["uuid"], "power off")
+        self._move(node["uuid"], "provide", "available")
         self._patch(node["uuid"], "automated_clean", True)
         answer: dict[str, Any] = self.call("GET", f"/v1/nodes/{node['uuid']}")
         return answer
+
+    def _settle(self, node: str, power: str, timeout: float = 60.0) -> None:
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            now = self.call("GET", f"/v1/nodes/{node}?fields=power_state,reservation")
+            if now["power_state"] == power and not now["reservation"]:
+                return
+            time.sleep(0.05)
+        raise Permanent(f"node {node} did not reach {power} within {timeout:.0f} s")
 
     def _patch(self, node: str, field: str, value: Any) -> None:
         self.call("PATCH", f"/v1/nodes/{node}", [{"op": "add", "path": f"/{field}", "value": value}])
@@ -174,5 +203,5 @@ class IronicClient:
                     return
                 if now["last_error"] or now["provision_state"].endswith("failed"):
                     raise Permanent(f"node {node} cannot {verb}: {now['last_error']}")
-            time.sleep(0.4)
+            time.sleep(0.1)
         raise Permanent(f"node {node} did not reach {wanted} within {timeout:.0f} s of {verb}")

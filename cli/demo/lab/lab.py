@@ -5,17 +5,19 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
+import pwd
 import secrets
 import sys
 import threading
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from cli.demo.lab.hardware import bmc_settings, fake_hardware, fake_node, system, write_guest
 from cli.demo.lab.ironic_setup import IronicClient, lab_venv, prepare_database, write_config, write_htpasswd
 from cli.demo.lab.service import Service, free_ports
 from market.errors import Permanent
@@ -25,7 +27,8 @@ __all__ = ["Lab"]
 _USER, _BMC_USER = "ocx", "bmc"
 _HOST = "127.0.0.1"
 _IMAGE = b"OCX lab operating system image 1\n" * 4096
-_CORES, _SOCKETS, _MEMORY_GIB, _DISKS_GIB = 64, 2, 1024, {"vda": 480, "vdb": 3840}
+_IMAGES = {"os.raw": _IMAGE, "other.raw": b"OCX lab operating system image 2\n" * 4096}
+_FAKE_CLASS = "bm.small"
 
 
 class Lab:
@@ -34,7 +37,9 @@ class Lab:
     `directory` gets logs, state and `lab.json` (the `description`). `machines` is how many; each is enrolled
     with `resource_class`, and with its fixed address in `extra` as `ocx_address`, `ocx_ssh_port` and
     `ocx_http_port`. With `first_clean` off, new machines skip their first cleaning (8 s); all later ones
-    are real. `say` hears of progress, one line each.
+    are real. `fake_machines` more are of Ironic's driver `fake-hardware`, in the class `bm.small` (see
+    `cli.demo.lab.hardware`). `ironic_options` are settings of Ironic's own, by section. `say` hears of
+    progress, one line each.
 
     Entering blocks (13 s on two cores; measured) and raises `Permanent` if something does not start.
     """
@@ -46,15 +51,19 @@ class Lab:
         machines: int = 2,
         resource_class: str = "bm.large",
         first_clean: bool = True,
+        fake_machines: int = 0,
+        ironic_options: Mapping[str, Mapping[str, Any]] | None = None,
         say: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self._dir, self._count, self._class = Path(directory).resolve(), machines, resource_class
+        self._fake_count, self._options = fake_machines, ironic_options
         self._first_clean, self._say = first_clean, say
         self._services: dict[str, Service] = {}
         self._lock, self._stopped = threading.Lock(), False
         self.description: dict[str, Any] = {}
-        """What `lab.json` holds: ironic_url, username, password_file, image_url, image_sha256, deploy_iso,
-        and machines with node_name, node_uuid, address, ssh_port, http_port, class, disk."""
+        """What `lab.json` holds: ironic_url, username, password_file, image_url, image_sha256, images (by
+        name: source and sha256), deploy_iso, machines with node_name, node_uuid, address, ssh_port,
+        http_port, class, disk, and fake_machines with the same but http_port and disk."""
 
     def __enter__(self) -> Self:
         """Start everything and write `lab.json`."""
@@ -104,6 +113,45 @@ class Lab:
         command = [self._venv / "bin/python", "-P", program, "--config-file", self._config]
         self._run("ironic", command, f"{self._ironic_url}/v1/")
 
+    # ---- for tests -------------------------------------------------------------------------------------
+
+    def settings(self, *, fake: bool = False, **more: Any) -> dict[str, Any]:
+        """Settings of an Ironic plugin that sells these machines, or with `fake` the fake ones."""
+        told = self.description
+        settings: dict[str, Any] = {
+            "site": "lab",
+            "endpoint": told["ironic_url"],
+            "username": told["username"],
+            "password_file": told["password_file"],
+            "image_source": told["image_url"],
+            "image_sha256": told["image_sha256"],
+            "classes": [_FAKE_CLASS if fake else self._class],
+            "ssh_user": pwd.getpwuid(os.geteuid()).pw_name,
+            "request_timeout": 20.0,
+            "claim_timeout": 3.0,
+            "poll": 0.1 if fake else 0.3,
+        }
+        if fake:  # fake-hardware has no disk, so none of its cleaning steps erases one
+            settings["wipe_steps"] = []
+        return {**settings, **more}
+
+    def client(self) -> IronicClient:
+        """The lab's own access to Ironic, as another user of it."""
+        return IronicClient(self._ironic_url, _USER, self._passwords[_USER])
+
+    def servers(self, key: str) -> list[str]:
+        """Ids of the nodes that carry an operation key, asked of Ironic itself."""
+        nodes = self.client().call("GET", "/v1/nodes?fields=uuid,extra&limit=1000")["nodes"]
+        return [str(node["uuid"]) for node in nodes if node["extra"].get("ocx_key") == key]
+
+    def set_firmware(self, machine: int, **facts: Any) -> None:
+        """Flash a machine: its BMC tells these from now on. bios_version, boot_mode, secure_boot."""
+        folder = self._dir / "bmc-state/firmware"
+        folder.mkdir(exist_ok=True)
+        partial = folder / "part"
+        partial.write_text(json.dumps(facts))
+        partial.rename(folder / f"{self._systems[machine]['uuid']}.json")
+
     # ---- start-up --------------------------------------------------------------------------------------
 
     def _start(self, started: float) -> None:
@@ -111,15 +159,18 @@ class Lab:
             self._say(f"lab: {time.monotonic() - started:5.1f} s  {line}")
 
         self._prepare()
-        self._at_once([self.start_ironic, self._start_farm, self._start_bmcs])
+        services = [self.start_ironic, self._start_farm, self._start_bmcs]
+        self._at_once([*services, self._start_guest] if self._fakes else services)
         say("Ironic, the BMCs and the farm are up")
-        nodes = self._at_once([functools.partial(self._enrol, system) for system in self._systems])
+        calls = [functools.partial(self._enrol, one) for one in self._systems]
+        fake_calls = [functools.partial(self._enrol_fake, hardware) for hardware in self._fakes]
+        nodes = self._at_once([*calls, *fake_calls])
         say(f"{len(nodes)} machines are available")
-        self._describe(nodes)
+        self._describe(nodes[: len(calls)], nodes[len(calls) :])
 
     def _at_once(self, calls: list[Callable[[], Any]]) -> list[Any]:
         """Run all calls at the same time. An error or Ctrl-C ends the services, and with them the others."""
-        with ThreadPoolExecutor(max(1, len(calls))) as pool:
+        with ThreadPoolExecutor(min(16, max(1, len(calls)))) as pool:
             try:
                 return list(pool.map(lambda call: call(), calls))
             except BaseException:
@@ -145,7 +196,7 @@ class Lab:
         self._farm_port, bmc_port, ironic_port = next(ports), next(ports), next(ports)
         self._ironic_url, self._bmc_url = f"http://{_HOST}:{ironic_port}", f"http://{_HOST}:{bmc_port}"
         self._files_url = f"http://{_HOST}:{self._farm_port}/files"
-        self._config = write_config(self._dir, ironic_port, self._files_url)
+        self._config = write_config(self._dir, ironic_port, self._files_url, self._options)
         self._passwords = {}
         for user, name in ((_USER, "htpasswd"), (_BMC_USER, "bmc-htpasswd")):
             self._passwords[user] = secrets.token_urlsafe(24)
@@ -154,29 +205,16 @@ class Lab:
             secret.write_text(self._passwords[user])
             write_htpasswd(self._venv, self._dir / name, user, self._passwords[user])
         (self._dir / "http/deploy.iso").write_bytes(b"stands for the deploy ramdisk\n".ljust(4096, b"\0"))
-        (self._dir / "http/os.raw").write_bytes(_IMAGE)
+        for name, content in _IMAGES.items():
+            (self._dir / "http" / name).write_bytes(content)
         prepare_database(self._venv, self._config)
-        self._systems = [self._system(number, ports) for number in range(1, self._count + 1)]
+        self._systems = [
+            system(number, _HOST, next(ports), next(ports)) for number in range(1, self._count + 1)
+        ]
+        self._fakes = [fake_hardware(number) for number in range(1, self._fake_count + 1)]
+        self._fake_ports = {"ssh": next(ports), "http": next(ports)}
         self._write_farm_config()
         self._write_bmc_config(bmc_port)
-
-    def _system(self, number: int, ports: Any) -> dict[str, Any]:
-        """One machine's hardware, new at every start of the lab."""
-        identity = str(uuid.uuid4())
-        return {
-            "uuid": identity,
-            "name": f"node-{number}",
-            "serial_number": f"LAB-{identity[:8].upper()}",
-            "power_state": "Off",
-            "external_notifier": True,
-            "nics": [{"mac": f"52:54:00:{identity[0:2]}:{identity[2:4]}:{number:02x}", "ip": _HOST}],
-            "cpus": _CORES,
-            "sockets": _SOCKETS,
-            "cpu_model": "OCX Lab CPU",
-            "memory_gib": _MEMORY_GIB,
-            "disks": _DISKS_GIB,
-            "ports": {"ssh": next(ports), "http": next(ports)},
-        }
 
     def _write_farm_config(self) -> None:
         machines = [
@@ -205,13 +243,10 @@ class Lab:
         settings = {
             "SUSHY_EMULATOR_LISTEN_IP": _HOST,
             "SUSHY_EMULATOR_LISTEN_PORT": port,
-            "SUSHY_EMULATOR_FAKE_DRIVER": True,
             "SUSHY_EMULATOR_STATE_DIR": str(self._dir / "bmc-state"),
             "SUSHY_EMULATOR_AUTH_FILE": str(self._dir / "bmc-htpasswd"),
-            "SUSHY_EMULATOR_VMEDIA_VERIFY_SSL": False,
-            "SUSHY_EMULATOR_FAKE_SYSTEMS": self._systems,
-            "SUSHY_EMULATOR_STORAGE": {system["uuid"]: [] for system in self._systems},
             "EXTERNAL_NOTIFICATION_URL": f"http://{_HOST}:{self._farm_port}/bmc",
+            **bmc_settings(self._systems),
         }
         lines = [f"{name} = {value!r}\n" for name, value in settings.items()]
         (self._dir / "bmc.conf").write_text("".join(lines))
@@ -225,46 +260,77 @@ class Lab:
         command = [self._venv / "bin/python", "-P", program, self._dir / "bmc.conf"]
         self._run("bmc", command, f"{self._bmc_url}/redfish/v1/")
 
-    def _enrol(self, system: dict[str, Any]) -> dict[str, Any]:
-        client = IronicClient(self._ironic_url, _USER, self._passwords[_USER])
+    def _start_guest(self) -> None:
+        disk = self._dir / "fake-disk"
+        write_guest(disk)
+        ports = ["--ssh-port", self._fake_ports["ssh"], "--http-port", self._fake_ports["http"]]
+        command = [sys.executable, "-m", "provisioner.guest", "--disk", disk, "--host", _HOST, *ports]
+        self._run("guest", command, f"http://{_HOST}:{self._fake_ports['http']}/")
+
+    def _enrol_fake(self, hardware: dict[str, Any]) -> dict[str, Any]:
+        extra = {"ocx_address": _HOST, "ocx_ssh_port": self._fake_ports["ssh"]}
+        body = fake_node(hardware, _FAKE_CLASS, extra)
+        return self.client().enrol(body, first_clean=False, inspect=False, ports=[hardware["mac"]])
+
+    def _enrol(self, one: dict[str, Any]) -> dict[str, Any]:
         driver_info = {
             "redfish_address": self._bmc_url,
             "redfish_username": _BMC_USER,
             "redfish_password": self._passwords[_BMC_USER],
-            "redfish_system_id": f"/redfish/v1/Systems/{system['uuid']}",
+            "redfish_system_id": f"/redfish/v1/Systems/{one['uuid']}",
             "deploy_iso": f"{self._files_url}/deploy.iso",
         }
-        ports = system["ports"]
+        ports = one["ports"]
         body = {
-            "name": system["name"],
+            "name": one["name"],
             "driver": "redfish",
+            "console_interface": "redfish-graphical",
             "resource_class": self._class,
             "driver_info": driver_info,
             "extra": {"ocx_address": _HOST, "ocx_ssh_port": ports["ssh"], "ocx_http_port": ports["http"]},
         }
-        return client.enrol(body, first_clean=self._first_clean)
+        return self.client().enrol(body, first_clean=self._first_clean)
 
-    def _describe(self, nodes: list[dict[str, Any]]) -> None:
+    def _describe(self, nodes: list[dict[str, Any]], fakes: list[dict[str, Any]]) -> None:
         machines = [
             {
-                "node_name": system["name"],
+                "node_name": one["name"],
                 "node_uuid": node["uuid"],
                 "address": _HOST,
-                "ssh_port": system["ports"]["ssh"],
-                "http_port": system["ports"]["http"],
+                "ssh_port": one["ports"]["ssh"],
+                "http_port": one["ports"]["http"],
                 "class": self._class,
-                "disk": str(self._dir / "disks" / system["uuid"]),
+                "disk": str(self._dir / "disks" / one["uuid"]),
             }
-            for system, node in zip(self._systems, nodes, strict=True)
+            for one, node in zip(self._systems, nodes, strict=True)
         ]
+        fake_machines = [
+            {
+                "node_name": node["name"],
+                "node_uuid": node["uuid"],
+                "address": _HOST,
+                "ssh_port": self._fake_ports["ssh"],
+                "class": _FAKE_CLASS,
+            }
+            for node in fakes
+        ]
+        images = {
+            name.removesuffix(".raw"): {
+                "source": f"{self._files_url}/{name}",
+                "sha256": hashlib.sha256(content).hexdigest(),
+            }
+            for name, content in _IMAGES.items()
+        }
         self.description = {
             "ironic_url": self._ironic_url,
             "username": _USER,
             "password_file": str(self._dir / f"{_USER}-password"),
             "image_url": f"{self._files_url}/os.raw",
-            "image_sha256": hashlib.sha256(_IMAGE).hexdigest(),
+            "image_sha256": images["os"]["sha256"],
             "deploy_iso": f"{self._files_url}/deploy.iso",
+            "images": images,
             "machines": machines,
+            "fake_machines": fake_machines,
         }
         partial = self._dir / "lab.json.part"
         partial.write_text(json.dumps(self.description, indent=1) + "\n")
