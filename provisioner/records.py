@@ -57,6 +57,15 @@ CREATE TABLE IF NOT EXISTS sealed (
     at INTEGER NOT NULL, PRIMARY KEY (lease, delivery));
 CREATE TABLE IF NOT EXISTS evidence (
     key TEXT PRIMARY KEY, lease INTEGER NOT NULL, resource INTEGER NOT NULL, content TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS ask (
+    id INTEGER PRIMARY KEY, lease INTEGER NOT NULL, kind TEXT NOT NULL, resource INTEGER NOT NULL,
+    action TEXT NOT NULL, account TEXT NOT NULL, at REAL NOT NULL, wanted TEXT NOT NULL, contract TEXT,
+    nonce INTEGER, time INTEGER, signature BLOB, state TEXT NOT NULL DEFAULT 'pending', detail TEXT,
+    ended REAL, done TEXT NOT NULL DEFAULT '[]', holder TEXT, held_until REAL NOT NULL DEFAULT 0,
+    sealed BLOB);
+CREATE INDEX IF NOT EXISTS ask_lease ON ask (lease, kind, resource);
+CREATE UNIQUE INDEX IF NOT EXISTS ask_pending ON ask (lease, kind, resource) WHERE state = 'pending';
+CREATE UNIQUE INDEX IF NOT EXISTS ask_nonce ON ask (lease, nonce) WHERE nonce IS NOT NULL;
 CREATE TABLE IF NOT EXISTS metric (
     lease INTEGER PRIMARY KEY, award_to_provision_ms INTEGER NOT NULL, due_to_provision_ms INTEGER NOT NULL);
 """
