@@ -44,6 +44,7 @@ from chain.wire import (
 from market.errors import OcxError, Temporary
 
 __all__ = [
+    "CHAIN_AWAY",
     "Block",
     "BlockId",
     "ChainStale",
@@ -57,6 +58,9 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
+
+CHAIN_AWAY = (RpcUnreachable, ChainStale, RpcBusy, WrongNetwork)
+"""The errors that mean "no endpoint can be used now", and not "this one question failed"."""
 
 _LONGEST_REST = 30.0
 

@@ -14,15 +14,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
+from chain.contracts.leases import Lease
 from chain.events import EventReader
 from chain.exchange import Exchange
 from chain.nonces import Entry
+from chain.rpc import CHAIN_AWAY
 from chain.wire import Block, Receipt
 from market.errors import InvalidInput, Temporary
 from market.leases import describe
+from provisioner.agenda import Agenda
 from provisioner.bidder import Bidder
 from provisioner.clouds import Clouds
 from provisioner.hands import Hands, lease_key
@@ -30,22 +33,13 @@ from provisioner.index import Index
 from provisioner.operations import Operations, Outcome, Retries
 from provisioner.plugin import Provisioner
 from provisioner.settings import Settings
-from provisioner.steps import Done, Rules, Wait, decide, parse_key
+from provisioner.steps import Done, LeaseView, Rules, Step, Wait, decide, parse_key
 from provisioner.store import Store
 from provisioner.view import LeaseReport, Observer, machine_line, trouble_key
 
 __all__ = ["Agent"]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Due:
-    """When a lease is looked at next: a chain time, a wall-clock time, and the first block that counts."""
-
-    chain: int = 0
-    wall: float = 0.0
-    block: int = 0
 
 
 class Agent:
@@ -59,17 +53,19 @@ class Agent:
         plugins: Mapping[str, Provisioner],
         *,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`clock` says what o'clock it is, `monotonic` how long something takes: a clock may be set anew."""
         wallet = exchange.wallet
         if wallet is None:
             raise InvalidInput("a provider agent needs a wallet")
         self.settings, self.exchange, self.store = settings, exchange, store
         self.address = wallet.address
-        self._clock = clock
+        self.clock, self.monotonic = clock, monotonic
         self._wake = threading.Event()
         self._stopping = threading.Event()
-        self.operations = Operations(settings.workers, self._wake.set, clock)
-        self.retries = Retries(clock)
+        self.operations = Operations(settings.workers, self._wake.set, monotonic)
+        self.retries = Retries(monotonic)
         self.clouds = Clouds(
             plugins,
             exchange,
@@ -78,7 +74,8 @@ class Agent:
             self.retries,
             inspect_every=settings.inspect_every,
             look_every=settings.look_every,
-            clock=clock,
+            clock=monotonic,
+            now=clock,
         )
         timeouts = {"provision": settings.provision_timeout, "release": settings.release_timeout}
         self.hands = Hands(exchange, store, self.clouds, self.operations, timeouts=timeouts, clock=clock)
@@ -89,7 +86,7 @@ class Agent:
         self.bidder: Bidder | None = None
         self._reader: EventReader | None = None
         self._index: Index | None = None
-        self._due: dict[int, _Due] = {}
+        self._agenda = Agenda(monotonic)
         self._touched: dict[int, float] = {}
         self.reports: dict[int, LeaseReport] = {}
         self.first_calls = store.metrics()
@@ -99,7 +96,7 @@ class Agent:
         self.cycle_error: str | None = None
         self.strangers: set[str] = set()
         self.free_balance: int | None = None
-        self._balance_at = 0.0
+        self._balance_at = float("-inf")
 
     def key(self, lease: int, resource: int) -> str:
         """The operation key of one resource of a lease."""
@@ -129,9 +126,8 @@ class Agent:
         self._wake.set()
 
     def wake(self) -> None:
-        """Look sooner; for the gateway, when a buyer's setup arrived."""
-        for due in list(self._due.values()):
-            due.wall = 0.0
+        """Look at everything soon, from any thread; for the gateway, when a buyer's setup arrived."""
+        self._agenda.wake()
         self._wake.set()
 
     def cycle(self) -> None:
@@ -145,14 +141,15 @@ class Agent:
             self._note(outcome)
         self.clouds.look()
         self._reopen()
+        self._agenda.begin()
         for lease in self.store.open_leases():
-            if self._is_due(lease, head):
+            if self._agenda.is_due(lease, head) and self.operations.running(lease_key(lease)) is None:
                 self._reconcile(lease, head)
         if self.bidder is not None:
             self.bidder.cycle(head)
         self._read_balance(head)
         self.cycles += 1
-        self.last_good = self._clock()
+        self.last_good = self.monotonic()
         self.cycle_error = None
         self.retries.succeeded("cycle")
 
@@ -167,21 +164,21 @@ class Agent:
         return [{"request": n, "move": item.move, "why": item.why} for n, item in sorted(reports.items())]
 
     def _read_balance(self, head: Block) -> None:
-        if self._clock() - self._balance_at >= self.settings.resync:
+        if self.monotonic() - self._balance_at >= self.settings.resync:
             self.free_balance = self.exchange.escrow.free(self.org, block=head.number)
-            self._balance_at = self._clock()
+            self._balance_at = self.monotonic()
 
     # ---- one lease -------------------------------------------------------------------------------------
 
     def _reconcile(self, lease: int, head: Block) -> None:
-        """Look at one lease; whatever goes wrong concerns this lease alone."""
+        """Look at one lease; whatever goes wrong concerns this lease alone, unless the chain is away."""
         try:
             self._step(lease, head)
-        except Temporary:
+        except CHAIN_AWAY:
             raise
         except Exception as error:  # noqa: BLE001  one lease that cannot be understood must not stop the others
             trouble = self.retries.failed(lease_key(lease), error)
-            self._due[lease] = _Due(wall=trouble.retry_at or 0.0, chain=1 << 62)
+            self._agenda.plan(lease, "try again", after=[trouble.retry_at])
             self.reports[lease] = LeaseReport("unknown", "none", str(error))
 
     def _step(self, lease: int, head: Block) -> None:
@@ -189,57 +186,49 @@ class Agent:
         if kept is None:
             return
         view, chain = self._observer.view(lease, kept[1], head)
-        rules = self._rules()
-        step = decide(view, head.timestamp, rules)
-        blocked = self.retries.blocked(lease_key(lease))
-        report = LeaseReport(describe(view.facts, head.timestamp), type(step).__name__, "")
+        step = decide(view, head.timestamp, self._rules())
+        keys = [m.key for m in view.machines]
+        if isinstance(step, Done):
+            self._finish(lease, keys)
+            return
+        until = step.until if isinstance(step, Wait) else None
+        why, soon = self._take(step, view, chain)
+        # No later than the first thing that may be retried, or read.
+        retries = [self.retries.retry_at(key) for key in self._trouble_keys(lease, keys)]
+        resync = self.monotonic() + (self.settings.cycle if soon else self.settings.resync)
+        self._agenda.plan(lease, why or type(step).__name__, after=[resync, *retries], chain=until)
+        self.reports[lease] = self._report(view, head, type(step).__name__, why)
+
+    def _take(self, step: Step, view: LeaseView, chain: Lease) -> tuple[str, bool]:
+        """Begin a step; what stands in the way, and whether to look again very soon."""
+        if isinstance(step, Wait):
+            return step.reason, False
+        blocked = self.retries.blocked(lease_key(view.lease))
+        if blocked is not None:
+            return blocked, False
+        return ("", False) if self.hands.do(step, view, chain) else ("waiting for a free worker", True)
+
+    def _report(self, view: LeaseView, head: Block, step: str, why: str) -> LeaseReport:
+        report = LeaseReport(describe(view.facts, head.timestamp), step, why)
         report.machines = {m.resource: machine_line(m) for m in view.machines}
-        metric = self.store.metric(lease)
+        metric = self.store.metric(view.lease)
         if metric is not None:
             report.award_to_provision_ms, report.due_to_provision_ms = metric
-            self.first_calls[lease] = metric
-        due = _Due(chain=1 << 62, wall=self._clock() + self.settings.resync)
-        if isinstance(step, Done):
-            self._finish(lease, [m.key for m in view.machines])
-            return
-        if isinstance(step, Wait):
-            report.why = step.reason
-            due.chain = step.until if step.until is not None else due.chain
-        elif blocked is not None:
-            report.why = blocked
-        elif not self.hands.do(step, view, chain):
-            report.why = "waiting for a free worker"
-            due.wall = self._clock() + self.settings.cycle
-        self._hasten(due, lease, [m.key for m in view.machines])
-        self._due[lease] = due
-        self.reports[lease] = report
+            self.first_calls[view.lease] = metric
+        return report
 
     def _finish(self, lease: int, keys: list[str]) -> None:
         self.store.set_done(lease, True)
         for key in self._trouble_keys(lease, keys):
             self.retries.succeeded(key)
         self.reports.pop(lease, None)
-        self._due.pop(lease, None)
+        self._agenda.forget(lease)
         self._touched.pop(lease, None)
         log.info("lease %d is finished with", lease)
-
-    def _hasten(self, due: _Due, lease: int, keys: list[str]) -> None:
-        """Look again no later than the first thing that may be retried, or read."""
-        times = [self.retries.retry_at(key) for key in self._trouble_keys(lease, keys)]
-        due.wall = min([due.wall, *(at for at in times if at is not None)])
 
     def _trouble_keys(self, lease: int, keys: list[str]) -> list[str]:
         kinds = ("provision", "release")
         return [lease_key(lease), *(trouble_key(key, kind) for key in keys for kind in kinds)]
-
-    def _is_due(self, lease: int, head: Block) -> bool:
-        due = self._due.get(lease)
-        if due is None:
-            return True
-        key = lease_key(lease)
-        if head.number < due.block or self.operations.running(key) is not None:
-            return False
-        return head.timestamp >= due.chain or self._clock() >= due.wall
 
     # ---- what happened ---------------------------------------------------------------------------------
 
@@ -261,14 +250,15 @@ class Agent:
                 self.hands.note_connected(outcome.key, None)
         block = outcome.value.block_number if isinstance(outcome.value, Receipt) else 0
         found = self._lease_of(outcome.key)
-        if found is not None:
-            self._due[found] = _Due(block=block)
-            untold = self._touched.get(found, 0.0) < outcome.started
-            if isinstance(outcome.value, Entry) and untold:  # its event will tell, or we look
-                patience = 1.0 + 3 * self.exchange.connection.block_time
-                self._due[found] = _Due(chain=1 << 62, wall=self._clock() + patience)
-        elif self.bidder is not None:
-            self.bidder.note(outcome.key, block)
+        if found is None:
+            if self.bidder is not None:
+                self.bidder.note(outcome.key, block)
+        elif isinstance(outcome.value, Entry) and self._touched.get(found, 0.0) < outcome.started:
+            # Its event will tell, or we look.
+            patience = 1.0 + 3 * self.exchange.connection.block_time
+            self._agenda.plan(found, "its transaction", after=[self.monotonic() + patience])
+        else:
+            self._agenda.touch(found, f"{outcome.kind} came to its end", block=block)
 
     def _lease_of(self, key: str) -> int | None:
         if key.startswith("lease/"):
@@ -281,7 +271,7 @@ class Agent:
         for lease, report in self.reports.items():
             live = report.state.startswith(("awarded", "active", "delivered"))
             if report.step == "Wait" and (every or not live):
-                self._due[lease] = _Due(block=self._due.get(lease, _Due()).block)
+                self._agenda.touch(lease, "a cloud was read")
 
     def _reopen(self) -> None:
         """Whatever in a cloud carries the key of a lease we thought finished is looked at again."""
@@ -329,7 +319,8 @@ class Agent:
                 self.operations,
                 self.retries,
                 org=member.org,
-                clock=self._clock,
+                clock=self.monotonic,
+                now=self.clock,
             )
         self._index, self._reader = index, reader
         log.info("agent of organisation %d as %s at block %d", member.org, self.address, head.number)
@@ -341,8 +332,8 @@ class Agent:
             return head
         reader.poll(index.handle, index.rewind)
         for lease in index.touched:
-            self._touched[lease] = self._clock()
-            self._due[lease] = _Due(block=self._due.get(lease, _Due()).block)
+            self._touched[lease] = self.monotonic()
+            self._agenda.touch(lease, "an event")
         index.touched.clear()
         position = reader.position()
         return head if position <= head.number else self.exchange.rpc.block(position)

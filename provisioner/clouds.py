@@ -28,7 +28,7 @@ _READ_TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One successful look at a cloud: when it began (unix seconds), its number, and what carries a key."""
+    """One successful look at a cloud: when it began (by `clock`), its number, and what carries a key."""
 
     began: float = 0.0
     number: int = 0
@@ -49,12 +49,14 @@ class Clouds:
         inspect_every: float,
         look_every: float,
         clock: Callable[[], float],
+        now: Callable[[], float],
     ) -> None:
+        """`clock` measures time and need not say what o'clock it is; `now` does, in unix seconds."""
         self.plugins = plugins
         self._exchange, self._store = exchange, store
         self._operations, self._retries = operations, retries
         self._every = {"inspect": inspect_every, "look": look_every}
-        self._clock = clock
+        self._clock, self._now = clock, now
         self._readings: dict[str, Reading] = {}
         self._count = 0
         self._due: dict[tuple[str, str], float] = {}
@@ -140,7 +142,7 @@ class Clouds:
         Raises `Permanent` if the cloud does not have that machine any more.
         """
         with self._measuring:
-            if self._clock() - self._measured_at.get(name, 0.0) > freshness:
+            if self._clock() - self._measured_at.get(name, float("-inf")) > freshness:
                 self._measure(name)
             for found in self._last.get(name, []):
                 if found.local_id == local_id:
@@ -157,7 +159,7 @@ class Clouds:
     def _measure(self, name: str) -> list[Inspected]:
         """Inspect one cloud and remember the result; the caller holds the lock."""
         found = self.plugins[name].inspect()
-        self._store.keep_machines((record(Measured(name, item)) for item in found), int(self._clock()))
+        self._store.keep_machines((record(Measured(name, item)) for item in found), int(self._now()))
         self._last[name] = found
         self._measured_at[name] = self._clock()
         return found

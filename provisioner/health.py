@@ -24,7 +24,8 @@ _STALE = 30.0
 
 def report(agent: Agent, now: float) -> dict[str, Any]:
     """The document; `ok` is False when a call hangs, or the last good cycle is 30 s or ten cycles old."""
-    age = round(now - agent.last_good, 3) if agent.last_good else None
+    ticks = agent.monotonic()
+    age = round(ticks - agent.last_good, 3) if agent.last_good else None
     limit = max(_STALE, 10 * agent.settings.cycle)
     hung = agent.operations.hung()
     leases = agent.snapshot()
@@ -46,8 +47,8 @@ def report(agent: Agent, now: float) -> dict[str, Any]:
         "hung": [
             {
                 "operation": f"{item.kind} {item.key}",
-                "hung_since": int(item.hung_at),
-                "since": int(item.since),
+                "hung_since": int(now - ticks + item.hung_at),
+                "since": int(now - ticks + item.since),
             }
             for item in hung
         ],

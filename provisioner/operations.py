@@ -25,7 +25,7 @@ _LONGEST_BACKOFF = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A call under way: since when, and when it is called hung (unix seconds)."""
+    """A call under way: since when, and when it is called hung (by the clock given)."""
 
     key: str
     kind: str
@@ -35,7 +35,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call ended: a value, or an error; `ended` in unix seconds."""
+    """How a call ended: a value, or an error; `started` and `ended` by the clock given."""
 
     key: str
     kind: str
@@ -48,8 +48,8 @@ class Outcome:
 class Operations:
     """Starts calls, at most one per key and kind, at most `limit` of a kind beside those that hang.
 
-    Each kind has a limit of its own, so that machines which take half an hour to build never hold up the
-    signature, the reveal or the fence that is due meanwhile.
+    `clock` measures time in seconds; what o'clock it is does not matter. Each kind has a limit of its own, so
+    that machines which take half an hour to build never hold up a signature, a reveal or a fence.
     `on_end` is called from the call's own thread after each end. Threads are daemons: a call that never comes
     back does not keep the process alive.
     """
@@ -185,7 +185,7 @@ class Retries:
         return trouble.message
 
     def retry_at(self, key: str) -> float | None:
-        """When a blocked key may be tried again (unix seconds); None if never, or if it is not blocked."""
+        """When a blocked key may be tried again, by the clock; None if never, or if it is not blocked."""
         trouble = self._troubles.get(key)
         return None if trouble is None else trouble.retry_at
 
