@@ -12,12 +12,12 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chain import disk
 from chain.abi import checksum
 from chain.rpc import Block, Log, Rpc, RpcRefused, RpcUnreachable
 from market.errors import Bug, Permanent, Temporary
@@ -133,7 +133,7 @@ class EventReader:
             return 0
         events = [event for event in map(self._event, logs) if event is not None]
         self._check_nothing_moved(position, end_block)
-        with self._transaction() as db:
+        with disk.transaction(self._db) as db:
             if self.position() != position:
                 raise Temporary(f"another process reads events as {self.name!r}", hint="Stop one of them.")
             for event in events:
@@ -208,7 +208,7 @@ class EventReader:
                 hint="Delete its database and let it read again.",
                 block=target,
             )
-        with self._transaction() as db:
+        with disk.transaction(self._db) as db:
             on_rewind(db, target)
             db.execute("DELETE FROM event_block WHERE name = ? AND number > ?", (self.name, target))
 
@@ -232,7 +232,7 @@ class EventReader:
     def _pin(self, start_block: int) -> None:
         network = self._rpc.connection
         identity = (str(network.chain_id), network.genesis)
-        with self._transaction() as db:
+        with disk.transaction(self._db) as db:
             db.execute(
                 "INSERT OR IGNORE INTO event_reader VALUES (?, ?, ?, ?)", (self.name, *identity, start_block)
             )
@@ -246,16 +246,6 @@ class EventReader:
                 expected=network.genesis_hash,
                 got="0x" + bytes(kept[1]).hex(),
             )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._db
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
 
 def decode_generated(topics: Sequence[bytes], data: bytes) -> Any:
@@ -272,7 +262,7 @@ def _open(store: Path | str | sqlite3.Connection) -> sqlite3.Connection:
         db = store
     else:
         Path(store).parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(store, timeout=30, isolation_level=None, check_same_thread=False)
+        db = disk.connect(Path(store), check_same_thread=False)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")  # effects and checkpoint can only be lost together
     for statement in filter(str.strip, _SCHEMA.split(";")):

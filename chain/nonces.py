@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from chain import disk
 from market.errors import Bug, Permanent, Temporary
 
 __all__ = ["Attempt", "Entry", "Journal", "Status"]
@@ -123,7 +124,7 @@ class Journal:
         self.path = folder / f"{chain_id}-{genesis.hex()[:16]}-{address.lower()}.sqlite"
         self._lock_path = self.path.with_suffix(".lock")
         self._guard = threading.RLock()
-        self._db = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+        self._db = disk.connect(self.path, check_same_thread=False)
         with self.lock():
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
@@ -230,14 +231,8 @@ class Journal:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._guard:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+        with self._guard, disk.transaction(self._db) as db:
+            yield db
 
     def _insert_attempt(self, entry_id: int | None, attempt: Attempt, now: float) -> None:
         self._db.execute(

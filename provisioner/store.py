@@ -21,6 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from chain import disk
 from chain.contracts.tender import Bid
 from market.specs import Spec
 from market.windows import SlotWindow
@@ -57,7 +58,7 @@ class Store:
         """This thread's connection, in autocommit mode."""
         db: sqlite3.Connection | None = getattr(self._local, "db", None)
         if db is None:
-            db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+            db = disk.connect(self.path)
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
             self._local.db = db
@@ -66,13 +67,8 @@ class Store:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """All of this thread's statements inside are one."""
-        self.db.execute("BEGIN IMMEDIATE")
-        try:
+        with disk.transaction(self.db):
             yield
-        except BaseException:
-            self.db.execute("ROLLBACK")
-            raise
-        self.db.execute("COMMIT")
 
     # ---- leases ----------------------------------------------------------------------------------------
 
