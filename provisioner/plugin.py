@@ -88,6 +88,9 @@ class Inspected:
     """Full description: JSON without floats. The same hardware always gives the same document."""
     owner: str | None = None
     """The cloud's own name for the owner of the machine, if it keeps one."""
+    rate_per_hour: int | None = None
+    """The least it is to be rented at, in microcredits per hour, as the plugin's configuration says; None: it
+    does not say. Not part of the document: prices change, hardware does not."""
 
 
 @dataclasses.dataclass(frozen=True)
