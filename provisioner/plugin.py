@@ -109,6 +109,9 @@ class Order:
     """Unix seconds UTC; information for the cloud, a plugin does not wait for it."""
     end: int
     """Unix seconds UTC, exclusive; information for the cloud, a plugin does not end anything by itself."""
+    properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """What else the tenant chose, for example `image`; each plugin says which names and values it knows.
+    What it does not know it refuses with `Permanent`, naming what it does."""
 
 
 @dataclasses.dataclass(frozen=True)
