@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 from market.errors import OcxError
 from provisioner.plugins.aws.api import Ec2Api
@@ -13,7 +14,7 @@ from provisioner.plugins.aws.settings import AwsSettings, Product
 __all__ = ["problems"]
 
 _MOST_SKEW = 60.0
-_RIGHTS = {
+_RIGHTS: dict[str, dict[str, Any]] = {
     "terminate_instances": {"InstanceIds": ["i-00000000000000000"]},
     "start_instances": {"InstanceIds": ["i-00000000000000000"]},
     "stop_instances": {"InstanceIds": ["i-00000000000000000"]},
@@ -59,7 +60,7 @@ def _of_product(settings: AwsSettings, api: Ec2Api, product: Product) -> Iterato
     name = product.class_name
     wanted = [{"Name": "instance-type", "Values": [product.instance_type]}]
     if not api.describe("describe_instance_type_offerings", "InstanceTypeOfferings", Filters=wanted):
-        yield f"{name}: {settings.region} does not offer {product.instance_type}; choose another instance_type"
+        yield f"{name}: {settings.region} does not offer {product.instance_type}; choose another type"
         return
     kind = api.instance_types([product.instance_type])[product.instance_type]
     yield from _of_image(api, product, kind.get("ProcessorInfo", {}).get("SupportedArchitectures") or [])
@@ -94,7 +95,7 @@ def _of_image(api: Ec2Api, product: Product, architectures: list[str]) -> Iterat
             f"{image['Architecture']}; choose another image"
         )
     if image.get("RootDeviceName") not in (None, product.root_device):
-        yield f"{name}: the root device of {product.image} is {image['RootDeviceName']}; set root_device to it"
+        yield f"{name}: {product.image} has the root device {image['RootDeviceName']}; set root_device"
     sizes = [m.get("Ebs", {}).get("VolumeSize") or 0 for m in image.get("BlockDeviceMappings") or []]
     if max(sizes, default=0) > product.root_gib:
         yield f"{name}: {product.image} needs {max(sizes)} GiB; set root_gib to that at least"

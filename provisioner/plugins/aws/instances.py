@@ -7,7 +7,7 @@ Everything the plugin makes carries the tags `ocx:provider`, `ocx:key` and `ocx:
 - a **security group** named after the capacity unit reserves the unit: names are unique in a VPC. EC2 neither
   starts an instance in a group that is gone, nor deletes one that an instance is in: deleting it is the fence
   behind which no late launch of a released key can come;
-- the **instance** and its volumes. Once its SSH server was seen: `ocx:ready`, the host key, and `ocx:address`.
+- the **instance** and its volumes. `ocx:ready`, the host key, and `ocx:address` are set once SSH answered;
   `ocx:power` is `off` while its tenant wants it off;
 - a **tombstone**, a key pair that opens nothing, says for `remember_days` that the key was released:
   `ocx:released` (unix seconds), `ocx:volumes`, and `ocx:evidence:N`, base64 of the evidence's facts.

@@ -93,14 +93,14 @@ class Takedown:
         left = self._volumes()
         for volume in left:
             if volume.get("State") in ("available", "error"):
-                self._gone(lambda v=volume["VolumeId"]: self._api.act("delete_volume", VolumeId=v))  # type: ignore[misc]
+                self._gone(lambda v=volume["VolumeId"]: self._api.act("delete_volume", VolumeId=v))
         return [volume["VolumeId"] for volume in left]
 
     def _delete_groups(self, groups: tuple[Item, ...]) -> str:
         """Delete the unit's security group; why that did not work, or an empty text."""
         for group in groups:
             try:
-                self._gone(lambda g=group["GroupId"]: self._api.act("delete_security_group", GroupId=g))  # type: ignore[misc]
+                self._gone(lambda g=group["GroupId"]: self._api.act("delete_security_group", GroupId=g))
             except (AwsTrouble, AwsRefusal) as error:
                 if code_of(error) not in ("DependencyViolation", "InvalidGroup.InUse"):
                     raise
