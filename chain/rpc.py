@@ -1,8 +1,8 @@
 """JSON-RPC with a memory of whom it speaks to.
 
 Each endpoint must prove, before it is used and again every few seconds, that it is the network of the
-connection file (chain id, genesis hash, code at Directory) and that its head is fresh; else the next one is
-asked. It must not sign anything, and it must not show what is in a URL besides scheme, host and port.
+connection file and that its head is fresh (`chain.endpoints`); else the next one is asked. It must not sign
+anything, and it must not show what is in a URL besides scheme, host and port.
 
 Errors: `RpcUnreachable`, `ChainStale` and `RpcBusy` are temporary, `WrongNetwork` is permanent,
 `RpcRefused` is the node's own "no", and a contract's "no" is the typed error behind its revert data.
@@ -10,7 +10,6 @@ Errors: `RpcUnreachable`, `ChainStale` and `RpcBusy` are temporary, `WrongNetwor
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import OrderedDict
@@ -21,6 +20,7 @@ from eth_utils.crypto import keccak
 
 from chain.abi import ZERO_ADDRESS, checksum
 from chain.connection import ConnectionFile
+from chain.endpoints import Endpoints, Fault, Freshness
 from chain.wire import (
     Block,
     BlockId,
@@ -41,7 +41,7 @@ from chain.wire import (
     node_error,
     result,
 )
-from market.errors import OcxError, Temporary
+from market.errors import Temporary
 
 __all__ = [
     "CHAIN_AWAY",
@@ -57,12 +57,8 @@ __all__ = [
     "WrongNetwork",
 ]
 
-log = logging.getLogger(__name__)
-
 CHAIN_AWAY = (RpcUnreachable, ChainStale, RpcBusy, WrongNetwork)
 """The errors that mean "no endpoint can be used now", and not "this one question failed"."""
-
-_LONGEST_REST = 30.0
 
 
 class Rpc:
@@ -70,6 +66,7 @@ class Rpc:
 
     Safe to share between threads. `stale_after` (seconds a head may be old; None: no limit) defaults to the
     larger of 30 s and 20 block times, and to no limit on a network whose blocks come only with transactions.
+    `pace_span` defaults to the larger of 10 s and 5 block times. See `chain.endpoints.Freshness`.
     """
 
     def __init__(
@@ -80,18 +77,20 @@ class Rpc:
         recheck: float = 5.0,
         max_lag_blocks: int = 5,
         stale_after: float | None = -1.0,
+        pace_span: float | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.connection = connection
         default = max(30.0, 20 * connection.block_time) if connection.block_time else None
-        self._stale_after = default if stale_after is not None and stale_after < 0 else stale_after
-        self._recheck = recheck
-        self._max_lag = max_lag_blocks
-        self._clock = clock
-        self._monotonic = monotonic
-        self._lock = threading.RLock()
-        self._endpoints = [Endpoint(url, timeout) for url in connection.rpc_urls]
+        limits = Freshness(
+            recheck=recheck,
+            stale_after=default if stale_after is not None and stale_after < 0 else stale_after,
+            max_lag=max_lag_blocks,
+            pace_span=max(10.0, 5 * connection.block_time) if pace_span is None else pace_span,
+        )
+        self._endpoints = Endpoints(connection, timeout, limits, clock, monotonic)
+        self._lock = threading.Lock()
         self._times: OrderedDict[bytes, int] = OrderedDict()
 
     @classmethod
@@ -117,28 +116,26 @@ class Rpc:
 
     def call(self, method: str, params: Sequence[Any] = ()) -> Any:
         """The result of any JSON-RPC method, from the first endpoint that is right, fresh and answers."""
-        faults: list[tuple[Endpoint, OcxError]] = []
-        for endpoint in self._usable(faults):
+        faults: list[Fault] = []
+        for endpoint in self._endpoints.usable(faults):
             try:
                 answer = endpoint.request(method, params)
             except RpcUnreachable as error:
-                self._put_to_rest(endpoint, error)
+                self._endpoints.put_to_rest(endpoint, error)
                 faults.append((endpoint, error))
                 continue
             if answer.get("error") is not None:
                 raise node_error(method, answer["error"])
             return answer.get("result")
-        raise self._verdict(faults)
+        raise self._endpoints.verdict(faults)
 
     def verify(self) -> Block:
         """Examine all endpoints now; the freshest good head. Raises what `call` would raise."""
-        with self._lock:
-            for endpoint in self._endpoints:
-                endpoint.checked_at = float("-inf")
-        faults: list[tuple[Endpoint, OcxError]] = []
-        heads = [endpoint.head for endpoint in self._usable(faults) if endpoint.head]
+        self._endpoints.distrust()
+        faults: list[Fault] = []
+        heads = [endpoint.head for endpoint in self._endpoints.usable(faults) if endpoint.head]
         if not heads:
-            raise self._verdict(faults)
+            raise self._endpoints.verdict(faults)
         return max(heads, key=lambda block: block.number)
 
     def block(self, number: BlockId = "latest") -> Block:
@@ -236,108 +233,8 @@ class Rpc:
         return block.timestamp
 
     def endpoints(self) -> list[dict[str, Any]]:
-        """For health pages: each endpoint's URL (redacted), last head and what is wrong with it."""
-        return [
-            {"url": e.shown, "block": e.head.number if e.head else None, "fault": e.fault and str(e.fault)}
-            for e in self._endpoints
-        ]
-
-    def _usable(self, faults: list[tuple[Endpoint, OcxError]]) -> list[Endpoint]:
-        """The endpoints to ask, best first; why not the others goes to `faults`.
-
-        Endpoints at rest after a failure are left out, unless none other is usable.
-        """
-        with self._lock:
-            now = self._monotonic()
-            good = self._sift([e for e in self._endpoints if e.rest_until <= now], faults)
-            if not good:
-                resting = [
-                    e for e in self._endpoints if e.rest_until > now and e not in [f[0] for f in faults]
-                ]
-                good = self._sift(resting, faults)
-            return good
-
-    def _sift(self, asked: list[Endpoint], faults: list[tuple[Endpoint, OcxError]]) -> list[Endpoint]:
-        for endpoint in asked:
-            if self._monotonic() - endpoint.checked_at >= self._recheck:
-                self._examine(endpoint)
-        right = [e for e in asked if e.fault is None and e.head is not None]
-        best = max((e.head.number for e in right if e.head), default=0)
-        for endpoint in right:
-            self._judge_head(endpoint, best)
-        faults += [(e, e.fault) for e in asked if e.fault is not None]
-        return [e for e in right if e.fault is None]
-
-    def _examine(self, endpoint: Endpoint) -> None:
-        """Ask who it is and how far; the answer is kept as `head` or as `fault`."""
-        previous = endpoint.fault
-        try:
-            self._check_identity(endpoint)
-            endpoint.head = as_block(result(endpoint, "eth_getBlockByNumber", "latest", False))
-        except RpcUnreachable as error:
-            self._put_to_rest(endpoint, error)
-            return
-        except OcxError as error:
-            endpoint.fault = error
-            if str(previous) != str(error):
-                log.warning("not using %s: %s", endpoint.shown, error)
-        else:
-            endpoint.fault = None
-            if previous is not None:
-                log.info("%s is good again", endpoint.shown)
-        endpoint.rest, endpoint.rest_until = 0.0, float("-inf")
-        endpoint.checked_at = self._monotonic()
-
-    def _check_identity(self, endpoint: Endpoint) -> None:
-        want = self.connection
-        _expect(endpoint, "chain id", want.chain_id, as_number(result(endpoint, "eth_chainId")))
-        genesis = result(endpoint, "eth_getBlockByNumber", "0x0", False)
-        _expect(endpoint, "genesis hash", want.genesis_hash, genesis and genesis["hash"])
-        if want.directory != ZERO_ADDRESS:
-            code = as_bytes(result(endpoint, "eth_getCode", want.directory, "latest"))
-            got = "0x" + keccak(code).hex() if code else "no contract"
-            _expect(endpoint, f"code at Directory {want.directory}", want.directory_code_hash, got)
-
-    def _judge_head(self, endpoint: Endpoint, best: int) -> None:
-        head = endpoint.head
-        if head is None:
-            return
-        age = self._clock() - head.timestamp - (self._monotonic() - endpoint.checked_at)
-        if best - head.number > self._max_lag:
-            endpoint.fault = ChainStale(
-                f"{endpoint.shown} is at block {head.number}, {best - head.number} behind another endpoint",
-                block=head.number,
-            )
-        elif self._stale_after is not None and age > self._stale_after:
-            endpoint.fault = ChainStale(
-                f"the newest block of {endpoint.shown} ({head.number}) is {age:.0f} s old",
-                hint="The chain stands still or the node has lost its peers; an operator should look.",
-                retry_after=self._recheck,
-                age=int(age),
-                block=head.number,
-            )
-
-    def _put_to_rest(self, endpoint: Endpoint, error: RpcUnreachable) -> None:
-        with self._lock:
-            if endpoint.fault is None:
-                log.warning("%s; trying the next endpoint", error)
-            endpoint.fault = error
-            endpoint.rest = min(_LONGEST_REST, max(1.0, endpoint.rest * 2))
-            endpoint.rest_until = self._monotonic() + endpoint.rest
-            endpoint.checked_at = float("-inf")
-
-    def _verdict(self, faults: Sequence[tuple[Endpoint, OcxError]]) -> OcxError:
-        """The one error that sums up why no endpoint can be used."""
-        kinds = {type(fault) for _, fault in faults}
-        if len(kinds) == 1 and kinds != {RpcUnreachable}:
-            return faults[0][1]
-        told = {endpoint.shown: str(fault) for endpoint, fault in faults}
-        return RpcUnreachable(
-            f"no endpoint of network {self.connection.network!r} can be used: {'; '.join(told.values())}",
-            hint="Start the node or add another to rpc_urls; nothing is lost meanwhile.",
-            retry_after=2.0,
-            endpoints=told,
-        )
+        """For health pages: see `Endpoints.report`."""
+        return self._endpoints.report()
 
 
 def _call_request(to: str | None, data: bytes, sender: str | None, value: int) -> dict[str, str]:
@@ -349,14 +246,3 @@ def _call_request(to: str | None, data: bytes, sender: str | None, value: int) -
     if value:
         request["value"] = hex(value)
     return request
-
-
-def _expect(endpoint: Endpoint, what: str, expected: object, got: object) -> None:
-    if expected != got:
-        raise WrongNetwork(
-            f"{endpoint.shown} is not the connection file's network: {what} is {got}, not {expected}",
-            hint="Use the connection file of the network you mean, or correct rpc_urls.",
-            what=what,
-            expected=expected,
-            got=got,
-        )
