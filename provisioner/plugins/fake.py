@@ -78,6 +78,7 @@ class FakePlugin(Provisioner, Power, Console):
         with self._cloud.call("provision") as call:
             self._take(order, broken=call.broken)
             call.midway()
+            deadline = self._clock() + self._settings.timeout
             while True:
                 row = self._cloud.machine(order.key)
                 if row is None or row["state"] == State.RELEASING.value:
@@ -89,7 +90,7 @@ class FakePlugin(Provisioner, Power, Console):
                 if self._clock() >= row["due"]:
                     self._boot(row, order)
                 else:
-                    self._wait(0.02)
+                    self._pause(row, deadline)
 
     def status(self, key: str) -> Status:
         """See `Provisioner.status`."""
@@ -106,11 +107,12 @@ class FakePlugin(Provisioner, Power, Console):
                     ("releasing", self._clock() + self._settings.release_seconds, key, "releasing"),
                 )
             call.midway()
+            deadline = self._clock() + self._settings.timeout
             while (row := self._cloud.machine(key)) is not None:
                 if self._clock() >= row["due"]:
                     self._wipe(row)
                 else:
-                    self._wait(0.02)
+                    self._pause(row, deadline)
             return call.whole([self._evidence(key)])[0]
 
     def list_owned(self) -> dict[str, Status]:
@@ -170,6 +172,12 @@ class FakePlugin(Provisioner, Power, Console):
     def clear_faults(self) -> None:
         """Forget all faults; calls that hang go on."""
         self._cloud.clear_faults()
+
+    def _pause(self, row: sqlite3.Row, deadline: float) -> None:
+        """Wait a moment for a build or a wipe, but not past the deadline."""
+        if self._clock() >= deadline:
+            raise Temporary(f"{row['name']} is still {row['state']}", retry_after=0.1)
+        self._wait(0.02)
 
     # ---- the cloud -------------------------------------------------------------------------------------
 

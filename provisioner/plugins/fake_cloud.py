@@ -76,6 +76,8 @@ class FakeSettings:
     """How long a build takes."""
     release_seconds: float = 0.0
     """How long a wipe takes."""
+    timeout: float = 3600.0
+    """Seconds one call waits for a build or a wipe; what takes longer goes on without it."""
     faults: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     """Faults per method, used up in order, planted when the state file is created; see `FAULTS`."""
 

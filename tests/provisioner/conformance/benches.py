@@ -9,19 +9,41 @@ from __future__ import annotations
 import abc
 import contextlib
 import dataclasses
+import enum
 import itertools
+import json
+import signal
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from provisioner.plugin import Order, Provisioner, load
 from provisioner.plugins.fake import FakePlugin
+from tests.provisioner.conformance.proxy import Fault, FaultProxy, Kind, Moment
+from tests.provisioner.conformance.warm import Child, Warm
 
-__all__ = ["KEY", "Bench", "FakeBench"]
+__all__ = ["KEY", "Bench", "FakeBench", "NetworkBench", "When"]
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKK1Vf0xc0DbAuR2GrsPcA5kKR2l2Lntic6gtFU8puG3"
+_PROGRAM = "tests.provisioner.conformance.programs:call"
 _numbers = itertools.count(1)
+
+
+class When(enum.Enum):
+    """Where in a call the cloud fails."""
+
+    BEFORE = "before"
+    """Nothing was changed."""
+    DURING = "during"
+    """The first change is there, the next is not."""
+    AFTER = "after"
+    """The change is there, its answer is not."""
+    HALF = "half"
+    """Every answer to a question arrives as half of it."""
+    DOWN = "down"
+    """Nobody answers."""
 
 
 class Bench(abc.ABC):
@@ -29,14 +51,10 @@ class Bench(abc.ABC):
 
     name: str
     """The plugin's name."""
-    target: tuple[str, int] | None = None
-    """Where the cloud's API listens; None: it is no network service."""
-    http = True
-    """Whether that API speaks HTTP."""
-    changes = r"^(POST|PUT|PATCH|DELETE) "
-    """Which requests (`METHOD path body`) may change the cloud."""
     patience = 60.0
     """Seconds a build or a wipe may take at most."""
+    slow: dict[str, Any]
+    """Settings with which no build ends in the time it has."""
 
     @abc.abstractmethod
     def settings(self, through: int | None = None, **more: Any) -> dict[str, Any]:
@@ -53,6 +71,19 @@ class Bench(abc.ABC):
     @abc.abstractmethod
     def foreign(self, local_id: str) -> contextlib.AbstractContextManager[None]:
         """While inside, somebody the exchange does not know has this machine."""
+
+    @abc.abstractmethod
+    def trouble(self, method: str, when: When) -> contextlib.AbstractContextManager[Provisioner]:
+        """A plugin whose cloud fails its next call of `method`; afterwards all is well again."""
+
+    @abc.abstractmethod
+    def child(
+        self, warm: Warm, folder: Path, method: str, argument: Order | str, fatal: int = 0
+    ) -> dict[str, Any] | None:
+        """Call `method` in a process of its own, which is killed at the moment numbered `fatal`.
+
+        What it told (`result` or `error`, and how many `moments` there were), or None if it was killed.
+        """
 
     def unknown_id(self) -> str:
         """The id of a machine that does not exist."""
@@ -83,11 +114,63 @@ class Bench(abc.ABC):
             plugin.release(key)
 
 
+class NetworkBench(Bench):
+    """A cloud behind a port, through a proxy that fails on purpose."""
+
+    target: tuple[str, int]
+    """Where the cloud listens."""
+    http = True
+    """Whether it speaks HTTP."""
+    changes = r"^(POST|PUT|PATCH|DELETE) "
+    """Which requests (`METHOD path body`) may change the cloud; the others only ask."""
+    questions = r"^GET "
+
+    @contextlib.contextmanager
+    def trouble(self, method: str, when: When) -> Iterator[Provisioner]:
+        """See `Bench.trouble`; the proxy does it, so the method does not matter."""
+        faults = {
+            When.BEFORE: Fault(Kind.RESET, self.changes),
+            When.DURING: Fault(Kind.RESET, self.changes, skip=1, times=9),
+            When.AFTER: Fault(Kind.CUT, self.changes),
+            When.HALF: Fault(Kind.SHORT, self.questions, times=10**6),
+            When.DOWN: Fault(Kind.REFUSE, times=10**6),
+        }
+        with self.proxy() as proxy:
+            proxy.plant(faults[when])
+            yield self.plugin(proxy.port)
+            assert proxy.suffered, f"no request of {method} was failed; requests: {proxy.lines}"
+
+    def child(
+        self, warm: Warm, folder: Path, method: str, argument: Order | str, fatal: int = 0
+    ) -> dict[str, Any] | None:
+        """See `Bench.child`; moments are just before a request is forwarded, and just after its answer."""
+        moments = itertools.count(1)
+        seen = []
+        with self.proxy() as proxy:
+            running: list[Child] = []
+            ready = threading.Event()
+
+            def watch(_number: int, _line: str, _moment: Moment) -> None:
+                seen.append(next(moments))
+                if seen[-1] == fatal:
+                    ready.wait(10)
+                    running[0].kill()
+
+            proxy.watcher = watch
+            told = _call(warm, folder, self.name, self.settings(proxy.port), method, argument, running, ready)
+        return told if told is None else told | {"moments": len(seen)}
+
+    def proxy(self) -> FaultProxy:
+        """A proxy before the cloud."""
+        return FaultProxy(*self.target, http=self.http)
+
+
 class FakeBench(Bench):
     """The fake cloud: one SQLite file."""
 
     name = "fake"
     patience = 10.0
+    slow: ClassVar = {"provision_seconds": 0.5, "timeout": 0.1}
 
     def __init__(self, folder: Path, machines: int = 3) -> None:
         self.state = folder / "cloud.db"
@@ -123,6 +206,25 @@ class FakeBench(Bench):
                 local_id,
             )
 
+    @contextlib.contextmanager
+    def trouble(self, method: str, when: When) -> Iterator[Provisioner]:
+        """See `Bench.trouble`."""
+        kinds = {When.BEFORE: "temporary", When.DURING: "temporary-during", When.AFTER: "temporary-after"}
+        kinds |= {When.HALF: "half", When.DOWN: "temporary"}
+        plugin = self.fake()
+        plugin.inject(method, kinds[when])
+        try:
+            yield plugin
+        finally:
+            plugin.clear_faults()
+
+    def child(
+        self, warm: Warm, folder: Path, method: str, argument: Order | str, fatal: int = 0
+    ) -> dict[str, Any] | None:
+        """See `Bench.child`; moments are just before and just after each SQL statement of the cloud."""
+        more = {"cloud": self.state.name, "fatal": fatal}
+        return _call(warm, folder, self.name, self.settings(), method, argument, **more)
+
     def fake(self) -> FakePlugin:
         """The plugin with its own faults."""
         return FakePlugin.from_settings(self.settings())
@@ -130,3 +232,30 @@ class FakeBench(Bench):
     def _ask(self, query: str, *values: Any) -> list[Any]:
         with contextlib.closing(sqlite3.connect(self.state, timeout=30)) as db, db:
             return db.execute(query, values).fetchall()
+
+
+def _call(
+    warm: Warm,
+    folder: Path,
+    plugin: str,
+    settings: dict[str, Any],
+    method: str,
+    argument: Order | str,
+    running: list[Child] | None = None,
+    ready: threading.Event | None = None,
+    **more: Any,
+) -> dict[str, Any] | None:
+    """Run `programs.call` in a child; what it wrote, or None if it was killed. `running` gets the child."""
+    answer = folder / f"answer-{next(_numbers)}.json"
+    plain = dataclasses.asdict(argument) if isinstance(argument, Order) else argument
+    log = folder / "children.log"
+    child = warm.start(_PROGRAM, plugin, settings, method, plain, str(answer), log=log, **more)
+    if running is not None and ready is not None:
+        running.append(child)
+        ready.set()
+    code = child.wait(120)
+    if code == -signal.SIGKILL:
+        return None
+    assert code == 0, log.read_text()
+    told: dict[str, Any] = json.loads(answer.read_text())
+    return told
