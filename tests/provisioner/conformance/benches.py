@@ -53,6 +53,10 @@ class Bench(abc.ABC):
     """The plugin's name."""
     patience = 60.0
     """Seconds a build or a wipe may take at most."""
+    lanes = 1
+    """How many machines can be worked on at the same time."""
+    tries: int | None = None
+    """At how many moments of a call it is killed, spread evenly; None: at every one."""
     slow: dict[str, Any]
     """Settings with which no build ends in the time it has."""
 
@@ -84,6 +88,12 @@ class Bench(abc.ABC):
 
         What it told (`result` or `error`, and how many `moments` there were), or None if it was killed.
         """
+
+    def choose(self, moments: int) -> list[int]:
+        """At which of so many moments (from 1) a call is killed."""
+        if self.tries is None or self.tries >= moments:
+            return list(range(1, moments + 1))
+        return sorted({1 + place * (moments - 1) // (self.tries - 1) for place in range(self.tries)})
 
     def unknown_id(self) -> str:
         """The id of a machine that does not exist."""
@@ -170,6 +180,7 @@ class FakeBench(Bench):
 
     name = "fake"
     patience = 10.0
+    lanes = 2
     slow: ClassVar = {"provision_seconds": 0.5, "timeout": 0.1}
 
     def __init__(self, folder: Path, machines: int = 3) -> None:
