@@ -153,7 +153,8 @@ def _run_there(app: App, endpoint: Endpoint, key: Path, known_hosts: Path, comma
 
 def _open_document(app: App, exchange: Exchange, number: int, key_file: Path | None) -> ConnectionDocument:
     from chain.gateway import ConnectionDocument
-    from chain.sealed import BoxKey, connection_hash
+    from chain.sealed import connection_hash
+    from cli.keyring import open_sealed
 
     kept = exchange.leases.lease(number)
     delivery = _last_delivery(exchange, number)
@@ -165,8 +166,8 @@ def _open_document(app: App, exchange: Exchange, number: int, key_file: Path | N
             hint="do not use them; ask again, and reject the delivery if it stays so",
             expected=delivery.connection_hash,
         )
-    key = BoxKey.load(box_key_path(app, key_file), app.passphrase())
-    document = ConnectionDocument.from_bytes(key.open(sealed))
+    plain = open_sealed(box_key_path(app, key_file), app.passphrase(), sealed)
+    document = ConnectionDocument.from_bytes(plain)
     if document.lease != number or document.host_key_hash() != delivery.host_key:
         raise Refused(
             f"the connection data of lease {number} contradict the fingerprint on the chain",

@@ -12,6 +12,7 @@ from cli.act import Plan, apply, finish, run
 from cli.app import App, Group, pass_app
 from cli.parse import ADDRESS, CREDITS, org_id
 from cli.render import NO_LIMIT, credits_text, hex_text, show, word
+from cli.rotate import rotate_encryption_key
 from market.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -75,6 +76,9 @@ def own_org(app: App, exchange: Exchange) -> int:
 @click.group(cls=Group)
 def member() -> None:
     """Organisations and the accounts that act for them."""
+
+
+member.add_command(rotate_encryption_key)
 
 
 @member.command()

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from cli.parse import DURATION
 
-__all__ = ["for_option", "node_option", "window_end", "window_start"]
+if TYPE_CHECKING:
+    from provisioner.settings import Settings
+
+__all__ = ["config_option", "for_option", "load_settings", "node_option", "window_end", "window_start"]
 
 window_start = click.option("--start", default="now", help="now, +90m, or an ISO time with its zone.")
 window_end = click.option("--end", help="An ISO time with its zone, or +6h from the start.")
@@ -19,3 +25,18 @@ node_option = click.option(
     required=True,
     help="Node number; give it for each.",
 )
+config_option = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    envvar="OCX_CONFIG",
+    help="The agent's configuration file.",
+)
+
+
+def load_settings(path: Path) -> Settings:
+    """The settings in an agent's configuration file."""
+    from provisioner.settings import load
+
+    return load(path)

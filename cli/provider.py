@@ -6,18 +6,18 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from cli.act import working
 from cli.app import App, Group, pass_app
 from cli.new_plugin import new_plugin
+from cli.options import config_option, load_settings
 from cli.render import show
+from cli.rotate import rotate_gateway
+from cli.rotate_operator import rotate_operator
 from market.errors import InvalidInput, Refused, Temporary
-
-if TYPE_CHECKING:
-    from provisioner.settings import Settings
 
 __all__ = ["config_option", "load_settings", "provider"]
 
@@ -27,22 +27,6 @@ _SILENCE = 15.0
 # Not OCX_PROVIDER_...: those variables are the agent's own settings, which it refuses to misunderstand.
 _APART = {"auto_envvar_prefix": "OCX_CONFIG"}
 
-config_option = click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    envvar="OCX_CONFIG",
-    help="The agent's configuration file.",
-)
-
-
-def load_settings(path: Path) -> Settings:
-    """The agent's settings."""
-    from provisioner.settings import load
-
-    return load(path)
-
 
 @click.group(cls=Group)
 def provider() -> None:
@@ -50,6 +34,8 @@ def provider() -> None:
 
 
 provider.add_command(new_plugin)
+provider.add_command(rotate_gateway)
+provider.add_command(rotate_operator)
 
 
 @provider.command()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-__all__ = ["Identity", "bind", "drop_next", "ensure_certificate", "ensure_next", "next_hash"]
+__all__ = ["Identity", "bind", "ensure_certificate", "ensure_next", "next_hash"]
 
 _YEARS = 20
 
@@ -66,13 +66,6 @@ def next_hash(settings: Settings) -> bytes | None:
     """The hash of the next pair; None if there is none."""
     cert, key = _next(settings)
     return _hash(cert) if cert.exists() and key.exists() else None
-
-
-def drop_next(settings: Settings) -> None:
-    """Forget the next pair, for a change that is called off."""
-    with _lock(settings):
-        for path in _next(settings):
-            path.unlink(missing_ok=True)
 
 
 class Identity:

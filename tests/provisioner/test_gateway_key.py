@@ -12,7 +12,7 @@ import pytest
 from chain.gateway import GatewayClient, WrongGateway, shown_key
 from market.errors import Temporary
 from provisioner.settings import PluginSettings, Settings, WalletSettings
-from provisioner.tls import Identity, drop_next, ensure_certificate, ensure_next, next_hash
+from provisioner.tls import Identity, ensure_certificate, ensure_next, next_hash
 from tests.provisioner.world import Buyer, Process, Provider, Running, World, health_file, wait_for
 
 
@@ -54,8 +54,6 @@ def test_the_next_pair_lies_beside_the_current_one_and_changes_nothing_yet(tmp_p
     assert after != before and ensure_certificate(mine) == before
     assert ensure_next(mine) == after == next_hash(mine)
     assert (tmp_path / "gateway.key.next").stat().st_mode & 0o777 == 0o600
-    drop_next(mine)
-    assert next_hash(mine) is None and ensure_certificate(mine) == before
 
 
 def test_only_a_registered_pair_is_shown_and_the_old_key_is_gone_then(tmp_path: Path) -> None:
