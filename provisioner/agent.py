@@ -26,6 +26,7 @@ from chain.wire import Block, Receipt
 from market.errors import InvalidInput, Temporary
 from market.leases import describe
 from provisioner.agenda import Agenda
+from provisioner.asks import Asks
 from provisioner.bidder import Bidder
 from provisioner.clouds import Clouds
 from provisioner.hands import Hands, lease_key
@@ -79,6 +80,17 @@ class Agent:
         )
         timeouts = {"provision": settings.provision_timeout, "release": settings.release_timeout}
         self.hands = Hands(exchange, store, self.clouds, self.operations, timeouts=timeouts, clock=clock)
+        self.asks = Asks(
+            exchange,
+            store,
+            self.clouds,
+            self.operations,
+            self.retries,
+            me=self.address,
+            wake=self._wake.set,
+            clock=clock,
+            monotonic=monotonic,
+        )
         self._observer = Observer(
             exchange, store, self.clouds, self.hands, self.operations, self.retries, self.address
         )
@@ -141,6 +153,8 @@ class Agent:
             self._note(outcome)
         self.clouds.look()
         self._reopen()
+        for lease in self.asks.nudged():
+            self._agenda.touch(lease, "its buyer asks for something")
         self._agenda.begin()
         for lease in self.store.open_leases():
             if self._agenda.is_due(lease, head) and self.operations.running(lease_key(lease)) is None:
@@ -186,6 +200,7 @@ class Agent:
         if kept is None:
             return
         view, chain = self._observer.view(lease, kept[1], head)
+        asked = self.asks.look(view, head.timestamp)
         step = decide(view, head.timestamp, self._rules())
         keys = [m.key for m in view.machines]
         if isinstance(step, Done):
@@ -196,7 +211,7 @@ class Agent:
         # No later than the first thing that may be retried, or read.
         retries = [self.retries.retry_at(key) for key in self._trouble_keys(lease, keys)]
         resync = self.monotonic() + (self.settings.cycle if soon else self.settings.resync)
-        self._agenda.plan(lease, why or type(step).__name__, after=[resync, *retries], chain=until)
+        self._agenda.plan(lease, why or type(step).__name__, after=[resync, asked, *retries], chain=until)
         self.reports[lease] = self._report(view, head, type(step).__name__, why)
 
     def _take(self, step: Step, view: LeaseView, chain: Lease) -> tuple[str, bool]:
@@ -211,6 +226,7 @@ class Agent:
     def _report(self, view: LeaseView, head: Block, step: str, why: str) -> LeaseReport:
         report = LeaseReport(describe(view.facts, head.timestamp), step, why)
         report.machines = {m.resource: machine_line(m) for m in view.machines}
+        report.power = self.asks.power_line(view.lease)
         metric = self.store.metric(view.lease)
         if metric is not None:
             report.award_to_provision_ms, report.due_to_provision_ms = metric
@@ -234,6 +250,10 @@ class Agent:
 
     def _note(self, outcome: Outcome) -> None:
         """Take what ended into account, and have its lease looked at."""
+        asked = self.asks.note(outcome)
+        if asked is not None:
+            self._agenda.touch(asked, f"{outcome.kind} came to its end")
+            return
         if self.clouds.note(outcome):
             if outcome.error is None:
                 self._touch_waiting(every=outcome.kind == "inspect")

@@ -98,6 +98,11 @@ class AskStore:
         found = self._asks("lease = ? AND kind = ? AND resource = ?", (lease, kind, resource), newest=True)
         return found[0] if found else None
 
+    def last_nonce(self, lease: int) -> int:
+        """The largest nonce of a lease's power requests, 0 if there is none."""
+        row = self.store.db.execute("SELECT max(nonce) FROM ask WHERE lease = ?", (lease,)).fetchone()
+        return int(row[0] or 0)
+
     def power_requests(self, lease: int) -> list[Ask]:
         """Every signed power request of a lease, oldest first: the evidence."""
         return self._asks("lease = ? AND kind = ?", (lease, POWER))

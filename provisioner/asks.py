@@ -159,7 +159,7 @@ class Asks:
         return min(times)
 
     def _begin(self, ask: Ask, resource: int) -> float | None:
-        """Begin one call, unless it or an earlier one's is under way; when to look again, if not at its end."""
+        """Begin one call, unless it or an earlier one is under way; when to look again, None: at its end."""
         key = f"{_PREFIX}/{ask.lease}/{resource}"
         trouble = f"{key}/{ask.kind}/{ask.id}"
         if (key, ask.kind) in self._doing:

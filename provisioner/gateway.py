@@ -11,13 +11,10 @@ This module must not touch a cloud or send a transaction, and must not log bodie
 from __future__ import annotations
 
 import base64
-import json
 import logging
-import re
 import threading
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 
 import uvicorn
 from starlette.applications import Starlette
@@ -31,34 +28,18 @@ from chain.contracts.leases import Lease
 from chain.contracts.members import MemberRight
 from chain.exchange import Exchange
 from chain.generated.errors import Leases_Unknown
-from market.errors import InvalidInput, OcxError, Permanent, Refused, Temporary
-from provisioner.records import Setup
+from market.errors import InvalidInput, OcxError, Permanent, Refused
+from provisioner.asks import Asks
+from provisioner.gateway_asks import AskDesk
+from provisioner.gateway_http import Caller, Denied, guarded, not_found, read_body
+from provisioner.gateway_setup import read_setup
 from provisioner.settings import Settings
 from provisioner.store import Store
 from provisioner.tls import Identity, bind
 
-__all__ = ["Gateway", "GatewayServer", "read_setup"]
+__all__ = ["Gateway", "GatewayServer"]
 
 log = logging.getLogger(__name__)
-
-_MOST_BODY = 16 * 1024
-_MOST_KEYS = 16
-_KEY = re.compile(
-    r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com)"
-    r" [A-Za-z0-9+/]{32,1400}={0,3}( [\x21-\x7e ]{0,120})?"
-)
-_HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-
-Handler = Callable[[Request], Awaitable[Response]]
-
-
-class _Denied(Refused):
-    """A "no" with an HTTP status of its own."""
-
-    def __init__(self, status: int, message: str, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.status = status
 
 
 class Gateway:
@@ -72,9 +53,11 @@ class Gateway:
         *,
         clock: Callable[[], float] = time.time,
         on_setup: Callable[[], None] = lambda: None,
+        asks: Asks | None = None,
         tokens: Tokens | None = None,
         challenge_ttl: int = 60,
     ) -> None:
+        """`asks`: where what buyers ask of running machines goes; None: such calls do not exist here."""
         network = exchange.connection
         self._exchange, self._store = exchange, store
         self._clock = clock
@@ -82,6 +65,7 @@ class Gateway:
         self._keeper = Gatekeeper(
             network.chain_id, network.directory, audience, ttl=challenge_ttl, tokens=tokens
         )
+        self._desk = None if asks is None else AskDesk(exchange, asks, self._of_caller, clock=clock)
 
     def app(self) -> Starlette:
         """The ASGI application."""
@@ -89,26 +73,27 @@ class Gateway:
         return Starlette(
             routes=[
                 Route("/healthz", self._healthz),
-                Route("/v1/challenge", _guarded(self._challenge), methods=["POST"]),
-                Route("/v1/token", _guarded(self._token), methods=["POST"]),
-                Route(f"{lease}/connection", _guarded(self._connection)),
-                Route(f"{lease}/setup", _guarded(self._setup), methods=["GET", "PUT"]),
+                Route("/v1/challenge", guarded(self._challenge), methods=["POST"]),
+                Route("/v1/token", guarded(self._token), methods=["POST"]),
+                Route(f"{lease}/connection", guarded(self._connection)),
+                Route(f"{lease}/setup", guarded(self._setup), methods=["GET", "PUT"]),
+                *(self._desk.routes() if self._desk else []),
             ],
-            exception_handlers={404: _not_found, 405: _not_found},
+            exception_handlers={404: not_found, 405: not_found},
         )
 
     async def _healthz(self, request: Request) -> Response:
         return JSONResponse({"ok": True})
 
     async def _challenge(self, request: Request) -> Response:
-        body = await _body(request)
+        body = await read_body(request)
         account = body.get("account")
         if not isinstance(account, str):
             raise InvalidInput("the body must name an account")
         return JSONResponse(self._keeper.challenge(account, int(self._clock())).to_json())
 
     async def _token(self, request: Request) -> Response:
-        body = await _body(request)
+        body = await read_body(request)
         try:
             signature = bytes.fromhex(str(body["signature"]).removeprefix("0x"))
         except (KeyError, ValueError) as error:
@@ -118,16 +103,17 @@ class Gateway:
         try:
             token = await run_in_threadpool(self._keeper.redeem, challenge, signature, now)
         except Refused as error:
-            raise _Denied(401, error.message, error.hint) from error
+            raise Denied(401, error.message, error.hint) from error
         return JSONResponse({"token": token, "expires": now + self._keeper.tokens.ttl})
 
     async def _connection(self, request: Request) -> Response:
-        lease_id, lease = await self._of_caller(request)
+        caller = await self._of_caller(request)
+        lease_id, lease = caller.lease_id, caller.lease
         if not lease.delivered:
-            raise _Denied(425, f"lease {lease_id} is not delivered yet", "Try again once it is.")
+            raise Denied(425, f"lease {lease_id} is not delivered yet", "Try again once it is.")
         blob = await run_in_threadpool(self._store.sealed, lease_id, lease.delivery)
         if blob is None:
-            raise _Denied(404, f"the connection data of lease {lease_id} are not at this gateway")
+            raise Denied(404, f"the connection data of lease {lease_id} are not at this gateway")
         return JSONResponse(
             {
                 "lease": lease_id,
@@ -137,19 +123,20 @@ class Gateway:
         )
 
     async def _setup(self, request: Request) -> Response:
-        lease_id, lease = await self._of_caller(request)
+        caller = await self._of_caller(request)
+        lease_id, lease = caller.lease_id, caller.lease
         if request.method == "PUT":
-            setup = read_setup(await _body(request))
+            setup = read_setup(await read_body(request))
             if lease.ended_at:
-                raise _Denied(409, f"lease {lease_id} is over")
+                raise Denied(409, f"lease {lease_id} is over")
             now = int(self._clock())
             if not await run_in_threadpool(self._store.keep_setup, lease_id, setup, now):
-                raise _Denied(409, f"lease {lease_id} is being provisioned; its setup is fixed")
+                raise Denied(409, f"lease {lease_id} is being provisioned; its setup is fixed")
             self._on_setup()
         kept = await run_in_threadpool(self._store.setup, lease_id)
         fixed = await run_in_threadpool(self._store.has_orders, lease_id)
         if kept is None:
-            raise _Denied(404, f"nothing was set up for lease {lease_id}")
+            raise Denied(404, f"nothing was set up for lease {lease_id}")
         shown = {
             "ssh_public_keys": list(kept.ssh_public_keys),
             "hostname": kept.hostname,
@@ -158,23 +145,23 @@ class Gateway:
         }
         return JSONResponse(shown)
 
-    async def _of_caller(self, request: Request) -> tuple[int, Lease]:
+    async def _of_caller(self, request: Request) -> Caller:
         """The lease asked for, if the caller may buy for its buyer; else the same "no" in every case."""
         number = str(request.path_params["lease"])
         if not (number.isascii() and number.isdecimal() and len(number) <= 100):
-            raise _Denied(404, "there is no such call")
+            raise Denied(404, "there is no such call")
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise _Denied(401, "a token is needed", "Sign a challenge first.")
+            raise Denied(401, "a token is needed", "Sign a challenge first.")
         try:
             account = self._keeper.tokens.verify(token.strip(), int(self._clock()))
         except Refused as error:
-            raise _Denied(401, error.message, error.hint) from error
+            raise Denied(401, error.message, error.hint) from error
         lease_id = int(number)
         found = await run_in_threadpool(self._lease_of, lease_id, account)
         if found is None:
-            raise _Denied(403, f"lease {lease_id} is none of this account's organisation at this provider")
-        return lease_id, found
+            raise Denied(403, f"lease {lease_id} is none of this account's organisation at this provider")
+        return Caller(account, lease_id, found)
 
     def _lease_of(self, lease_id: int, account: str) -> Lease | None:
         if not 0 < lease_id < 1 << 32:
@@ -208,13 +195,14 @@ class GatewayServer:
         *,
         clock: Callable[[], float] = time.time,
         on_setup: Callable[[], None] = lambda: None,
+        asks: Asks | None = None,
     ) -> None:
         self._identity = Identity(settings)
         self._socket = bind(settings.gateway.host, settings.gateway.port)
         self.port = int(self._socket.getsockname()[1])
         host = f"[{settings.gateway.host}]" if ":" in settings.gateway.host else settings.gateway.host
         self.url = (settings.gateway.url or f"https://{host}:{self.port}").rstrip("/")
-        self.gateway = Gateway(exchange, store, self.url, clock=clock, on_setup=on_setup)
+        self.gateway = Gateway(exchange, store, self.url, clock=clock, on_setup=on_setup, asks=asks)
         config = uvicorn.Config(
             self.gateway.app(),
             ssl_context_factory=lambda config, default: self._identity.context,
@@ -281,79 +269,3 @@ class GatewayServer:
         if self._identity.key_hash != before:
             log.info("the gateway shows the key 0x%s from now on", self._identity.key_hash.hex())
         return found
-
-
-def read_setup(body: dict[str, Any]) -> Setup:
-    """A buyer's setup from JSON; InvalidInput for anything that is not exactly that."""
-    unknown = set(body) - {"ssh_public_keys", "hostname", "properties"}
-    if unknown:
-        raise InvalidInput(f"a setup has no field {', '.join(sorted(map(str, unknown)))[:100]}")
-    keys, hostname, properties = (
-        body.get("ssh_public_keys"),
-        body.get("hostname", ""),
-        body.get("properties", {}),
-    )
-    if not isinstance(keys, list) or not 0 < len(keys) <= _MOST_KEYS:
-        raise InvalidInput(f"ssh_public_keys must be a list of 1 to {_MOST_KEYS} keys")
-    if not all(isinstance(key, str) and _KEY.fullmatch(key.strip()) for key in keys):
-        raise InvalidInput("an SSH public key is malformed", hint="It looks like: ssh-ed25519 AAAA...")
-    if not isinstance(hostname, str) or (hostname and not _HOSTNAME.fullmatch(hostname)):
-        raise InvalidInput("the hostname must be a label of small letters, digits and hyphens")
-    if not isinstance(properties, dict) or not all(_is_property(item) for item in properties.items()):
-        raise InvalidInput("properties must be short texts under names of small letters")
-    return Setup(tuple(key.strip() for key in keys), hostname, dict(properties))
-
-
-def _is_property(item: tuple[object, object]) -> bool:
-    name, value = item
-    return (
-        isinstance(name, str)
-        and _NAME.fullmatch(name) is not None
-        and isinstance(value, str)
-        and len(value) <= 2048
-        and value.isprintable()
-    )
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    """The JSON object of a request, never more than the limit of it in memory."""
-    raw = b""
-    async for part in request.stream():
-        raw += part
-        if len(raw) > _MOST_BODY:
-            raise _Denied(413, f"the body is larger than {_MOST_BODY} bytes")
-    try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput("the body is not JSON") from error
-    if not isinstance(body, dict):
-        raise InvalidInput("the body must be a JSON object")
-    return body
-
-
-def _guarded(handler: Handler) -> Handler:
-    """Every error as JSON; what is not the caller's doing says nothing of our insides."""
-
-    async def guarded(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except _Denied as error:
-            return _error(error.status, error)
-        except InvalidInput as error:
-            return _error(400, error)
-        except Temporary as error:
-            log.warning("gateway: %s", error)
-            return JSONResponse({"error": "the provider cannot read the chain now"}, 503)
-        except OcxError as error:
-            log.error("gateway: %s", error)
-            return JSONResponse({"error": "the provider has an internal problem"}, 500)
-
-    return guarded
-
-
-def _error(status: int, error: OcxError) -> Response:
-    return JSONResponse({"error": error.message, "hint": error.hint}, status)
-
-
-async def _not_found(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": "there is no such call"}, getattr(error, "status_code", 404))

@@ -61,7 +61,7 @@ def run(settings: Settings, *, ready: Callable[[dict[str, object]], None] | None
         exchange = open_exchange(settings, wallet)
         store = Store(settings.database)
         agent = Agent(settings, exchange, store, load_plugins(settings.plugins))
-        gateway = GatewayServer(settings, exchange, store, on_setup=agent.wake)
+        gateway = GatewayServer(settings, exchange, store, on_setup=agent.wake, asks=agent.asks)
         health = HealthServer(settings.health_port, lambda: report(agent, time.time()))
         with contextlib.ExitStack() as stack:
             stack.enter_context(stop_on_signals(agent.stop))

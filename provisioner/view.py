@@ -32,6 +32,8 @@ class LeaseReport:
     machines: dict[int, str] = field(default_factory=dict)
     award_to_provision_ms: int | None = None
     due_to_provision_ms: int | None = None
+    power: str | None = None
+    """Set while the tenant has its machines switched off."""
 
 
 @dataclass

@@ -30,7 +30,8 @@ from chain.gateway import (
 from chain.sealed import connection_hash, seal
 from chain.wallet import Wallet
 from market.errors import InvalidInput, Refused, Temporary
-from provisioner.gateway import GatewayServer, read_setup
+from provisioner.gateway import GatewayServer
+from provisioner.gateway_setup import read_setup
 from provisioner.records import Blob, Setup
 from provisioner.run import open_exchange, open_wallet
 from provisioner.store import Store

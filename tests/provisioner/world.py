@@ -309,7 +309,9 @@ class Running:
         self.exchange = open_exchange(settings, open_wallet(settings))
         self.store = Store(settings.database)
         self.agent = Agent(settings, self.exchange, self.store, load_plugins(settings.plugins))
-        self.server = GatewayServer(settings, self.exchange, self.store, on_setup=self.agent.wake)
+        self.server = GatewayServer(
+            settings, self.exchange, self.store, on_setup=self.agent.wake, asks=self.agent.asks
+        )
         self._thread = threading.Thread(target=self.agent.run, daemon=True)
 
     def health(self) -> dict[str, Any]:
