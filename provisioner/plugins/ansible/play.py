@@ -1,0 +1,95 @@
+"""Runs one playbook through ansible-runner, in a process of its own that a keeper ends with its agent.
+
+`python -m provisioner.plugins.ansible.play` reads one JSON object from its input (see `main`) and prints
+one JSON object a line: what happens, without results, and at the end how it went. Passwords come over the
+input and go to Ansible's own questions; they are in no argument, environment or file.
+
+This module must not decide anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+__all__ = ["main"]
+
+_RESULTS = {
+    "runner_on_ok": "ok",
+    "runner_on_skipped": "skipped",
+    "runner_on_failed": "failed",
+    "runner_on_unreachable": "unreachable",
+}
+
+
+def _told(event: dict[str, Any]) -> dict[str, Any] | None:
+    """What the agent is told of an event of ansible-runner; None: nothing."""
+    kind, data = event.get("event"), event.get("event_data") or {}
+    if kind == "playbook_on_task_start":
+        return {"event": "task", "name": str(data.get("task", "")), "handler": False}
+    if kind == "playbook_on_handler_task_start":
+        return {"event": "task", "name": str(data.get("task", "")), "handler": True}
+    if kind == "playbook_on_stats":
+        recap = {name: sum((data.get(name) or {}).values()) for name in _RECAP}
+        return {"event": "stats", "recap": recap, "facts": data.get("artifact_data") or {}}
+    if kind not in _RESULTS:
+        return None
+    result = data.get("res") or {}
+    told = {"event": _RESULTS[kind], "name": str(data.get("task", "")), "changed": bool(result.get("changed"))}
+    if kind in ("runner_on_failed", "runner_on_unreachable") and not data.get("ignore_errors"):
+        told["message"] = _message(result)
+    return told
+
+
+_RECAP = ("ok", "changed", "failures", "dark", "skipped", "rescued", "ignored")
+
+
+def _message(result: dict[str, Any]) -> str:
+    """Why a task failed; what a play marks `no_log` stays out of it."""
+    if "censored" in result or result.get("_ansible_no_log"):
+        return "the play keeps the reason to itself (no_log)"
+    words = [str(result[name]) for name in ("msg", "stderr", "module_stderr") if result.get(name)]
+    for item in result.get("results") or []:
+        if isinstance(item, dict) and item.get("failed"):
+            words.append(_message(item))
+    return " ".join(words)[:2000]
+
+
+def main() -> int:
+    """Run the play that stdin describes: dir, ident, playbook, project, inventory, extravars, passwords,
+    questions, forks, environment."""
+    import ansible_runner  # noqa: PLC0415 - heavy, and an extra: only where a play runs
+
+    told = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+    request = json.load(sys.stdin)
+
+    def handle(event: dict[str, Any]) -> bool:
+        if (line := _told(event)) is not None:
+            print(json.dumps(line), file=told, flush=True)
+        return True
+
+    run = ansible_runner.run(
+        private_data_dir=request["dir"],
+        ident=request["ident"],
+        project_dir=request["project"],
+        playbook=request["playbook"],
+        inventory=request["inventory"],
+        extravars=request["extravars"],
+        cmdline=request["questions"],
+        passwords=request["passwords"],
+        envvars=request["environment"],
+        forks=request["forks"],
+        settings={"suppress_ansible_output": True, "pexpect_timeout": 1},
+        event_handler=handle,
+        suppress_env_files=True,
+        quiet=True,
+    )
+    print(json.dumps({"event": "end", "status": run.status, "code": run.rc}), file=told, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
