@@ -23,6 +23,7 @@ from eth_utils.address import is_address, to_checksum_address
 from eth_utils.crypto import keccak
 
 from chain.data import data_path
+from chain.words import Decoder, compile_decoder
 from market.errors import Bug, InvalidInput, Refused
 
 __all__ = ["ZERO_ADDRESS", "Abi", "Function", "LoggedEvent", "Reverted", "checksum", "decode_revert"]
@@ -71,6 +72,8 @@ class Function:
     outputs: tuple[Mapping[str, Any], ...]
     input_types: tuple[str, ...]
     output_types: tuple[str, ...]
+    decoder: Decoder | None = None
+    """Of outputs that are words only; None where they are not."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +194,7 @@ class Abi:
             outputs=outputs,
             input_types=tuple(_type_of(item) for item in inputs),
             output_types=tuple(_type_of(item) for item in outputs),
+            decoder=compile_decoder(outputs),
         )
         overloaded = any(f.name == function.name for f in self._functions.values())
         if overloaded:
@@ -217,6 +221,9 @@ class Abi:
                 f"{self.name}.{fn} returned nothing; there is no such contract at that address",
                 hint="Check that the connection file belongs to this network.",
             )
+        values = function.decoder(data) if function.decoder else None
+        if values is not None:
+            return values
         decoded = _decode(function.output_types, data, f"{self.name}.{fn}")
         return tuple(_pretty(item, value) for item, value in zip(function.outputs, decoded, strict=True))
 

@@ -41,7 +41,7 @@ from chain.wire import (
     node_error,
     result,
 )
-from market.errors import Temporary
+from market.errors import OcxError, Temporary
 
 __all__ = [
     "CHAIN_AWAY",
@@ -59,6 +59,9 @@ __all__ = [
 
 CHAIN_AWAY = (RpcUnreachable, ChainStale, RpcBusy, WrongNetwork)
 """The errors that mean "no endpoint can be used now", and not "this one question failed"."""
+
+_BATCH = 100
+"""The most requests in one message; nodes take ten times that."""
 
 
 class Rpc:
@@ -116,17 +119,33 @@ class Rpc:
 
     def call(self, method: str, params: Sequence[Any] = ()) -> Any:
         """The result of any JSON-RPC method, from the first endpoint that is right, fresh and answers."""
+        [answer] = self._ask([(method, params)])
+        if answer.get("error") is not None:
+            raise node_error(method, answer["error"])
+        return answer.get("result")
+
+    def call_many(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """The results of several methods, in order, from one endpoint and mostly in one message.
+
+        Where the node said no, the error that `call` would raise stands in the result's place.
+        """
+        results: list[Any] = []
+        for start in range(0, len(requests), _BATCH):
+            part = requests[start : start + _BATCH]
+            for (method, _), answer in zip(part, self._ask(part), strict=True):
+                error = answer.get("error")
+                results.append(answer.get("result") if error is None else node_error(method, error))
+        return results
+
+    def _ask(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """The answers of the first endpoint that is right, fresh and answers."""
         faults: list[Fault] = []
         for endpoint in self._endpoints.usable(faults):
             try:
-                answer = endpoint.request(method, params)
+                return endpoint.request_many(requests)
             except RpcUnreachable as error:
                 self._endpoints.put_to_rest(endpoint, error)
                 faults.append((endpoint, error))
-                continue
-            if answer.get("error") is not None:
-                raise node_error(method, answer["error"])
-            return answer.get("result")
         raise self._endpoints.verdict(faults)
 
     def verify(self) -> Block:
@@ -167,6 +186,14 @@ class Rpc:
         """
         request = _call_request(to, data, sender, value)
         return as_bytes(self.call("eth_call", [request, block_id(block)]))
+
+    def eth_calls(
+        self, calls: Sequence[tuple[str, bytes]], block: BlockId = "latest"
+    ) -> list[bytes | OcxError]:
+        """What several calls (to, data) would return at one block; a refused one's error in its place."""
+        at = block_id(block)
+        asked = [("eth_call", [_call_request(to, data, None, 0), at]) for to, data in calls]
+        return [item if isinstance(item, OcxError) else as_bytes(item) for item in self.call_many(asked)]
 
     def estimate_gas(self, to: str | None, data: bytes, sender: str, value: int = 0) -> int:
         """The gas a transaction would need now; a revert raises its typed error."""

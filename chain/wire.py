@@ -18,7 +18,7 @@ from chain.connection import redact
 from market.errors import OcxError, Permanent, Refused, Temporary
 
 if TYPE_CHECKING:
-    from web3.providers.rpc import HTTPProvider
+    from chain.line import Line
 
 __all__ = [
     "Block",
@@ -144,7 +144,9 @@ class Endpoint:
         self._url = urlunsplit(parts._replace(netloc=host))
         self._auth = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
         self._timeout = timeout
-        self._local = threading.local()
+        self._making = threading.Lock()
+        self._made: Line | None = None
+        self._singly = False
         self.shown = redact(url)
         self.head: Block | None = None
         self.checked_at = float("-inf")
@@ -154,35 +156,42 @@ class Endpoint:
 
     def request(self, method: str, params: Sequence[Any]) -> Any:
         """The whole answer (`result` or `error`); RpcUnreachable when there is none."""
-        from requests import RequestException
-        from web3.exceptions import Web3Exception
-        from web3.types import RPCEndpoint
-
-        try:
-            answer = self._provider().make_request(RPCEndpoint(method), list(params))
-        except (RequestException, Web3Exception, ValueError, OSError) as error:
-            status = getattr(getattr(error, "response", None), "status_code", None)
-            why = f"HTTP {status}" if status else type(error).__name__
-            # Not chained: the cause's text holds the whole URL, and so perhaps a key.
-            raise RpcUnreachable(f"{self.shown} does not answer ({why})") from None
-        if not isinstance(answer, dict):
-            raise RpcUnreachable(f"{self.shown} does not speak JSON-RPC")
+        [answer] = self.request_many([(method, params)])
         return answer
 
-    def _provider(self) -> HTTPProvider:
-        """This thread's connection. Loading web3 takes over a second, so it waits for the first request."""
-        provider: HTTPProvider | None = getattr(self._local, "provider", None)
-        if provider is None:
-            from requests import Session
-            from web3.providers.rpc import HTTPProvider
+    def request_many(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """The whole answers to several requests, in order, in one message where the node takes that."""
+        from urllib3.exceptions import HTTPError
 
-            session = Session()
-            session.trust_env = False
-            session.auth = self._auth
-            timeouts = {"timeout": (min(3.0, self._timeout), self._timeout)}
-            provider = HTTPProvider(self._url, timeouts, session=session, exception_retry_configuration=None)
-            self._local.provider = provider
-        return provider
+        from chain.line import HttpStatus
+
+        try:
+            answers = self._ask([(method, list(params)) for method, params in requests])
+        except (HttpStatus, HTTPError, ValueError, TypeError, KeyError, OSError) as error:
+            why = str(error) if isinstance(error, HttpStatus) else type(error).__name__
+            # Not chained: the cause's text holds the whole URL, and so perhaps a key.
+            raise RpcUnreachable(f"{self.shown} does not answer ({why})") from None
+        if len(answers) != len(requests) or not all(isinstance(answer, dict) for answer in answers):
+            raise RpcUnreachable(f"{self.shown} does not speak JSON-RPC")
+        return answers
+
+    def _ask(self, requests: list[tuple[Any, Any]]) -> list[Any]:
+        line = self._line()
+        if len(requests) > 1 and not self._singly:
+            together: Any = line.make_batch_request(requests)
+            if isinstance(together, list):
+                return together
+            self._singly = True  # this node takes one request at a time
+        return [line.make_request(*request) for request in requests]
+
+    def _line(self) -> Line:
+        """Made at the first request, because loading web3 takes over a second."""
+        with self._making:
+            if self._made is None:
+                from chain.line import Line
+
+                self._made = Line(self._url, self._auth, min(3.0, self._timeout), self._timeout)
+            return self._made
 
 
 def result(endpoint: Endpoint, method: str, *params: Any) -> Any:
