@@ -195,6 +195,11 @@ class Journal:
         """The entry as it is written now."""
         return self._select("id = ?", (entry_id,))[0]
 
+    def newest(self) -> int:
+        """The id of the newest entry, whoever wrote it; 0 before the first."""
+        with self._guard:
+            return int(self._db.execute("SELECT coalesce(max(id), 0) FROM entry").fetchone()[0])
+
     def live(self) -> list[Entry]:
         """Everything that may still be mined, by nonce."""
         return self._select("status IN ('ready', 'sent')", ())

@@ -162,7 +162,7 @@ class Rpc:
         raw = self.call("eth_getBlockByNumber", [block_id(number), False])
         if raw is None:
             raise Temporary(f"block {number} is not known to the node yet", block=number)
-        return as_block(raw)
+        return self._remember(as_block(raw))
 
     def head(self) -> Block:
         """The newest block."""
@@ -199,6 +199,24 @@ class Rpc:
         """The gas a transaction would need now; a revert raises its typed error."""
         return as_number(self.call("eth_estimateGas", [_call_request(to, data, sender, value)]))
 
+    def try_out(self, to: str | None, data: bytes, sender: str, value: int = 0) -> tuple[int, Block]:
+        """Call and estimate at once: the gas a transaction would need now, and the newest block.
+
+        A revert raises its typed error.
+        """
+        request = _call_request(to, data, sender, value)
+        _, gas, block = (
+            _sound(item)
+            for item in self.call_many(
+                [
+                    ("eth_call", [request, "latest"]),
+                    ("eth_estimateGas", [request]),
+                    ("eth_getBlockByNumber", ["latest", False]),
+                ]
+            )
+        )
+        return as_number(gas), self._remember(as_block(block))
+
     def get_code(self, address: str, block: BlockId = "latest") -> bytes:
         """The runtime code at `address`; empty if there is no contract."""
         return as_bytes(self.call("eth_getCode", [address, block_id(block)]))
@@ -222,7 +240,14 @@ class Rpc:
 
     def receipt(self, tx_hash: bytes) -> Receipt | None:
         """The receipt of a mined transaction, or None while it is not mined."""
-        raw = self.call("eth_getTransactionReceipt", ["0x" + tx_hash.hex()])
+        return self.receipts([tx_hash])[0]
+
+    def receipts(self, tx_hashes: Sequence[bytes]) -> list[Receipt | None]:
+        """The receipts of several transactions, None for each that is not mined."""
+        asked = [("eth_getTransactionReceipt", ["0x" + hash_.hex()]) for hash_ in tx_hashes]
+        return [self._receipt(_sound(raw)) for raw in self.call_many(asked)]
+
+    def _receipt(self, raw: Any) -> Receipt | None:
         if raw is None or raw.get("blockNumber") is None:
             return None
         contract = raw.get("contractAddress")
@@ -242,6 +267,12 @@ class Rpc:
         """How many transactions `address` has sent, up to `block` (`pending` counts the waiting ones)."""
         return as_number(self.call("eth_getTransactionCount", [address, block_id(block)]))
 
+    def transaction_counts(self, address: str) -> tuple[int, int]:
+        """The same for the newest block, and with the waiting ones."""
+        asked = [("eth_getTransactionCount", [address, tag]) for tag in ("latest", "pending")]
+        latest, pending = (as_number(_sound(raw)) for raw in self.call_many(asked))
+        return latest, pending
+
     def balance(self, address: str, block: BlockId = "latest") -> int:
         """Wei held by `address`: what pays for gas, not credits."""
         return as_number(self.call("eth_getBalance", [address, block_id(block)]))
@@ -252,16 +283,25 @@ class Rpc:
             known = self._times.get(block_hash)
         if known is not None:
             return known
-        block = self.block(number)
+        return self.block(number).timestamp
+
+    def _remember(self, block: Block) -> Block:
         with self._lock:
             self._times[block.hash] = block.timestamp
             while len(self._times) > 4096:
                 self._times.popitem(last=False)
-        return block.timestamp
+        return block
 
     def endpoints(self) -> list[dict[str, Any]]:
         """For health pages: see `Endpoints.report`."""
         return self._endpoints.report()
+
+
+def _sound(item: Any) -> Any:
+    """One result of `call_many`; the error is raised if it is one."""
+    if isinstance(item, OcxError):
+        raise item
+    return item
 
 
 def _call_request(to: str | None, data: bytes, sender: str | None, value: int) -> dict[str, str]:

@@ -29,11 +29,19 @@ log = logging.getLogger(__name__)
 
 _TRANSFER_GAS = 21_000
 _TRIES = 16
-_SWEEP = 4  # how many mined transactions that nobody waited for are noted before each new one
+_SWEEP = 64  # how many mined transactions that nobody waited for are noted at a time
 
 
 class NotMined(Temporary):
     """Not on the chain within the time given; it is journalled and goes on. Evidence: `tx_hash`, `nonce`."""
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """Our last transaction that a node took, and until when (monotonic) the chain need not be asked again."""
+
+    entry: Entry
+    until: float
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,7 @@ class Sender:
         folder: Path | str,
         *,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         wait_limit: float | None = None,
         stuck_after: float | None = None,
@@ -71,12 +80,15 @@ class Sender:
         self._wallet = wallet
         self._journal = Journal(folder, network.chain_id, network.genesis, wallet.address)
         self._clock = clock
+        self._monotonic = monotonic
         self._sleep = sleep
         self._wait_limit = wait_limit or max(60.0, 30 * network.block_time)
         self._stuck_after = stuck_after or max(5.0, 5 * network.block_time)
         self._poll = min(0.5, max(0.02, network.block_time / 10))
         self._on_step = on_step
         self._recovered = False
+        self._placed: _Placed | None = None
+        self._ask_again_at = 0.0
 
     @property
     def journal(self) -> Journal:
@@ -182,11 +194,11 @@ class Sender:
 
     def _simulate(self, to: str | None, data: bytes, value: int, gas: int | None) -> int:
         """Try it on the newest block; the gas limit to use."""
-        self.rpc.eth_call(to, data, sender=self.address, value=value)
         if gas is not None:
+            self.rpc.eth_call(to, data, sender=self.address, value=value)
             return gas
-        estimate = self.rpc.estimate_gas(to, data, self.address, value)
-        return gas_with_margin(estimate, self.rpc.head().gas_limit)
+        estimate, newest = self.rpc.try_out(to, data, self.address, value)
+        return gas_with_margin(estimate, newest.gas_limit)
 
     def _place(self, to: str | None, data: bytes, value: int, intent: str | None, gas: int) -> Entry:
         """Take a nonce, write down, broadcast; the caller holds the lock."""
@@ -200,6 +212,7 @@ class Sender:
             if entry.status is Status.REFUSED:
                 raise _refusal(entry)
             if entry.status is not Status.LOST:
+                self._placed = _Placed(entry, self._ask_again_at) if entry.status is Status.SENT else None
                 return entry
         raise Temporary(
             f"other transactions keep taking the nonces of {self.address}",
@@ -207,24 +220,36 @@ class Sender:
         )
 
     def _free_nonce(self) -> int:
-        """The lowest nonce neither the chain, nor a waiting transaction, nor the journal holds."""
-        latest = self.rpc.transaction_count(self.address)
-        pending = self.rpc.transaction_count(self.address, "pending")
+        """The lowest nonce neither the chain, nor a waiting transaction, nor the journal holds.
+
+        Right after one of ours, while no other process has written, it is the next: the chain is not asked
+        before each of many. If it is taken all the same, the broadcast tells.
+        """
+        last = self._placed
+        if last is not None and self._monotonic() < last.until and self._journal.newest() == last.entry.id:
+            return last.entry.nonce + 1
+        self._placed = None
+        latest, pending = self.rpc.transaction_counts(self.address)
+        self._ask_again_at = self._monotonic() + min(1.0, self.rpc.connection.block_time)
         self._journal.undo_from(latest)
         live = self._journal.live()
         for entry in live:
             if entry.status is Status.READY:
                 self._broadcast(entry)
-        over = [entry for entry in live if entry.status is Status.SENT and entry.nonce < latest]
-        for entry in over[:_SWEEP]:
-            receipt = self._find_receipt(entry)
-            if receipt is not None and self._is_confirmed(receipt):
-                self._note(entry, receipt)
+        self._sweep([entry for entry in live if entry.status is Status.SENT and entry.nonce < latest])
         held = {entry.nonce for entry in live}
         nonce = max(latest, pending)
         while nonce in held:
             nonce += 1
         return nonce
+
+    def _sweep(self, over: list[Entry]) -> None:
+        """Note what became of transactions that nobody waited for."""
+        asked = [(entry, attempt.hash) for entry in over[:_SWEEP] for attempt in entry.attempts]
+        receipts = self.rpc.receipts([hash_ for _, hash_ in asked])
+        for (entry, _), receipt in zip(asked, receipts, strict=True):
+            if receipt is not None and self._is_confirmed(receipt):
+                self._note(entry, receipt)
 
     def _broadcast(self, entry: Entry) -> Entry:
         """Hand the newest form to a node and note the outcome; the caller holds the lock.
