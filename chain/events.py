@@ -106,12 +106,19 @@ class EventReader:
         """How many blocks that count already are not read yet."""
         return max(0, self._last_counting_block() - self.position())
 
-    def poll(self, handler: Handler, on_rewind: RewindHandler | None = None) -> int:
+    def poll(
+        self, handler: Handler, on_rewind: RewindHandler | None = None, *, head: Block | None = None
+    ) -> int:
         """Read up to the newest block that counts; how many events were handled.
 
+        `head`, if the caller knows it: where it is the child of the last block read, its events are one
+        question, by its hash, and nothing newer is read.
         Whatever the handler raises goes to the caller with nothing of that range committed. Without
         `on_rewind` a reorganisation is Permanent. Temporary when the chain changes under the reading.
         """
+        handled = self._read_child(head, handler) if head is not None else None
+        if handled is not None:
+            return handled
         handled = 0
         while True:
             last = self._last_counting_block()
@@ -124,6 +131,22 @@ class EventReader:
     def _last_counting_block(self) -> int:
         return self._rpc.head().number - self._rpc.connection.confirmations
 
+    def _read_child(self, head: Block, handler: Handler) -> int | None:
+        """Read the one block after the last; None if `head` is not that, or is the node's no longer."""
+        query = "SELECT number, hash FROM event_block WHERE name = ? ORDER BY number DESC LIMIT 1"
+        last = self._db.execute(query, (self.name,)).fetchone()
+        if last is None or self._rpc.connection.confirmations:
+            return None
+        if (head.number, head.hash) == (last[0], bytes(last[1])):
+            return 0
+        if (head.number - 1, head.parent_hash) != (last[0], bytes(last[1])):
+            return None
+        try:
+            logs = self._rpc.logs_of_block(self._addresses, head.hash)
+        except RpcRefused:
+            return None
+        return self._commit(head.number - 1, head, logs, handler)
+
     def _read(self, position: int, last: int, handler: Handler) -> int:
         """Read one range after `position` and commit it."""
         first, end = position + 1, min(last, position + self._range)
@@ -131,8 +154,11 @@ class EventReader:
         logs = self._logs(first, end)
         if logs is None:
             return 0
-        events = [event for event in map(self._event, logs) if event is not None]
         self._check_nothing_moved(position, end_block)
+        return self._commit(position, end_block, logs, handler)
+
+    def _commit(self, position: int, end_block: Block, logs: list[Log], handler: Handler) -> int:
+        events = [event for event in map(self._event, logs) if event is not None]
         with disk.transaction(self._db) as db:
             if self.position() != position:
                 raise Temporary(f"another process reads events as {self.name!r}", hint="Stop one of them.")

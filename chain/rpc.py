@@ -229,12 +229,14 @@ class Rpc:
         topics: Sequence[bytes | Sequence[bytes] | None] = (),
     ) -> list[Log]:
         """Logs of `addresses` in the blocks from `from_block` to `to_block`, both included, in order."""
-        query = {
-            "address": list(addresses),
-            "fromBlock": hex(from_block),
-            "toBlock": hex(to_block),
-            "topics": [as_topic(item) for item in topics],
-        }
+        span = {"fromBlock": hex(from_block), "toBlock": hex(to_block)}
+        return self._logs({"address": list(addresses), **span, "topics": [as_topic(item) for item in topics]})
+
+    def logs_of_block(self, addresses: Sequence[str], block_hash: bytes) -> list[Log]:
+        """Logs of `addresses` in this very block; RpcRefused if the node does not have it (any more)."""
+        return self._logs({"address": list(addresses), "blockHash": "0x" + block_hash.hex()})
+
+    def _logs(self, query: dict[str, Any]) -> list[Log]:
         logs = [as_log(raw) for raw in self.call("eth_getLogs", [query])]
         return sorted(logs, key=lambda entry: (entry.block_number, entry.log_index))
 

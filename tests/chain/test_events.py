@@ -169,6 +169,51 @@ def test_a_reorganisation_in_the_node_is_noticed(network: Network, sender: Sende
     assert book.totals() == [1, 2]
 
 
+class Counting(Rpc):
+    """Remembers which methods were called."""
+
+    def __init__(self, connection: ConnectionFile) -> None:
+        super().__init__(connection)
+        self.asked: list[str] = []
+
+    def call(self, method: str, params: Any = ()) -> Any:
+        self.asked.append(method)
+        return super().call(method, params)
+
+
+def test_the_next_block_costs_one_question_if_its_head_is_known(
+    network: Network, sender: Sender, book: Book
+) -> None:
+    counting = Counting(network.connection)
+    reading = reader(network, book, counting)
+    add(sender, network)
+    reading.poll(Book.handle, Book.rewind)
+    add(sender, network)
+    head = counting.head()
+    counting.asked.clear()
+    assert reading.poll(Book.handle, Book.rewind, head=head) == 1
+    assert reading.poll(Book.handle, Book.rewind, head=head) == 0
+    assert counting.asked == ["eth_getLogs"]
+    assert book.totals() == [1, 2]
+
+
+def test_a_known_head_that_is_no_child_of_the_last_block_is_read_the_long_way(
+    network: Network, sender: Sender, book: Book
+) -> None:
+    reading = reader(network, book)
+    for _ in range(4):
+        add(sender, network)
+        reading.poll(Book.handle, Book.rewind, head=network.rpc().head())
+    gone = network.rpc().head()
+    network.node.ask("anvil_reorg", 2, [])
+    reading.poll(Book.handle, Book.rewind, head=network.rpc().head())
+    assert book.totals() == [1, 2]
+    add(sender, network)
+    network.node.mine(2)
+    assert reading.poll(Book.handle, Book.rewind, head=gone)
+    assert reading.lag() == 0, "an old head is no reason to stay behind"
+
+
 def test_without_a_common_block_all_is_undone_and_read_again(
     network: Network, sender: Sender, book: Book
 ) -> None:

@@ -13,6 +13,7 @@ from chain.abi import Reverted
 from chain.connection import ConnectionFile
 from chain.rpc import ChainStale, Rpc, RpcRefused, RpcUnreachable, WrongNetwork
 from chain.sender import Sender
+from chain.wire import Endpoint
 from market.errors import Refused
 from tests.chain.network import LIMIT, TILL, Network, Relay, add_call, anvil, deploy, free_port, wallet
 
@@ -62,6 +63,30 @@ def test_nobody_there_is_temporary_and_shows_no_credentials(network: Network) ->
 def test_credentials_in_the_url_are_used_but_the_node_need_not_ask_for_them(network: Network) -> None:
     url = network.node.url.replace("http://", "http://user:pass@")
     assert Rpc(changed(network, rpc_urls=[url])).head()
+
+
+def test_many_questions_are_answered_in_order_and_one_refusal_spoils_no_other(network: Network) -> None:
+    rpc = network.rpc()
+    bad = {"to": network.till, "data": "0x" + add_call(LIMIT + 1, "a").hex()}
+    asked = [("eth_chainId", [])] * 120 + [("eth_call", [bad, "latest"]), ("eth_blockNumber", [])]
+    answers = rpc.call_many(asked)
+    assert answers[:120] == [hex(31337)] * 120
+    assert isinstance(answers[120], Reverted)
+    assert int(answers[121], 16) == rpc.head().number
+
+
+def test_a_node_that_takes_no_batches_is_asked_one_by_one(network: Network) -> None:
+    from chain.line import Line
+
+    class Single(Line):
+        def make_batch_request(self, requests: Any) -> Any:
+            return {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "no batches"}}
+
+    endpoint = Endpoint(network.node.url, 10.0)
+    endpoint._made = Single(network.node.url, None, 3.0, 10.0)
+    answers = endpoint.request_many([("eth_chainId", []), ("eth_blockNumber", [])])
+    assert answers[0]["result"] == hex(31337)
+    assert int(answers[1]["result"], 16) >= 0
 
 
 def test_an_endpoint_of_another_chain_is_passed_over(network: Network) -> None:
