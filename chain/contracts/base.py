@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar, get_type_hints
 from chain.abi import Abi
 from chain.rpc import Rpc
 from chain.wire import BlockId
+from market.errors import OcxError
 from market.specs import Spec
 from market.windows import SlotWindow
 
@@ -45,6 +46,15 @@ class Contract:
         """What a function returns at a block; a revert raises its typed error."""
         data = self._rpc.eth_call(self.address, self.abi.encode_call(fn, args), block, sender)
         return self.abi.decode_result(fn, data)
+
+    def _views(self, fn: str, args: Sequence[Any], *, block: BlockId) -> dict[Any, Any]:
+        """What a function of one argument returns for each of several, in few messages; refused ones are
+        left out."""
+        calls = [(self.address, self.abi.encode_call(fn, (arg,))) for arg in args]
+        answers = zip(args, self._rpc.eth_calls(calls, block) if calls else [], strict=True)
+        return {
+            arg: self.abi.decode_result(fn, data) for arg, data in answers if not isinstance(data, OcxError)
+        }
 
     def _call(self, fn: str, *args: Any) -> Call:
         shown = ", ".join(_short(arg) for arg in args)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chain.contracts.base import Call, Contract, spec_tuple, struct
@@ -41,6 +42,11 @@ class Inventory(Contract):
 
     def resource(self, resource: int, *, block: BlockId = "latest") -> Resource:
         return struct(Resource, self._view("resource", resource, block=block))
+
+    def many(self, resources: Sequence[int], *, block: BlockId = "latest") -> dict[int, Resource]:
+        """Several resources in few messages; what the chain refuses is left out."""
+        found = self._views("resource", resources, block=block)
+        return {resource: struct(Resource, item) for resource, item in found.items()}
 
     def owner_of(self, resource: int, *, block: BlockId = "latest") -> int:
         return int(self._view("ownerOf", resource, block=block))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chain.contracts.base import Call, Contract, struct
@@ -90,6 +91,10 @@ class Leases(Contract):
 
     def lease(self, lease: int, *, block: BlockId = "latest") -> Lease:
         return struct(Lease, self._view("lease", lease, block=block))
+
+    def many(self, leases: Sequence[int], *, block: BlockId = "latest") -> dict[int, Lease]:
+        """The records of several leases in few messages; what the chain refuses is left out."""
+        return {n: struct(Lease, item) for n, item in self._views("lease", leases, block=block).items()}
 
     def resources_of(self, lease: int, *, block: BlockId = "latest") -> tuple[int, ...]:
         return tuple(self._view("resourcesOf", lease, block=block))

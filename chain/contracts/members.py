@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 
@@ -70,6 +71,11 @@ class Members(Contract):
 
     def organisation(self, org: int, *, block: BlockId = "latest") -> Organisation:
         return struct(Organisation, self._view("organisation", org, block=block))
+
+    def many(self, orgs: Sequence[int], *, block: BlockId = "latest") -> dict[int, Organisation]:
+        """Several organisations in few messages; what the chain refuses is left out."""
+        found = self._views("organisation", orgs, block=block)
+        return {org: struct(Organisation, item) for org, item in found.items()}
 
     def member(self, account: str, *, block: BlockId = "latest") -> Member:
         return struct(Member, self._view("member", account, block=block))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chain.contracts.base import Call, Contract, struct
@@ -96,6 +97,10 @@ class Settlement(Contract):
 
     def account(self, lease: int, *, block: BlockId = "latest") -> Account:
         return struct(Account, self._view("account", lease, block=block))
+
+    def accounts(self, leases: Sequence[int], *, block: BlockId = "latest") -> dict[int, Account]:
+        """The money of several leases in few messages; what the chain refuses is left out."""
+        return {n: struct(Account, item) for n, item in self._views("account", leases, block=block).items()}
 
     def accrued(self, lease: int, rate: int, until: int, last: bool, *, block: BlockId = "latest") -> int:
         return int(self._view("accrued", lease, rate, until, last, block=block))
