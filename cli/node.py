@@ -41,6 +41,7 @@ def inspect(app: App, config_file: Path) -> None:
             "class": item.inspected.class_name,
             "site": item.inspected.site,
             "spec": str(item.inspected.spec),
+            "floor_rate": item.inspected.rate_per_hour,
             "hardware_key": hex_text(hardware_key(item.inspected)),
         }
         for item in _measure(load_settings(config_file))
@@ -85,6 +86,7 @@ def register(app: App, config_file: Path, names: tuple[str, ...]) -> None:
             "plugin": item.measured.plugin,
             "class": item.measured.inspected.class_name,
             "action": item.action.value,
+            "floor_rate": item.measured.inspected.rate_per_hour,
         }
         for item in planned
     ]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.act import Plan, apply, finish
+from cli.act import Plan, apply, finish, working
 from cli.app import App, Group, pass_app
-from cli.options import for_option, node_option, window_end, window_start
+from cli.options import for_option, load_settings, node_option, window_end, window_start
 from cli.parse import RATE, increasing, offered_window, wanted_window
 from cli.render import credits_text, history_rows, show, time_text, word
 from market.billing import amount_up, bond, ppm_of, price
-from market.errors import Refused
+from market.errors import InvalidInput, Refused
 
 if TYPE_CHECKING:
     from chain.exchange import Exchange
@@ -104,11 +105,22 @@ def offer() -> None:
 @window_start
 @window_end
 @for_option
-@click.option("--floor", type=RATE, required=True, help="Lowest rate, credits per resource and hour.")
+@click.option(
+    "--floor",
+    type=RATE,
+    help="Lowest rate, credits per resource and hour; by default what the agent's configuration asks.",
+)
 @click.option(
     "--buy-now", type=RATE, default="0", help="Rate at which anybody may rent at once; 0: nobody may."
 )
 @click.option("--min-slots", type=click.IntRange(1), default=1, help="Shortest piece that is sold at once.")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="OCX_CONFIG",
+    help="The agent's configuration file, for a floor that is not given.",
+)
 @pass_app
 def publish(
     app: App,
@@ -116,9 +128,10 @@ def publish(
     start: str,
     end: str | None,
     length: int | None,
-    floor: int,
+    floor: int | None,
     buy_now: int,
     min_slots: int,
+    config_file: Path | None,
 ) -> None:
     """Offer nodes of one class and site for rent; the window rounds inward to whole slots."""
     from chain.contracts.book import OfferTerms
@@ -127,6 +140,8 @@ def publish(
     resources = increasing(nodes, "node")
     exchange = app.exchange(sign=True)
     window = offered_window(exchange, start, end, length)
+    if floor is None:
+        floor = _configured_floor(exchange, resources, config_file)
     terms = OfferTerms(window, floor, buy_now, min_slots)
     seconds = window.window(exchange.slot).seconds
     deposit = ppm_of(amount_up(floor, len(resources), seconds), exchange.book.order_deposit_ppm())
@@ -141,6 +156,19 @@ def publish(
     number = done.one(OfferPublished).offer
     result = {"offer": number, "nodes": resources, "deposit": deposit} | _span(window, exchange.slot)
     finish(app, done, result, value="offer")
+
+
+def _configured_floor(exchange: Exchange, resources: list[int], config_file: Path | None) -> int:
+    """What the clouds of the agent's configuration ask for these nodes at least."""
+    from provisioner.catalogue import least_rate, load_plugins, measure
+
+    if config_file is None:
+        raise InvalidInput(
+            "the offer has no floor", hint="give --floor, or --config with a plugin that asks one"
+        )
+    with working("asking the clouds"):
+        measured = measure(load_plugins(load_settings(config_file).plugins))
+    return least_rate(exchange, measured, resources)
 
 
 def _nodes(resources: list[int]) -> str:

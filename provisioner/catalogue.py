@@ -16,6 +16,7 @@ from eth_utils.crypto import keccak
 from chain.contracts.base import Call
 from chain.contracts.inventory import Resource
 from chain.exchange import Exchange
+from market.errors import InvalidInput
 from market.specs import canonical_document, class_id, class_name
 from provisioner.plugin import Inspected, Provisioner, load
 from provisioner.records import MachineRecord
@@ -27,6 +28,7 @@ __all__ = [
     "Planned",
     "document_hash",
     "hardware_key",
+    "least_rate",
     "load_plugins",
     "measure",
     "plan",
@@ -97,6 +99,22 @@ def record(measured: Measured) -> MachineRecord:
 def measure(plugins: Mapping[str, Provisioner]) -> list[Measured]:
     """Ask every plugin what it has; blocking, seconds. Raises the first plugin's error."""
     return [Measured(name, found) for name, plugin in plugins.items() for found in plugin.inspect()]
+
+
+def least_rate(exchange: Exchange, measured: Sequence[Measured], resources: Sequence[int]) -> int:
+    """The rate below which none of these resources is to be rented, in microcredits per hour.
+
+    The highest of what their plugins' configuration asks. InvalidInput for a resource of which it asks
+    nothing, or which no configured cloud has.
+    """
+    asked = {hardware_key(item.inspected): item.inspected.rate_per_hour for item in measured}
+    rates = {number: asked.get(exchange.inventory.resource(number).hardware_key) for number in resources}
+    if unpriced := [str(number) for number, rate in rates.items() if rate is None]:
+        raise InvalidInput(
+            f"the configuration asks no rate for node {', '.join(unpriced)}",
+            hint="give --floor, or set rate_per_hour in the plugin's settings",
+        )
+    return max(rate for rate in rates.values() if rate is not None)
 
 
 def plan(exchange: Exchange, org: int, measured: Sequence[Measured], turnaround: int) -> list[Planned]:

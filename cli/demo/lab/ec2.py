@@ -94,7 +94,7 @@ class Ec2Lab:
         raise Permanent("a process of the EC2 lab ended by itself", hint=f"See {self._dir}/*.out.")
 
     def settings(self, **more: Any) -> dict[str, Any]:
-        """Settings of the aws plugin for this lab: `vm.small` and `vm.large` are for sale; `more` replaces."""
+        """Settings of the aws plugin for this lab, with `vm.small` and `vm.large` for sale; `more` replaces."""
         return {**self.description["settings"], **more}
 
     # ---- looking past the plugin -----------------------------------------------------------------------
