@@ -76,7 +76,7 @@ def test_what_was_sealed_before_a_rotation_opens_after_it_and_new_data_are_seale
 
 @pytest.mark.parametrize(
     ("owner", "name", "nth"),
-    [(rotate, "send_once", 1), (keyring.os, "replace", 1), (keyring.os, "replace", 2)],
+    [(rotate, "send_once", 1), (os, "replace", 1), (os, "replace", 2)],
 )
 def test_a_rotation_killed_anywhere_goes_on_and_loses_no_key(
     market: Market, owner: Any, name: str, nth: int, monkeypatch: pytest.MonkeyPatch
