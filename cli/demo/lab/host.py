@@ -37,7 +37,7 @@ __all__ = ["HostLab", "main"]
 _ADDRESS = "127.0.0.1"
 _SPEC = {"cores": 8, "memory_mib": 16384, "disk_gib": 80, "network_mbps": 10000}
 _MOUNTS = {"dev": "/dev", "sys": "/sys"}
-_SEARCHED = ["/dev/shm", "/etc", "/home", "/opt", "/run", "/srv", "/tmp", "/usr/local", "/var"]
+_SEARCHED = ["/dev/shm", "/etc", "/home", "/opt", "/run", "/srv", "/tmp", "/usr/local", "/var"]  # noqa: S108 - looked through, not used
 _MAX_FILES = "256m"
 _CAN_DO = """\
 set -e
@@ -295,7 +295,10 @@ def _furnish(spec: dict[str, Any]) -> str:
     ssh = Path("/etc/ssh")
     for old in (*ssh.glob("ssh_host_*"), *ssh.glob("sshd_config.d/*")):
         old.unlink()
-    shutil.rmtree("/etc/ocx", ignore_errors=True)
+    for old in (Path("/etc/ocx"), Path("/root/.ssh"), Path("/root/.ansible")):
+        shutil.rmtree(old, ignore_errors=True)
+    for start_up in Path("/root").glob(".bash*"):
+        start_up.unlink()
     (ssh / "sshd_config.d").mkdir(exist_ok=True)
     key = ssh / "ssh_host_ed25519_key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", spec["name"], "-f", key], check=True)

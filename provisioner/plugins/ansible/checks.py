@@ -47,7 +47,9 @@ def _state(settings: AnsibleSettings) -> Iterator[str]:
 
 
 def _playbooks(settings: AnsibleSettings) -> Iterator[str]:
-    program = shutil.which("ansible-playbook", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
+    program = shutil.which(
+        "ansible-playbook", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"
+    )
     if program is None:
         yield "ansible-playbook is not installed; install ocx with the extra `ansible`"
     asked = ["--ask-vault-pass"] if settings.vault_password is not None else []

@@ -146,7 +146,7 @@ class Door:
             remote, lines = ["sudo", "-S", "-p", "", *remote], source.read().encode() + b"\n"
         elif self._machine.user != "root":
             remote = ["sudo", "-n", *remote]
-        self._errors = self._cleanup.enter_context(tempfile.TemporaryFile())
+        self._errors = self._cleanup.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         try:
             self._process = subprocess.Popen(
                 [
@@ -188,7 +188,9 @@ class Door:
         if not isinstance(answer, dict):
             raise self._lost("gives a strange answer")
         if "error" in answer:
-            raise Unreachable(f"{self._machine.name} cannot keep its marks: {answer['error']}", retry_after=30)
+            raise Unreachable(
+                f"{self._machine.name} cannot keep its marks: {answer['error']}", retry_after=30
+            )
         return answer
 
     def close(self) -> None:
@@ -237,7 +239,9 @@ class Door:
                 process.wait(1.0)
         self._errors.seek(0)
         said = self._keys.scrub(self._errors.read(20000).decode(errors="replace"))
-        hint = next((hint for sign, hint in _HINTS.items() if sign in said), "Check its network and its sshd.")
+        hint = next(
+            (hint for sign, hint in _HINTS.items() if sign in said), "Check its network and its sshd."
+        )
         where = f"{self._machine.name} ({self._machine.host}:{self._machine.port})"
         return Unreachable(f"{where} {what}: {said[-300:] or 'no reason given'}", hint=hint, retry_after=10)
 

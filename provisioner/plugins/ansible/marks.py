@@ -39,6 +39,7 @@ _PHASES = {
     "ready": State.READY,
     "releasing": State.RELEASING,
 }
+_MAX_EVIDENCE = 1 << 16
 _HOST_KEY = re.compile(r"(ssh-[a-z0-9-]+|ecdsa-sha2-nistp\d+) [A-Za-z0-9+/]+=*")
 _SAY = (
     "End the setup play with: ansible.builtin.set_stats: {data: {ocx_connection: {user: NAME, host_key: "
@@ -97,7 +98,15 @@ def holds(found: Mapping[str, Any], machine: Machine, order: Order) -> Connectio
         raise Permanent(f"{key} was released while {name} was being set up", key=key)
     if lease["order"] != order_digest(order):
         raise Permanent(f"{key} was first used with another hostname or other SSH keys", key=key)
-    return Connection(**lease["connection"]) if lease["phase"] == "ready" else None
+    return _connection(lease, machine) if lease["phase"] == "ready" else None
+
+
+def _connection(lease: Mapping[str, Any], machine: Machine) -> Connection:
+    """The connection in the mark of a lease that is ready."""
+    try:
+        return Connection(**lease["connection"])
+    except (KeyError, TypeError):
+        raise Temporary(f"{machine.name} carries a mark that another version wrote", retry_after=60) from None
 
 
 def status_of(found: Mapping[str, Any], machine: Machine) -> Status:
@@ -107,7 +116,7 @@ def status_of(found: Mapping[str, Any], machine: Machine) -> Status:
     detail = f"{machine.name}: {lease['phase']}, run {lease.get('run', 'none yet')}"
     if lease.get("detail"):
         detail += f" ({lease['detail']})"
-    connection = Connection(**lease["connection"]) if state is State.READY else None
+    connection = _connection(lease, machine) if state is State.READY else None
     return Status(state, detail, connection, machine.name)
 
 
@@ -136,11 +145,13 @@ def evidence_said(facts: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
     said = facts.get("ocx_evidence")
     if not isinstance(said, dict) or not said:
         hint = (
-            "End the cleanup play with ansible.builtin.set_stats: {data: {ocx_evidence: {...}}}: what it removed, "
-            "and what it looked for and did not find."
+            "End the cleanup play with ansible.builtin.set_stats: {data: {ocx_evidence: {...}}}: what it "
+            "removed, and what it looked for in vain."
         )
         raise Permanent(f"the cleanup of {machine.name} gives no ocx_evidence", hint=hint)
     plain: dict[str, Any] = without_floats(said)
+    if len(json.dumps(plain)) > _MAX_EVIDENCE:
+        raise Permanent(f"the ocx_evidence of {machine.name} is longer than {_MAX_EVIDENCE} bytes")
     return plain
 
 

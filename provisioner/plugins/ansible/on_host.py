@@ -23,6 +23,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 _SILENCE_SECONDS = 60
@@ -170,7 +171,7 @@ def _first_line(path: str) -> str:
 
 
 def measure() -> dict[str, Any]:
-    """What this machine is. Sizes that vary from boot to boot are rounded down, so the same stays the same."""
+    """What this machine is. Memory, of which kernels keep a varying part, is rounded down."""
     dmi = {name: _first_line(f"/sys/class/dmi/id/{name}") for name in ("product_uuid", "product_serial")}
     return {
         "system_uuid": dmi["product_uuid"].lower(),
@@ -182,7 +183,9 @@ def measure() -> dict[str, Any]:
         "cores": os.cpu_count() or 0,
         "memory_mib": _memory_mib() // _MEMORY_STEP_MIB * _MEMORY_STEP_MIB,
         "disk_gib": _disk_gib(),
-        "gpus": sum(_first_line(p).startswith(_GPU_CLASSES) for p in glob.glob("/sys/bus/pci/devices/*/class")),
+        "gpus": sum(
+            _first_line(p).startswith(_GPU_CLASSES) for p in glob.glob("/sys/bus/pci/devices/*/class")
+        ),
         "network_mbps": _network_mbps(),
     }
 
@@ -210,7 +213,11 @@ def _disk_gib() -> int:
 
 def _network_mbps() -> int:
     """The fastest link that is hardware."""
-    speeds = [_first_line(f"{path}/speed") for path in glob.glob("/sys/class/net/*") if os.path.exists(f"{path}/device")]
+    speeds = [
+        _first_line(f"{path}/speed")
+        for path in glob.glob("/sys/class/net/*")
+        if os.path.exists(f"{path}/device")
+    ]
     return max([int(speed) for speed in speeds if speed.isdigit()], default=0)
 
 
@@ -218,8 +225,14 @@ def _answer(marks: Marks, request: dict[str, Any]) -> dict[str, Any]:
     do = request.pop("do")
     if do == "measure":
         return measure()
-    answer: dict[str, Any] = getattr(marks, {"read": "read", "lock": "lock", "mark": "mark", "want": "want", "free": "free"}[do])(**request)
-    return answer
+    methods: dict[str, Callable[..., dict[str, Any]]] = {
+        "read": marks.read,
+        "lock": marks.lock,
+        "mark": marks.mark,
+        "want": marks.want,
+        "free": marks.free,
+    }
+    return methods[do](**request)
 
 
 def main() -> None:

@@ -37,7 +37,11 @@ def _told(event: dict[str, Any]) -> dict[str, Any] | None:
     if kind not in _RESULTS:
         return None
     result = data.get("res") or {}
-    told = {"event": _RESULTS[kind], "name": str(data.get("task", "")), "changed": bool(result.get("changed"))}
+    told = {
+        "event": _RESULTS[kind],
+        "name": str(data.get("task", "")),
+        "changed": bool(result.get("changed")),
+    }
     if kind in ("runner_on_failed", "runner_on_unreachable") and not data.get("ignore_errors"):
         told["message"] = _message(result)
     return told
@@ -60,7 +64,7 @@ def _message(result: dict[str, Any]) -> str:
 def main() -> int:
     """Run the play that stdin describes: dir, ident, playbook, project, inventory, extravars, passwords,
     questions, forks, environment."""
-    import ansible_runner  # noqa: PLC0415 - heavy, and an extra: only where a play runs
+    import ansible_runner
 
     told = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)

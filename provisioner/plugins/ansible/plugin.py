@@ -9,13 +9,12 @@ run again. The state folder holds what is convenient, nothing that matters.
 
 from __future__ import annotations
 
-import contextlib
-import json
+import dataclasses
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Self
 
 from market.errors import OcxError, Permanent, Temporary
@@ -34,14 +33,13 @@ from provisioner.plugins.ansible.checks import problems
 from provisioner.plugins.ansible.door import Door, Keys, Unreachable, open_keys
 from provisioner.plugins.ansible.memory import Memory
 from provisioner.plugins.ansible.runs import Play, Result, fingerprint, run_ident, run_play
-from provisioner.plugins.ansible.settings import AnsibleSettings, Machine
+from provisioner.plugins.ansible.settings import AnsibleSettings, Machine, Product
 
 __all__ = ["AnsiblePlugin"]
 
 log = logging.getLogger(__name__)
 
 _LOCK_TRY = 2.0
-_REFUSED = "Try it by hand: ansible-playbook --syntax-check, and `ocx provider check`."
 
 
 class AnsiblePlugin(Provisioner):
@@ -127,7 +125,9 @@ class AnsiblePlugin(Provisioner):
         with ThreadPoolExecutor(self._settings.parallel) as pool:
             return dict(zip([m.name for m in machines], pool.map(one, machines), strict=True))
 
-    def _find(self, key: str, keys: Keys) -> tuple[Machine | None, dict[str, Any] | None, WipeEvidence | None]:
+    def _find(
+        self, key: str, keys: Keys
+    ) -> tuple[Machine | None, dict[str, Any] | None, WipeEvidence | None]:
         """The machine that carries a key and its marks; else the evidence of the key's wipe, if there is any.
 
         Raises `Unreachable` unless every machine that may carry it was read.
@@ -160,6 +160,9 @@ class AnsiblePlugin(Provisioner):
         machine = self._machines.get(order.local_id)
         if machine is None:
             raise Permanent(f"the settings name no machine {order.local_id}", key=order.key)
+        product = self._settings.product_of(machine).name
+        for phase in ("setup", "cleanup"):
+            self._playbook(product, phase)
         deadline = time.monotonic() + self._settings.setup_timeout
         with open_keys(self._settings) as keys, Door(keys, machine) as door:
             before = door.ask("read", key=order.key)
@@ -175,7 +178,6 @@ class AnsiblePlugin(Provisioner):
             if lease and lease["phase"] == "failed" and lease["attempt"] > _attempt(before):
                 raise Temporary(f"the setup of {machine.name} failed: {lease.get('detail')}", retry_after=10)
             self._memory.note(order.key, machine.name)
-            product = self._settings.product_of(machine).name
             return self._set_up(keys, door, machine, marks.new_lease(order, product, lease), deadline)
 
     def _must_be_nowhere_else(self, order: Order, machine: Machine, keys: Keys) -> None:
@@ -202,23 +204,18 @@ class AnsiblePlugin(Provisioner):
         lease["run"] = run_ident(lease["key"], "setup", lease["attempt"])
         self._mark(door, machine, lease)
         result, _ = self._play(keys, door, machine, lease, "setup", deadline)
-        problem = _problem(result, machine, "setup")
-        if problem is None:
-            try:
-                connection = marks.connection_said(result.facts, machine)
-            except Permanent as error:
-                problem = error
         if result.status == "stopped":
-            raise Permanent(f"{lease['key']} was released while {machine.name} was being set up")
-        if problem is not None:
-            detail = problem.message[:400]
-            with contextlib.suppress(Temporary):
-                self._mark(door, machine, {**lease, "phase": "failed", "detail": detail})
-            raise problem
-        up = {name: getattr(connection, name) for name in ("host", "port", "user", "host_key", "details")}
+            raise _released(lease["key"], machine)
+        try:
+            _must_be_well(result, machine, "setup")
+            connection = marks.connection_said(result.facts, machine)
+        except OcxError as error:
+            self._note_failure(door, machine, {**lease, "phase": "failed"}, error)
+            raise
+        up = dataclasses.asdict(connection)
         self._mark(door, machine, {**lease, "phase": "ready", "connection": up})
         if door.ask("read")["wanted"]:
-            raise Permanent(f"{lease['key']} was released while {machine.name} was being set up")
+            raise _released(lease["key"], machine)
         return connection
 
     # ---- release ---------------------------------------------------------------------------------------
@@ -260,10 +257,12 @@ class AnsiblePlugin(Provisioner):
         lease = {**lease, "phase": "releasing", "attempt": attempt, "run": run, "detail": ""}
         self._mark(door, machine, lease)
         result, playbook = self._play(keys, door, machine, lease, "cleanup", deadline)
-        if problem := _problem(result, machine, "cleanup"):
-            with contextlib.suppress(Temporary):
-                self._mark(door, machine, {**lease, "detail": problem.message[:400]})
-            raise problem
+        try:
+            _must_be_well(result, machine, "cleanup")
+            said = marks.evidence_said(result.facts, machine)
+        except OcxError as error:
+            self._note_failure(door, machine, lease, error)
+            raise
         facts = {
             "plugin": "ansible",
             "machine": machine.name,
@@ -272,13 +271,13 @@ class AnsiblePlugin(Provisioner):
             **playbook,
             "recap": result.recap,
             "changed": result.changed,
-            "cleanup": marks.evidence_said(result.facts, machine),
+            "cleanup": said,
         }
         return {
             "key": lease["key"],
             "machine": machine.name,
             "wiped_at": int(self._clock()),
-            "facts": marks.without_floats(facts),
+            "facts": facts,
         }
 
     # ---- helpers ---------------------------------------------------------------------------------------
@@ -287,17 +286,14 @@ class AnsiblePlugin(Provisioner):
         self, keys: Keys, door: Door, machine: Machine, lease: dict[str, Any], phase: str, deadline: float
     ) -> tuple[Result, dict[str, str]]:
         """Run a phase's playbook; returns how it went, and which playbook it was."""
-        product = self._settings.product_list.get(lease["product"])
-        playbook = self._settings.playbook(product, phase) if product else None
-        if product is None or playbook is None or not playbook.is_file():
-            refused = Result("refused", f"there is no playbook {playbook or lease['product']}")
-            return refused, {}
+        product, playbook = self._playbook(lease["product"], phase)
         proof = {"playbook": product.setup if phase == "setup" else product.cleanup}
         proof |= fingerprint(self._settings.project_dir, playbook)
         play = Play(
             ident=lease["run"],
             playbook=playbook,
-            variables={**product.vars, **machine.vars, **marks.variables(lease)},
+            variables={**product.vars, **machine.vars},
+            strange=marks.variables(lease),
             timeout=max(1.0, deadline - time.monotonic()),
         )
 
@@ -316,6 +312,24 @@ class AnsiblePlugin(Provisioner):
             if time.monotonic() > deadline:
                 raise Temporary(f"another run on {machine.name} does not end", retry_after=10, key=key)
 
+    def _playbook(self, name: str, phase: str) -> tuple[Product, Path]:
+        """A product and its playbook of a phase; `Permanent` if one of them is not there."""
+        product = self._settings.product_list.get(name)
+        if product is None:
+            raise Permanent(f"the settings have no product {name}", hint="Put it back; a lease needs it.")
+        playbook = self._settings.playbook(product, phase)
+        if not playbook.is_file():
+            hint = f"Write it, or correct `{phase}` of the product {name}."
+            raise Permanent(f"there is no playbook {playbook}", hint=hint)
+        return product, playbook
+
+    def _note_failure(self, door: Door, machine: Machine, lease: dict[str, Any], why: OcxError) -> None:
+        """Write down, on the machine, why a run failed; where that is not possible, it is found half-done."""
+        try:
+            self._mark(door, machine, {**lease, "detail": why.message[:400]})
+        except Temporary as error:
+            log.warning("%s could not be told that its run failed: %s", machine.name, error)
+
     def _mark(self, door: Door, machine: Machine, lease: dict[str, Any]) -> None:
         answer = door.ask("mark", lease=lease)
         if not answer["marked"]:
@@ -326,11 +340,14 @@ def _attempt(found: Mapping[str, Any]) -> int:
     return int(found["lease"]["attempt"]) if found["lease"] else 0
 
 
-def _problem(result: Result, machine: Machine, phase: str) -> OcxError | None:
-    """What a run that did not go well means to the caller; None: it did."""
-    if result.status == "ok":
-        return None
+def _released(key: str, machine: Machine) -> Permanent:
+    return Permanent(f"{key} was released while {machine.name} was being set up", key=key)
+
+
+def _must_be_well(result: Result, machine: Machine, phase: str) -> None:
+    """Raise what a run that did not go well means to the caller."""
     text = f"the {phase} of {machine.name} is {result.status}: {result.detail}"
     if result.status == "refused":
-        return Permanent(text, hint=_REFUSED)
-    return Temporary(text, retry_after=10)
+        raise Permanent(text, hint="Try it by hand: ansible-playbook --syntax-check.")
+    if result.status != "ok":
+        raise Temporary(text, retry_after=10)

@@ -48,7 +48,9 @@ class Play:
     """Its name; see `run_ident`."""
     playbook: Path
     variables: dict[str, Any]
-    """Extra variables; no secrets."""
+    """Extra variables of the operator's; no secrets."""
+    strange: dict[str, Any]
+    """Extra variables that others wrote; they win, and are never taken for a template."""
     timeout: float
     """Seconds it may take."""
 
@@ -58,8 +60,8 @@ class Result:
     """How a run went."""
 
     status: str = "broken"
-    """`ok`, `failed`, `unreachable`, `timeout`, `stopped` (the caller asked for it), `refused` (Ansible cannot
-    run this playbook at all) or `broken` (it ended without a word)."""
+    """`ok`, `failed`, `unreachable`, `timeout`, `stopped` (the caller asked for it), `refused` (Ansible
+    cannot run this playbook at all) or `broken` (it ended without a word)."""
     detail: str = ""
     """Why it is not `ok`; without secrets."""
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -254,7 +256,9 @@ def _folder(settings: AnsibleSettings, ident: str) -> Iterator[Path]:
 
 def _rotate(runs: Path, keep: int) -> None:
     """Delete all but the newest runs; one that goes on is left alone."""
-    folders = sorted((path for path in runs.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    folders = sorted(
+        (path for path in runs.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime
+    )
     for folder in folders[: max(0, len(folders) - keep)]:
         with contextlib.suppress(FileNotFoundError, BlockingIOError), (folder / "lock").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -290,8 +294,10 @@ def _prepare(keys: Keys, machine: Machine, play: Play, folder: Path) -> dict[str
         "ansible_ssh_private_key_file": keys.private_key_path,
         "ansible_ssh_common_args": ssh,
     }
-    _write(folder / "inventory.json", {"all": {"hosts": {machine.name: host}}})
-    _write(folder / "variables.json", play.variables)
+    with _private(folder / "inventory.json") as file:
+        json.dump({"all": {"hosts": {machine.name: host}}}, file, indent=1)
+    with _private(folder / "variables.yml") as file:
+        file.write(_yaml(play))
     if settings.become_password is not None:
         questions.append("--ask-become-pass")
     if settings.vault_password is not None:
@@ -308,7 +314,7 @@ def _prepare(keys: Keys, machine: Machine, play: Play, folder: Path) -> dict[str
         "project": str(settings.project_dir),
         "playbook": str(play.playbook),
         "inventory": str(folder / "inventory.json"),
-        "extravars": str(folder / "variables.json"),
+        "extravars": str(folder / "variables.yml"),
         "questions": " ".join(questions),
         "passwords": keys.passwords(),
         "forks": settings.forks,
@@ -325,10 +331,19 @@ def _quoted(word: str) -> str:
     return f"'{word}'" if " " in word else word
 
 
-def _write(path: Path, value: Any) -> None:
-    def opener(name: str, flags: int) -> int:
-        return os.open(name, flags, 0o600)
+def _yaml(play: Play) -> str:
+    """Variables for Ansible. What strangers wrote is never a template; what the operator wrote may be one."""
+    strange = [f"{name}: {_unsafe(value)}" for name, value in play.strange.items()]
+    own = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in play.variables.items()]
+    return "\n".join(["---", *strange, *own, ""])
 
-    file: TextIO
-    with open(path, "w", encoding="utf-8", opener=opener) as file:
-        json.dump(value, file, indent=1)
+
+def _unsafe(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(_unsafe(item) for item in value) + "]"
+    return f"!unsafe {json.dumps(value)}" if isinstance(value, str) else json.dumps(value)
+
+
+def _private(path: Path) -> TextIO:
+    """Open a new file that only its owner can read."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")

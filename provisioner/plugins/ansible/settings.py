@@ -73,7 +73,9 @@ class Machine:
             good = False
         if not good:
             names = ", ".join(f.name for f in dataclasses.fields(Spec))
-            raise InvalidInput(f"the spec of the machine {self.name} is wrong", hint=f"Whole numbers: {names}.")
+            raise InvalidInput(
+                f"the spec of the machine {self.name} is wrong", hint=f"Whole numbers: {names}."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
