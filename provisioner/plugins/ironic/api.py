@@ -6,9 +6,9 @@ This module must not know about keys, orders and leases.
 from __future__ import annotations
 
 import json
+import re
 import threading
 import urllib.parse
-from pathlib import Path
 from typing import Any
 
 import keystoneauth1.exceptions
@@ -26,9 +26,15 @@ Node = dict[str, Any]
 _MICROVERSION = "1.82"
 """Ironic 2023.1: node history (1.78) and inventory (1.81)."""
 
+_FIRMWARE_MICROVERSION = "1.86"
+"""Ironic 2023.2."""
+
+_LOOK_AGAIN = ("couldn't apply patch", "can not be performed on node", "can't be performed on node")
+"""Words in a 400 that say: the node is not what it was when it was looked at."""
+
 
 class Busy(Temporary):
-    """Ironic says 409: the node is locked, or not in a state that allows it. Look again, then decide."""
+    """The node is locked, or no longer as it was looked at. Look again, then decide."""
 
 
 class IronicApi:
@@ -36,6 +42,10 @@ class IronicApi:
 
     Every method raises `Temporary` if Ironic cannot be reached or is in trouble, `Busy` on conflicts, and
     `Permanent` if it refuses.
+
+    On what is atomic: Ironic knows no JSON-patch `test`. It sets an `instance_uuid` only on a node that has
+    none at that moment, whatever it was when the request was made; a `remove` of a path that is not there
+    fails the whole PATCH. The plugin's guards are made of these two.
     """
 
     def __init__(self, settings: IronicSettings) -> None:
@@ -74,8 +84,26 @@ class IronicApi:
         entries = self._call("GET", f"/nodes/{uuid}/history?detail=true")["history"]
         return sorted(entries, key=lambda entry: str(entry["created_at"]))
 
+    def firmware(self, uuid: str) -> dict[str, str]:
+        """Versions of the node's firmware by component, as its controller told Ironic; empty if unknown."""
+        path = f"/nodes/{uuid}/firmware"
+        answer = self._call("GET", path, microversion=_FIRMWARE_MICROVERSION, absent=None)
+        parts = answer["firmware"] if answer else []
+        return {str(part["component"]): str(part["current_version"]) for part in parts}
+
+    def vifs(self, uuid: str) -> list[str]:
+        """Ids of the networks attached to the node, sorted."""
+        return sorted(str(vif["id"]) for vif in self._call("GET", f"/nodes/{uuid}/vifs")["vifs"])
+
+    def detach_vif(self, uuid: str, vif: str) -> None:
+        """Take a network off the node; nothing happens if it is off."""
+        self._call("DELETE", f"/nodes/{uuid}/vifs/{vif}", absent=None)
+
     def patch(self, uuid: str, changes: dict[str, Any], removals: list[str] | None = None) -> None:
-        """Set and remove fields (`extra/x` is inside one) of a node in one step."""
+        """Remove and set fields (`extra/x` is inside one) of a node in one step, removals first.
+
+        Raises `Busy`, and nothing is changed, if one of the removals is not there.
+        """
         body: list[dict[str, Any]] = [{"op": "remove", "path": f"/{path}"} for path in removals or []]
         body += [{"op": "add", "path": f"/{path}", "value": value} for path, value in changes.items()]
         self._call("PATCH", f"/nodes/{uuid}", body)
@@ -83,6 +111,19 @@ class IronicApi:
     def set_provision_state(self, uuid: str, target: str, **more: Any) -> None:
         """Ask for a transition: `active`, `deleted`, `manage`, `provide`."""
         self._call("PUT", f"/nodes/{uuid}/states/provision", {"target": target, **more})
+
+    def set_power(self, uuid: str, target: str) -> None:
+        """Ask for a power state: `power on`, `power off`, `rebooting`."""
+        self._call("PUT", f"/nodes/{uuid}/states/power", {"target": target})
+
+    def set_console(self, uuid: str, enabled: bool) -> None:
+        """Ask for the console to be opened or closed."""
+        self._call("PUT", f"/nodes/{uuid}/states/console", {"enabled": enabled})
+
+    def console(self, uuid: str) -> dict[str, Any] | None:
+        """What Ironic tells of an open console, perhaps nothing; None if it is closed."""
+        answer = self._call("GET", f"/nodes/{uuid}/states/console")
+        return dict(answer["console_info"] or {}) if answer["console_enabled"] else None
 
     def end_maintenance(self, uuid: str) -> None:
         """Take the node out of maintenance."""
@@ -92,15 +133,17 @@ class IronicApi:
         """The newest microversion Ironic speaks."""
         return str(self._call("GET", "/")["version"]["version"])
 
-    def _call(self, method: str, path: str, body: Any = None, **absent: Any) -> Any:
-        """One request. `absent=VALUE` is what 404 means; without it 404 is a refusal."""
+    def _call(
+        self, method: str, path: str, body: Any = None, *, microversion: str = _MICROVERSION, **absent: Any
+    ) -> Any:
+        """One request. `absent=VALUE`: what 404, or an Ironic too old, means; else they are refusals."""
         what = f"{method} {path.partition('?')[0]}"
         try:
             response = self._adapter().request(
                 path,
                 method,
                 json=body,
-                microversion=_MICROVERSION,
+                microversion=microversion,
                 raise_exc=False,
                 connect_retries=0,
                 status_code_retries=0,
@@ -112,7 +155,7 @@ class IronicApi:
             openstack.exceptions.ConfigException,
         ) as error:
             raise Permanent(
-                f"cannot log in to Ironic: {error}", hint="Check the plugin's settings."
+                f"cannot log in to Ironic: {_short(error)}", hint="Check the plugin's settings."
             ) from error
         except (
             keystoneauth1.exceptions.ClientException,
@@ -120,7 +163,7 @@ class IronicApi:
             OSError,
         ) as error:
             self._forget()
-            raise Temporary(f"Ironic cannot be reached ({what}): {error}", retry_after=5) from error
+            raise Temporary(f"Ironic cannot be reached ({what}): {_short(error)}", retry_after=5) from error
         return _result(response, what, absent)
 
     def _adapter(self) -> Any:
@@ -140,7 +183,7 @@ def _connect(settings: IronicSettings) -> Any:
         return openstack.connect(cloud=settings.cloud, **settings.connect)
     auth: dict[str, Any] = {"endpoint": settings.endpoint}
     if settings.username:
-        auth |= {"username": settings.username, "password": _password(settings)}
+        auth |= {"username": settings.username, "password": settings.secret.read()}
     return openstack.connection.Connection(
         auth_type="http_basic" if settings.username else "none",
         auth=auth,
@@ -149,25 +192,19 @@ def _connect(settings: IronicSettings) -> Any:
     )
 
 
-def _password(settings: IronicSettings) -> str:
-    path = Path(settings.password_file or "")
-    try:
-        return path.read_text().strip()
-    except OSError as error:
-        hint = "Check the setting `password_file` of the ironic plugin."
-        raise Permanent(f"the password file {path} cannot be read: {error.strerror}", hint=hint) from error
-
-
 def _result(response: Any, what: str, absent: dict[str, Any]) -> Any:
     """The answer's JSON, or the error that says what the caller can do."""
     code = response.status_code
     if code < 300:
         return response.json() if response.content else None
-    if code == 404 and "absent" in absent and "/v1/" in response.url:
+    if code in (404, 406) and "absent" in absent and "/v1/" in response.url:
         return absent["absent"]
-    text = f"Ironic answers {code} to {what}: {_words(response)}"
-    if code == 409:
+    words = _words(response)
+    text = f"Ironic answers {code} to {what}: {words}"
+    if code == 409 or (code == 400 and any(sign in words.lower() for sign in _LOOK_AGAIN)):
         raise Busy(text, retry_after=1)
+    if code == 403 and "protected" in words:
+        raise Permanent(text, hint="Whoever protected the node must end that.")
     if code >= 500 or code in (408, 429):
         raise Temporary(text, retry_after=5)
     if code in (401, 403):
@@ -176,10 +213,21 @@ def _result(response: Any, what: str, absent: dict[str, Any]) -> Any:
 
 
 def _words(response: Any) -> str:
-    """Ironic's own explanation, without its wrapping."""
+    """Ironic's own explanation, without its wrapping, at most one line of it."""
     try:
         wrapped = response.json().get("error_message") or response.json()
         fault = wrapped if isinstance(wrapped, dict) else json.loads(wrapped)
-        return str(fault.get("faultstring") or fault)
+        text = str(fault.get("faultstring") or fault)
     except (ValueError, AttributeError):
-        return str(response.text)[:300]
+        text = str(response.text)
+    return " ".join(text.split())[:300]
+
+
+def _short(error: BaseException) -> str:
+    """The last cause of a failed request, without the layers it came through."""
+    text = " ".join(str(error).split())
+    if found := re.findall(r"\[Errno -?\d+\] ([^'\")]+)", text):
+        return str(found[-1]).strip().lower()
+    if "timed out" in text.lower():
+        return "no answer in time"
+    return text.partition(": ")[0].partition(" (")[0][:160] or type(error).__name__

@@ -1,12 +1,14 @@
-"""What a node's fields mean to the exchange: its key, its state, its measure. Pure functions.
+"""What a node's fields mean to the exchange: its key, its state, its evidence. Pure functions.
 
 Marks in a node's `extra`, set and cleared by the plugin alone:
 
 - `ocx_key`: the operation key, from the reservation until the wipe is proven;
 - `ocx_order`: digest of the order the key was first used with, and when the node was reserved (its own
-  `provision_updated_at`, so that no two clocks are compared);
+  `provision_updated_at` and the last event of its history, so that no two clocks are compared);
 - `ocx_ready`: key and SSH host key, once the machine has answered;
-- `ocx_wiped`: the evidence of the last release.
+- `ocx_leaving`: the same times for the release, from its beginning; nothing is built for the key any more;
+- `ocx_freeing`: whose call is just taking the marks off the clean node, by the `instance_uuid` it set;
+- `ocx_wiped`: the evidence of the last releases, newest last.
 
 Set by the operator: `ocx_address`, `ocx_ssh_port` (22), `ocx_http_port`: the machine's fixed address.
 """
@@ -18,36 +20,48 @@ import json
 import uuid
 from typing import Any
 
-from market.specs import Spec
-from provisioner.plugin import Connection, Inspected, Order, State, Status, WipeEvidence
+from provisioner.plugin import Connection, Order, State, Status, WipeEvidence
 from provisioner.plugins.ironic.api import Node
-from provisioner.plugins.ironic.settings import IronicSettings
+from provisioner.plugins.ironic.settings import Image
 
 __all__ = [
     "FIELDS",
+    "KEPT_WIPES",
     "MARKS",
     "address_of",
     "config_drive",
     "evidence_of",
-    "inspected",
+    "freer_of",
+    "instance_info",
     "instance_of",
     "key_of",
+    "label",
+    "lost_reservation",
     "order_digest",
+    "protection_of",
+    "release_began",
     "state_of",
     "status_of",
+    "wipes_with",
 ]
 
 FIELDS = (
     "uuid,name,extra,instance_uuid,provision_state,target_provision_state,provision_updated_at,reservation,"
-    "last_error,maintenance,fault,resource_class,properties,owner,retired,power_state"
+    "last_error,maintenance,maintenance_reason,fault,resource_class,properties,owner,lessee,retired,"
+    "power_state,target_power_state,boot_mode,secure_boot,console_enabled,console_interface,automated_clean,"
+    "protected,protected_reason,instance_info"
 )
 """All the fields of a node that anything here reads."""
 
-MARKS = ("ocx_key", "ocx_order", "ocx_ready")
+MARKS = ("ocx_key", "ocx_order", "ocx_ready", "ocx_leaving")
 """Marks that end with the release."""
+
+KEPT_WIPES = 8
+"""How many releases a node remembers: enough for agents that ask again, few enough for a database column."""
 
 _NAMESPACE = uuid.UUID("6b5e7a52-7c0b-5d0e-9c35-0c58b0f1d0c8")
 _BUILDING = ("deploying", "wait call-back", "deploy hold", "rebuild")
+_PROTECTION = "leased through OCX: "
 
 
 def instance_of(key: str) -> str:
@@ -61,9 +75,20 @@ def key_of(node: Node) -> str | None:
     return None if key is None else str(key)
 
 
+def label(node: Node) -> str:
+    """What people call the node."""
+    return str(node["name"] or node["uuid"])
+
+
+def protection_of(key: str) -> str:
+    """Why a node that carries this key is protected."""
+    return f"{_PROTECTION}{key}"
+
+
 def order_digest(order: Order) -> str:
     """What must not change between two uses of a key; the end may move."""
-    text = json.dumps([order.local_id, order.hostname, sorted(order.ssh_public_keys)])
+    fixed: list[Any] = [order.local_id, order.hostname, sorted(order.ssh_public_keys)]
+    text = json.dumps([*fixed, dict(order.properties)] if order.properties else fixed, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -73,17 +98,43 @@ def address_of(node: Node) -> tuple[str, int] | None:
     return (str(extra["ocx_address"]), int(extra.get("ocx_ssh_port", 22))) if "ocx_address" in extra else None
 
 
+def freer_of(node: Node) -> str | None:
+    """The `instance_uuid` set by the call that is taking the marks off the node; None if none is."""
+    freers = list(node["extra"].get("ocx_freeing") or {})
+    return str(freers[0]) if freers else None
+
+
+def release_began(node: Node) -> dict[str, str]:
+    """Since when (`since`) and since which event (`event`) of the node's history its key is being released.
+
+    The reservation's, where no release could be noted: Ironic lets nobody write on a node that it deploys.
+    """
+    extra = node["extra"]
+    began: dict[str, str] = extra.get("ocx_leaving") or extra.get("ocx_order") or {}
+    return {"since": str(began.get("since") or ""), "event": str(began.get("event") or "")}
+
+
+def lost_reservation(node: Node) -> bool:
+    """Whether the node was reserved, never built on, and its `instance_uuid` taken off behind our back."""
+    extra = node["extra"]
+    if node["instance_uuid"] is not None or node["provision_state"] != "available" or "ocx_leaving" in extra:
+        return False
+    return bool((extra.get("ocx_order") or {}).get("since") == node["provision_updated_at"])
+
+
 def state_of(node: Node) -> State:
     """The state of the key the node carries.
 
     Ironic clears `instance_uuid` when it takes a machine down, so `available` with it is reserved, and
     without it wiped but not yet freed.
     """
-    state = node["provision_state"]
-    if node["instance_uuid"] is None or state in ("deleting", "error"):
+    state, extra = node["provision_state"], node["extra"]
+    if lost_reservation(node):
+        return State.BUILDING
+    if node["instance_uuid"] is None or "ocx_leaving" in extra or "ocx_freeing" in extra:
         return State.RELEASING
     if state == "active":
-        ready = node["extra"].get("ocx_ready") or {}
+        ready = extra.get("ocx_ready") or {}
         return State.READY if ready.get("key") == key_of(node) else State.BUILDING
     if state == "deploy failed":
         return State.FAILED
@@ -91,9 +142,11 @@ def state_of(node: Node) -> State:
 
 
 def status_of(node: Node, ssh_user: str) -> Status:
-    """Status of the key the node carries."""
+    """Status of the key the node carries; `ssh_user` is that of an image without one of its own."""
     state = state_of(node)
-    detail = f"{node['name'] or node['uuid']}: {node['provision_state']}"
+    detail = f"{label(node)}: {node['provision_state']}"
+    if node["maintenance"]:
+        detail += ", in maintenance"
     if node["last_error"]:
         detail += f" ({' '.join(str(node['last_error']).split())[:200]})"
     connection = connection_of(node, ssh_user) if state is State.READY else None
@@ -105,15 +158,37 @@ def connection_of(node: Node, ssh_user: str) -> Connection:
     host, port = address_of(node) or ("", 0)
     web = node["extra"].get("ocx_http_port")
     details = {"http": f"http://{host}:{web}/"} if web else {}
-    return Connection(host, port, ssh_user, node["extra"]["ocx_ready"]["host_key"], details)
+    ready = node["extra"]["ocx_ready"]
+    return Connection(host, port, ready.get("user") or ssh_user, ready["host_key"], details)
 
 
 def evidence_of(node: Node, key: str) -> WipeEvidence | None:
-    """The evidence of the node's last release, if that was of this key."""
-    wiped = node["extra"].get("ocx_wiped") or {}
-    if wiped.get("key") != key:
-        return None
-    return WipeEvidence(key, node["uuid"], int(wiped["wiped_at"]), dict(wiped["facts"]))
+    """The evidence of this key's release, if it was one of the node's last."""
+    for wiped in _wipes(node):
+        if wiped.get("key") == key:
+            return WipeEvidence(key, node["uuid"], int(wiped["wiped_at"]), dict(wiped["facts"]))
+    return None
+
+
+def wipes_with(node: Node, evidence: WipeEvidence) -> list[dict[str, Any]]:
+    """What the node shall remember once this evidence is added."""
+    new = {"key": evidence.key, "wiped_at": evidence.wiped_at, "facts": evidence.facts}
+    return [*(one for one in _wipes(node) if one.get("key") != evidence.key), new][-KEPT_WIPES:]
+
+
+def _wipes(node: Node) -> list[dict[str, Any]]:
+    kept = node["extra"].get("ocx_wiped") or []
+    return [kept] if isinstance(kept, dict) else list(kept)
+
+
+def instance_info(image: Image) -> dict[str, str]:
+    """What Ironic must know of an image to write it."""
+    return {
+        "image_source": image.source,
+        "image_os_hash_algo": "sha256",
+        "image_os_hash_value": image.sha256,
+        "image_disk_format": image.disk_format,
+    }
 
 
 def config_drive(node: Node, order: Order) -> dict[str, Any]:
@@ -128,56 +203,3 @@ def config_drive(node: Node, order: Order) -> dict[str, Any]:
     }
     user_data = {"hostname": order.hostname, "ssh_authorized_keys": list(keys.values())}
     return {"meta_data": meta, "user_data": "#cloud-config\n" + json.dumps(user_data) + "\n"}
-
-
-def inspected(
-    node: Node, inventory: dict[str, Any] | None, traits: list[str], settings: IronicSettings
-) -> Inspected | None:
-    """What the exchange is told about a node; None if its hardware cannot be told apart from others."""
-    found, properties = inventory or {}, node["properties"]
-    vendor = found.get("system_vendor") or {}
-    system = vendor.get("system_uuid") or properties.get("system_uuid")
-    serial = vendor.get("serial_number") or properties.get("serial_number")
-    if not system and not serial:
-        return None
-    document = {
-        "kind": "ironic",
-        "name": node["name"],
-        "node": node["uuid"],
-        "resource_class": node["resource_class"],
-        "properties": {k: v for k, v in properties.items() if k != "capabilities"},
-        "inventory": {k: v for k, v in found.items() if k not in ("boot", "bmc_address", "bmc_v6address")},
-        "traits": traits,
-    }
-    return Inspected(
-        name=node["name"] or node["uuid"],
-        local_id=node["uuid"],
-        class_name=node["resource_class"],
-        spec=_spec(properties, found),
-        site=settings.site,
-        hardware_id=f"{str(system or '').lower()}/{serial or ''}",
-        document=_without_floats(document),
-        owner=node["owner"],
-    )
-
-
-def _spec(properties: dict[str, Any], inventory: dict[str, Any]) -> Spec:
-    """Sizes from the node's properties, where inspection and operator put them, else the inventory."""
-    links = [int(link.get("speed_mbps") or 0) for link in inventory.get("interfaces") or []]
-    memory = (inventory.get("memory") or {}).get("physical_mb") or 0
-    return Spec(
-        cores=int(properties.get("cpus") or (inventory.get("cpu") or {}).get("count") or 0),
-        memory_mib=int(properties.get("memory_mb") or memory),
-        disk_gib=int(properties.get("local_gb") or 0),
-        gpus=int(properties.get("gpus") or 0),
-        network_mbps=int(properties.get("network_mbps") or max(links, default=0)),
-    )
-
-
-def _without_floats(value: Any) -> Any:
-    """The same JSON, floats written as text: a document's hash must not depend on how a float prints."""
-    if isinstance(value, dict):
-        return {str(name): _without_floats(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_floats(inner) for inner in value]
-    return repr(value) if isinstance(value, float) else value

@@ -6,7 +6,6 @@ brought.
 
 from __future__ import annotations
 
-import getpass
 import os
 import signal
 import subprocess
@@ -33,18 +32,7 @@ ROOT = Path(__file__).parents[3]
 
 def settings_of(lab: Lab, **more: Any) -> dict[str, Any]:
     """Settings of the plugin for a lab."""
-    d = lab.description
-    return {
-        "site": "lab",
-        "endpoint": d["ironic_url"],
-        "username": d["username"],
-        "password_file": d["password_file"],
-        "image_source": d["image_url"],
-        "image_sha256": d["image_sha256"],
-        "ssh_user": getpass.getuser(),
-        "request_timeout": 20.0,
-        **more,
-    }
+    return lab.settings(**more)
 
 
 def order(lab: Lab, machine: int, key: str, public_key: str) -> Order:
@@ -163,7 +151,7 @@ def test_inspection_shows_what_redfish_measured(lab: Lab) -> None:
     machines = plugin.inspect()
     assert [m.name for m in machines] == ["node-1", "node-2", "node-3"]
     assert machines[0].class_name == "bm.large" and machines[0].site == "lab"
-    assert machines[0].spec == Spec(cores=64, memory_mib=1048576, disk_gib=479, gpus=0, network_mbps=0)
+    assert machines[0].spec == Spec(cores=64, memory_mib=1048576, disk_gib=4320, gpus=0, network_mbps=25000)
     system, serial = machines[0].hardware_id.split("/")
     assert serial == f"LAB-{system[:8].upper()}"
     assert len({m.hardware_id for m in machines}) == 3
@@ -258,7 +246,7 @@ def test_a_reservation_without_a_deployment_is_simply_given_back(quiet: IronicPl
     wanted = order(lab, 2, "lease-reserved", "ssh-ed25519 AAAA")
     node = quiet._api.node(wanted.local_id)
     assert node is not None
-    quiet._reserve(node, wanted)
+    quiet._builder.reserve(node, wanted)
     assert quiet.status(wanted.key).state is State.BUILDING
     with pytest.raises(Permanent, match="holds node-3, not node-2"):
         quiet.provision(order(lab, 1, wanted.key, "ssh-ed25519 AAAA"))
@@ -278,6 +266,7 @@ def test_unknown_nodes_and_keys(quiet: IronicPlugin) -> None:
 
 def test_wrong_credentials_are_permanent_and_never_shown(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("not-the-password")
+    (tmp_path / "password").chmod(0o600)
     plugin = IronicPlugin.from_settings(settings_of(lab, password_file=str(tmp_path / "password")))
     with pytest.raises(Permanent) as refusal:
         plugin.status("k")
