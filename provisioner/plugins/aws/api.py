@@ -15,7 +15,7 @@ from typing import Any
 
 from market.errors import OcxError
 from provisioner.plugins.aws.errors import TROUBLES, AwsRefusal, AwsTrouble, code_of, translate
-from provisioner.plugins.aws.session import make_clients
+from provisioner.plugins.aws.session import Clients
 from provisioner.plugins.aws.settings import AwsSettings
 
 __all__ = ["Ec2Api", "Item", "Tags"]
@@ -38,7 +38,7 @@ class Ec2Api:
     def __init__(self, settings: AwsSettings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
-        self._clients: dict[str, Any] | None = None
+        self._clients: Clients | None = None
         self._account: str | None = None
 
     # ---- who we are ------------------------------------------------------------------------------------
@@ -152,8 +152,8 @@ class Ec2Api:
     def _client(self, name: str) -> Any:
         with self._lock:
             if self._clients is None:
-                self._clients = make_clients(self._settings)
-            return self._clients[name]
+                self._clients = Clients(self._settings)
+            return self._clients.get(name)
 
     def _forget(self, error: OcxError) -> None:
         """Make the clients anew after a refusal that newer credentials may cure."""

@@ -6,6 +6,7 @@ This is the one place that touches credentials; they are kept in botocore's obje
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 import logging
 from typing import Any
@@ -13,41 +14,69 @@ from typing import Any
 import boto3.session
 import botocore.config
 import botocore.credentials
+import botocore.exceptions
+import botocore.loaders
 import botocore.session
 
 from market.errors import Permanent
 from provisioner.plugins.aws.settings import AwsSettings
 from provisioner.secrets import SecretSource
 
-__all__ = ["make_clients"]
+__all__ = ["Clients"]
 
 _REREAD = datetime.timedelta(minutes=20)
 """botocore renews a quarter of an hour before the end, so a secret without one is read every 5 minutes."""
 
 
-def make_clients(settings: AwsSettings) -> dict[str, Any]:
-    """Clients `ec2`, `launch` (EC2 without repetition) and `sts`. Contacts nothing yet.
+class Clients:
+    """One set of credentials, and clients that use it, each made when it is first asked for.
 
-    Raises what botocore raises for a profile that does not exist. botocore's own debug log repeats what STS
-    answers, secrets included, so it is held at INFO.
+    Contacts nothing before a client's first call. Raises what botocore raises for a profile that does not
+    exist. botocore's own debug log repeats what STS answers, secrets included, so it is held at INFO. Not
+    safe to use from several threads; its clients are.
     """
-    logging.getLogger("botocore").setLevel(max(logging.INFO, logging.getLogger().level))
-    session = botocore.session.Session(profile=settings.profile)
+
+    def __init__(self, settings: AwsSettings) -> None:
+        logging.getLogger("botocore").setLevel(max(logging.INFO, logging.getLogger().level))
+        self._settings, self._made = settings, dict[str, Any]()
+        self._session = boto3.session.Session(
+            botocore_session=_session(settings), region_name=settings.region
+        )
+
+    def get(self, name: str) -> Any:
+        """The client `ec2`, `launch` (EC2 without repetition) or `sts`."""
+        if name not in self._made:
+            service, attempts = {
+                "ec2": ("ec2", self._settings.retries),
+                "launch": ("ec2", 1),
+                "sts": ("sts", self._settings.retries),
+            }[name]
+            self._made[name] = self._session.client(
+                service, endpoint_url=self._settings.endpoint_url, config=_config(self._settings, attempts)
+            )
+        return self._made[name]
+
+
+@functools.cache
+def _loader() -> Any:
+    """What reads botocore's descriptions of AWS: megabytes, the same for every session."""
+    return botocore.loaders.create_loader()
+
+
+def _bare_session(profile: str | None) -> Any:
+    session = botocore.session.Session(profile=profile)
+    session.register_component("data_loader", _loader())
+    return session
+
+
+def _session(settings: AwsSettings) -> Any:
+    session = _bare_session(settings.profile)
     if settings.credentials is not None:
         source = settings.credentials
         session._credentials = botocore.credentials.DeferredRefreshableCredentials(
             lambda: _from_secret(source), "ocx-secret"
         )
-    if settings.role_arn is not None:
-        session = _as_role(session, settings)
-    client = boto3.session.Session(botocore_session=session, region_name=settings.region).client
-    patient, once = _config(settings, settings.retries), _config(settings, 1)
-    where = {"endpoint_url": settings.endpoint_url}
-    return {
-        "ec2": client("ec2", config=patient, **where),
-        "launch": client("ec2", config=once, **where),
-        "sts": client("sts", config=patient, **where),
-    }
+    return session if settings.role_arn is None else _as_role(session, settings)
 
 
 def _config(settings: AwsSettings, attempts: int) -> Any:
@@ -79,7 +108,7 @@ def _as_role(session: Any, settings: AwsSettings) -> Any:
         )
         return fetcher.fetch_credentials()
 
-    as_role = botocore.session.Session()
+    as_role = _bare_session(None)
     as_role._credentials = botocore.credentials.DeferredRefreshableCredentials(fetch, "assume-role")
     return as_role
 
