@@ -15,26 +15,73 @@ from provisioner.settings import render as render_settings
 
 __all__ = [
     "CLASS",
+    "EC2_RATE",
     "GRANT",
-    "OFFERS",
     "OPERATOR_RIGHTS",
     "PARTIES",
+    "PROVIDERS",
+    "Provider",
     "Timing",
     "agent_settings",
     "anvil",
     "params",
 ]
 
-CLASS = "bm.large"
-PARTIES = ("north", "south", "customer")
+PARTIES = ("north", "south", "east", "customer")
 GRANT = 100
 """Credits the council mints for each organisation."""
 OPERATOR_RIGHTS = "offer,sign,deliver,release"
-OFFERS = {
-    "north": ("--floor 3.6", "--floor 9"),
-    "south": ("--floor 5.4", "--floor 5.4", "--floor 7.2 --buy-now 7.2"),
+CLASS = "host.large"
+"""What the customer asks for: a large host, however its provider makes one."""
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A seller: its plugin, the class it sells, the lab its cloud stands in, and the terms of its offers."""
+
+    plugin: str
+    class_name: str
+    lab: tuple[str, ...]
+    """Command of the lab after `python -m`, without its folder."""
+    described: str
+    """File in the lab's folder that is there once the lab is up."""
+    up: str
+    """What there is then, for the report."""
+    offers: tuple[str, ...]
+    """One for each machine; a floor that is not named is the plugin's own price."""
+
+
+PROVIDERS = {
+    "north": Provider(
+        "ironic",
+        CLASS,
+        ("cli.demo.lab", "--machines", "2", "--class", CLASS),
+        "lab.json",
+        "two Redfish machines are enrolled in Ironic",
+        ("--floor 3.6", "--floor 9"),
+    ),
+    "south": Provider(
+        "aws",
+        CLASS,
+        ("cli.demo.lab.ec2",),
+        "ec2.json",
+        "an EC2 answers",
+        ("--config {config}", "--config {config}"),
+    ),
+    "east": Provider(
+        "ansible",
+        "host.small",
+        ("cli.demo.lab.host", "--hosts", "1"),
+        "hosts.json",
+        "a host answers SSH",
+        ("--floor 7.2 --buy-now 7.2",),
+    ),
 }
-"""Terms of each provider's machines, one offer each: North is cheapest once, South after that."""
+"""Bare metal, virtual machines, and hosts that a playbook makes ready. North is cheapest once, South after
+that; East's host is for whoever is in a hurry."""
+EC2_TYPE = "r5.8xlarge"
+EC2_RATE = 5_400_000
+"""What South's configuration asks for an instance, microcredits per hour."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +105,7 @@ def params(fake: bool) -> dict[str, int]:
         "quantum": 1,
         "sign_time": 20,
         "fence_time": 60,
-        "deliver_time": 60,
+        "deliver_time": 60 if fake else 120,
         "accept_time": 20,
         "wipe_time": 60,
         "notice": 2,
@@ -67,7 +114,10 @@ def params(fake: bool) -> dict[str, int]:
 
 
 def agent_settings(name: str, folder: Path, connection: Path, url: str, lab: dict[str, Any] | None) -> str:
-    """The configuration file of a provider's agent; `lab` is what lab.json holds, None for the fake cloud."""
+    """The configuration file of a provider's agent; `lab` is what its lab described, None: the fake cloud."""
+    plugin = PROVIDERS[name].plugin if lab else "fake"
+    make = {"ironic": _ironic, "aws": _aws, "ansible": _ansible}
+    settings = make[plugin](lab, folder) if lab else _fake(name, folder)
     return render_settings(
         connection=str(connection),
         wallet={
@@ -76,7 +126,7 @@ def agent_settings(name: str, folder: Path, connection: Path, url: str, lab: dic
         },
         state_dir=str(folder / "agent"),
         gateway={"port": int(url.rpartition(":")[2]), "url": url},
-        plugins=[_ironic(lab) if lab else _fake(name, folder)],
+        plugins=[{"name": plugin, "settings": settings}],
         turnaround_slots=2,
         cycle=0.5,
         look_every=1.0,
@@ -85,19 +135,21 @@ def agent_settings(name: str, folder: Path, connection: Path, url: str, lab: dic
 
 
 def _fake(name: str, folder: Path) -> dict[str, Any]:
-    machines = [{"name": f"{name}-{number}", "class": CLASS} for number, _ in enumerate(OFFERS[name], 1)]
-    settings = {
+    seller = PROVIDERS[name]
+    machines = [
+        {"name": f"{name}-{number}", "class": seller.class_name} for number, _ in enumerate(seller.offers, 1)
+    ]
+    return {
         "state": str(folder / "cloud.db"),
         "machines": machines,
         "guests": True,
         "provision_seconds": 1.0,
         "release_seconds": 0.5,
     }
-    return {"name": "fake", "settings": settings}
 
 
-def _ironic(lab: dict[str, Any]) -> dict[str, Any]:
-    settings = {
+def _ironic(lab: dict[str, Any], folder: Path) -> dict[str, Any]:
+    return {
         "site": "north-hall-1",
         "endpoint": lab["ironic_url"],
         "username": lab["username"],
@@ -109,7 +161,23 @@ def _ironic(lab: dict[str, Any]) -> dict[str, Any]:
         "clean_timeout": 120.0,
         "ssh_timeout": 30.0,
     }
-    return {"name": "ironic", "settings": settings}
+
+
+def _aws(lab: dict[str, Any], folder: Path) -> dict[str, Any]:
+    settings: dict[str, Any] = lab["settings"]
+    product = settings["products"][0] | {
+        "class": PROVIDERS["south"].class_name,
+        "instance_type": EC2_TYPE,
+        "count": len(PROVIDERS["south"].offers),
+        "rate_per_hour": EC2_RATE,
+    }
+    return settings | {"provider": "south", "products": [product]}
+
+
+def _ansible(lab: dict[str, Any], folder: Path) -> dict[str, Any]:
+    settings: dict[str, Any] = lab["settings"]
+    machines = [machine | {"class": PROVIDERS["east"].class_name} for machine in settings["machines"]]
+    return settings | {"site": "east-cellar", "state": str(folder / "plays"), "machines": machines}
 
 
 def anvil() -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -17,13 +19,13 @@ from cli.render import credits_text
 from market.errors import InvalidInput, OcxError
 
 if TYPE_CHECKING:
-    from cli.demo.stage import Step
+    from cli.demo.stage import Stage, Step
 
 __all__ = ["demo"]
 
 
 @click.command(cls=Command)
-@click.option("--fake", is_flag=True, help="Without OpenStack: both providers use the fake cloud.")
+@click.option("--fake", is_flag=True, help="Without labs: all providers use the fake cloud.")
 @click.option(
     "--dir",
     "folder",
@@ -31,8 +33,9 @@ __all__ = ["demo"]
     default=Path("build/demo"),
     help="Where keys, logs and report.json go; a former demo there is replaced.",
 )
+@click.option("--keep", is_flag=True, help="Leave everything running until Ctrl-C, to look around.")
 @pass_app
-def demo(app: App, fake: bool, folder: Path) -> None:
+def demo(app: App, fake: bool, folder: Path, keep: bool) -> None:
     """Play the main job for real: tender, provisioning, login, billing, wipe, settlement.
 
     Every party is a process of its own with its own key, on loopback. Exit code 1 if anything went wrong.
@@ -51,15 +54,28 @@ def demo(app: App, fake: bool, folder: Path) -> None:
             stage.note("demo", "stopped by an error", 0)
             raise
         report = reports.make(play)
-    wrong = reports.problems(report)
-    report["problems"] = wrong
-    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", "utf-8")
-    if app.format == "json":
-        click.echo(json.dumps(report, indent=2))
-    else:
-        _statement(report, folder)
-    if wrong:
+        report["problems"] = reports.problems(report)
+        (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+        if app.format == "json":
+            click.echo(json.dumps(report, indent=2))
+        else:
+            _statement(report, folder)
+        if keep:
+            _keep(stage, play.connection, folder)
+    if report["problems"]:
         sys.exit(1)
+
+
+def _keep(stage: Stage, connection: Path, folder: Path) -> None:
+    """Say how to look around, and wait for Ctrl-C."""
+    customer = folder / "customer"
+    words = f"--connection {connection} --wallet {customer / 'admin.json'}"
+    click.echo("\nEverything goes on until Ctrl-C. As the customer, for example:", err=True)
+    click.echo(f"  ocx lease show 1 --why {words} --passphrase-file {customer / 'passphrase'}", err=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            stage.check_alive()
+            time.sleep(0.5)
 
 
 def _stop(_signum: int, _frame: FrameType | None) -> None:
@@ -103,7 +119,7 @@ def _statement(report: dict[str, Any], folder: Path) -> None:
     for lease, text in report["sessions"].items():
         click.echo(f"  over SSH, lease {lease} said: {text}")
     for name, state in report["machines"].items():
-        click.echo(f"  Ironic says: {name} is {state}")
+        click.echo(f"  its cloud says: {name} is {state}")
     waits = ", ".join(f"{ms} ms" for ms in report["award_to_provision_ms"].values())
     click.echo(f"  from award to the plugin's call, signature and buyer's key between: {waits}")
     click.echo(f"  credits conserved: {'yes' if report['conserved'] else 'NO'}")

@@ -1,14 +1,12 @@
 """What the demo reports, and whether all of it is as it should be.
 
-Everything is read from the chain, from Ironic and from the agents' health pages when the play is over;
+Everything is read from the chain, from the clouds and from the agents' health pages when the play is over;
 nothing is taken from what the play believes happened.
 """
 
 from __future__ import annotations
 
-import base64
 import json
-import urllib.request
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from chain.exchange import Exchange
 from chain.generated import events
 from chain.generated.enums import LeaseState
 from chain.history import history
+from cli.demo import clouds
 from cli.demo.cast import PARTIES
 from cli.demo.story import Play
 from market.billing import amount_up
@@ -42,7 +41,7 @@ def make(play: Play) -> dict[str, Any]:
         "conserved": _conserved(exchange, play.balances_before, after),
         "award_to_provision_ms": _award_times(play.stage.folder),
         "sessions": {str(lease): text for lease, text in sorted(play.sessions.items())},
-        "machines": _machines(play.lab) if play.lab else {},
+        "machines": clouds.machines(play.labs),
     }
 
 
@@ -63,8 +62,8 @@ def problems(report: dict[str, Any]) -> list[str]:
     if "buyer_early" not in {lease["end_reason"] for lease in report["leases"]}:
         found.append("no lease was ended early")
     for name, state in report["machines"].items():
-        if state != "available, unowned":
-            found.append(f"Ironic says that machine {name} is {state}")
+        if state not in clouds.CLEAN:
+            found.append(f"the machine {name} is {state}, says its cloud")
     return found
 
 
@@ -141,24 +140,6 @@ def _award_times(folder: Path) -> dict[str, int]:
     for path in folder.glob("*/agent/health.json"):
         times |= json.loads(path.read_text("utf-8")).get("award_to_provision_ms", {})
     return times
-
-
-def _machines(lab: dict[str, Any]) -> dict[str, str]:
-    """Ironic, asked directly: state and owner's mark of every machine."""
-    password = Path(lab["password_file"]).read_text("utf-8").strip()
-    login = base64.b64encode(f"{lab['username']}:{password}".encode()).decode()
-    request = urllib.request.Request(
-        f"{lab['ironic_url']}/v1/nodes?detail=true",
-        headers={"Authorization": f"Basic {login}", "X-OpenStack-Ironic-API-Version": "1.78"},
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        nodes = json.load(answer)["nodes"]
-    return {node["name"]: f"{node['provision_state']}, {_mark(node)}" for node in nodes}
-
-
-def _mark(node: dict[str, Any]) -> str:
-    key = node["extra"].get("ocx_key") or node["instance_uuid"]
-    return f"carries {key}" if key else "unowned"
 
 
 def _name(play: Play, org: int) -> str:

@@ -1,8 +1,8 @@
 """The main job, played for real: from tender to paid leases, on wall-clock time.
 
-The council founds an exchange; North (an Ironic with Redfish machines) and South (the fake cloud) offer
-servers; Customer puts two requests to sealed tender and buys a third server at once. What is awaited is
-awaited by looking at the chain, never by sleeping for a guessed time.
+The council founds an exchange; North (an Ironic with Redfish machines), South (instances of an EC2) and East
+(a host that a playbook makes ready) offer servers; Customer puts two requests to sealed tender and buys a
+third server at once. What is awaited is awaited by looking at the chain, never by sleeping for a guess.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from chain.generated.enums import LeaseState
 from chain.generated.enums import Stage as TenderStage
 from cli.demo.cast import (
     CLASS,
+    EC2_RATE,
     GRANT,
-    OFFERS,
     OPERATOR_RIGHTS,
     PARTIES,
+    PROVIDERS,
     Timing,
     agent_settings,
     anvil,
@@ -33,6 +34,7 @@ from cli.demo.cast import (
 )
 from cli.demo.lab.service import free_ports
 from cli.demo.stage import Party, Stage, poll, together
+from cli.render import credits_text
 from market.errors import Permanent
 
 __all__ = ["Play"]
@@ -40,12 +42,12 @@ __all__ = ["Play"]
 
 @dataclass
 class Play:
-    """One run of the demo; `lab` is what the lab wrote into lab.json, None without OpenStack."""
+    """One run of the demo; `labs` is what each provider's lab described, none of them with the fake cloud."""
 
     stage: Stage
     fake: bool
     engine: str = "anvil"
-    lab: dict[str, Any] | None = None
+    labs: dict[str, dict[str, Any]] = field(default_factory=dict)
     parties: dict[str, Party] = field(default_factory=dict)
     orgs: dict[str, int] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
@@ -79,27 +81,29 @@ class Play:
         together(pool, *(partial(self._make_keys, party) for party in self.parties.values()))
         self._found()
         council = partial(self._admit, pool)
-        north, south = (self._start_agent(self.parties[name]) for name in ("north", "south"))
-        together(pool, council, north, south, self._customer_enters, self._watch)
+        # The slowest lab last: agents start from this thread, whose end would end them.
+        sellers = [self._start_agent(self.parties[name]) for name in reversed(PROVIDERS)]
+        together(pool, council, *sellers, self._customer_enters, self._watch)
         self._trade(pool)
         self._close(pool)
 
     # ---- before the market opens -----------------------------------------------------------------------
 
     def _raise_curtain(self) -> None:
-        """Start the chain, the lab and the parties."""
+        """Start the chain, the labs and the parties."""
         self._ports = free_ports()
         self._rpc_port = next(self._ports)
         command = [anvil(), "--port", self._rpc_port, "--hardfork", "berlin", "--gas-price", 0]
         self.stage.start("chain", [*command, "--block-time", 1, "--silent"])
         if not self.fake:
-            folder = self.stage.folder / "lab"
-            self.stage.start("lab", [sys.executable, "-m", "cli.demo.lab", "--machines", 2, "--dir", folder])
+            for name, seller in PROVIDERS.items():
+                folder = self._lab_folder(name)
+                self.stage.start(f"{name}-lab", [sys.executable, "-m", *seller.lab, "--dir", folder])
         for name in ("council", *PARTIES):
             self.parties[name] = Party(self.stage, name, self.connection)
 
     def _make_keys(self, party: Party) -> None:
-        keys = ("admin", "operator") if party.name in ("north", "south") else ("admin",)
+        keys = ("admin", "operator") if party.name in PROVIDERS else ("admin",)
         for key in keys:
             made = party.ocx(f"wallet create {party.wallet(key)} --light")
             self.addresses[f"{party.name}/{key}"] = made["address"]
@@ -147,19 +151,22 @@ class Play:
     def _start_agent(self, party: Party) -> Callable[[], None]:
         """Configure and start a provider's agent (from this thread: it lives as long); what is left to do."""
         url = f"https://127.0.0.1:{next(self._ports)}"
-        if party.name == "north" and not self.fake:
-            self.lab = self._await_lab()
+        if not self.fake:
+            self.labs[party.name] = self._await_lab(party.name)
         config = party.folder / "provider.yaml"
-        lab = self.lab if party.name == "north" else None
+        lab = self.labs.get(party.name)
         config.write_text(agent_settings(party.name, party.folder, self.connection, url, lab), "utf-8")
         command = [sys.executable, "-m", "cli.main", "provider", "run", "--config", config]
         self.stage.start(f"{party.name}-agent", command)
         return partial(self._settle_in, party, config, url)
 
-    def _await_lab(self) -> dict[str, Any]:
-        began, path = self.stage.elapsed(), self.stage.folder / "lab" / "lab.json"
-        poll("the lab's machines", path.exists, self.stage, 120)
-        self.stage.note("lab", "two Redfish machines are enrolled in Ironic", self.stage.elapsed() - began)
+    def _lab_folder(self, name: str) -> Path:
+        return self.stage.folder / f"{name}-lab"
+
+    def _await_lab(self, name: str) -> dict[str, Any]:
+        path = self._lab_folder(name) / PROVIDERS[name].described
+        poll(f"{name}'s lab", path.exists, self.stage, 120)
+        self.stage.note("lab", f"{name}: {PROVIDERS[name].up}", self.stage.elapsed())
         described: dict[str, Any] = json.loads(path.read_text("utf-8"))
         return described
 
@@ -178,13 +185,18 @@ class Play:
         )
         poll(f"{party.name}'s deposit", self._funded[party.name].is_set, self.stage, 60)
         nodes = sorted(int(node["resource"]) for node in registered["registered"])
-        terms = OFFERS[party.name]
-        for node, extra in zip(nodes, terms, strict=True):
+        for node, terms in zip(nodes, self._terms(party.name, config), strict=True):
+            asked = terms.replace(f"--config {config}", "at its plugin's price").replace("--", "")
             party.ocx(
-                f"offer publish --node {node} --start now --for 1h {extra}",
-                step=f"offers node {node} ({extra.replace('--', '')})",
+                f"offer publish --node {node} --start now --for 1h {terms}",
+                step=f"offers node {node} ({asked})",
                 key="operator",
             )
+
+    def _terms(self, name: str, config: Path) -> list[str]:
+        """The terms of a provider's offers; the fake cloud knows no price of its own."""
+        own = f"--floor {credits_text(EC2_RATE)}" if self.fake else f"--config {config}"
+        return [terms.replace("--config {config}", own) for terms in PROVIDERS[name].offers]
 
     # ---- the customer --------------------------------------------------------------------------------
 
@@ -274,7 +286,7 @@ class Play:
     def _close(self, pool: ThreadPoolExecutor) -> None:
         """Leases end, machines are wiped, money is settled, offers are taken down, deposits come back."""
         began = self.stage.elapsed()
-        sellers = (self.parties["north"], self.parties["south"])
+        sellers = [self.parties[name] for name in PROVIDERS]
         together(pool, self._see_leases_out, *(partial(self._withdraw_offers, seller) for seller in sellers))
         poll("every deposit to come back", self._nothing_locked, self.stage, 60)
         self.stage.note("chain", "all leases are over, wiped and settled", self.stage.elapsed() - began)
@@ -309,7 +321,7 @@ class Play:
 
     def plugin_of(self, provider: str) -> str:
         """Which plugin a provider's agent uses here."""
-        return "ironic" if provider == "north" and not self.fake else "fake"
+        return "fake" if self.fake else PROVIDERS[provider].plugin
 
     def _name_of(self, org: int) -> str:
         return next(name for name, number in self.orgs.items() if number == org)

@@ -89,11 +89,11 @@ def test_the_fake_demo_ends_with_everything_as_it_should_be(tmp_path: Path) -> N
 
 
 @pytest.mark.lab
-def test_the_demo_leases_a_server_of_a_real_ironic(tmp_path: Path) -> None:
+def test_the_demo_leases_bare_metal_a_virtual_machine_and_what_a_playbook_made(tmp_path: Path) -> None:
     report = run(tmp_path)
     assert report["problems"] == []
-    assert {lease["plugin"] for lease in report["leases"]} == {"ironic", "fake"}
-    assert set(report["machines"].values()) == {"available, unowned"}
+    assert {lease["plugin"] for lease in report["leases"]} == {"ironic", "aws", "ansible"}
+    assert set(report["machines"].values()) == {"available, unowned", "terminated", "unowned"}
     assert_no_process_is_left(tmp_path)
 
 
@@ -102,6 +102,15 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path: Path, moment: str) -> None:
     with playing(tmp_path, moment, "--fake") as demo:
         os.killpg(demo.pid, signal.SIGINT)
         assert demo.wait(30) == 130
+    assert_no_process_is_left(tmp_path)
+
+
+def test_a_demo_that_is_kept_goes_on_until_ctrl_c(tmp_path: Path) -> None:
+    with playing(tmp_path, "Everything goes on until Ctrl-C", "--fake", "--keep") as demo:
+        assert json.loads((tmp_path / "report.json").read_text())["problems"] == []
+        assert demo.poll() is None
+        os.killpg(demo.pid, signal.SIGINT)
+        assert demo.wait(30) == 0
     assert_no_process_is_left(tmp_path)
 
 
