@@ -11,8 +11,6 @@ import base64
 import hashlib
 import http.client
 import json
-import socket
-import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +20,7 @@ from urllib.parse import urlsplit
 from eth_utils.crypto import keccak
 
 from chain import challenge as challenges
+from chain.pinned import PinnedConnection, WrongGateway, shown_key, spki_hash
 from chain.power import PowerRequest
 from chain.wallet import Wallet
 from market.errors import InvalidInput, OcxError, Permanent, Refused, Temporary
@@ -39,10 +38,6 @@ __all__ = [
 ]
 
 _MOST_ANSWER = 1 << 20
-
-
-class WrongGateway(Permanent):
-    """The gateway does not hold the TLS key pinned in `Members`; nothing was sent to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,66 +119,6 @@ def delivery_hash(connection_hash: bytes, host_key: bytes, spec_hash: bytes) -> 
     return keccak(connection_hash + host_key + spec_hash)
 
 
-def spki_hash(certificate: bytes) -> bytes:
-    """SHA-256 of the public key (SPKI, DER) of a certificate in DER or PEM: `Members.gatewayKeyHash`."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    try:
-        pem = certificate.lstrip().startswith(b"-----")
-        found = (
-            x509.load_pem_x509_certificate(certificate)
-            if pem
-            else x509.load_der_x509_certificate(certificate)
-        )
-    except ValueError as error:
-        raise InvalidInput("that is not a certificate") from error
-    spki = found.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return hashlib.sha256(spki).digest()
-
-
-def shown_key(url: str, timeout: float = 5.0) -> bytes:
-    """The hash of the key that whoever answers at a gateway's URL shows; Temporary if nobody does."""
-    parts = urlsplit(url)
-    context = ssl.create_default_context()
-    context.check_hostname = False  # looked at, not trusted
-    context.verify_mode = ssl.CERT_NONE
-    try:
-        place = (parts.hostname or "", parts.port or 443)
-        with socket.create_connection(place, timeout) as plain, context.wrap_socket(plain) as secured:
-            return spki_hash(secured.getpeercert(binary_form=True) or b"")
-    except OSError as error:
-        raise Temporary(
-            f"nobody answers at {url} ({type(error).__name__})",
-            hint="Is the agent running?",
-            retry_after=2.0,
-        ) from error
-
-
-class _PinnedConnection(http.client.HTTPSConnection):
-    """HTTPS that trusts exactly one public key, and no authority."""
-
-    def __init__(self, host: str, port: int | None, key_hash: bytes, timeout: float) -> None:
-        context = ssl.create_default_context()
-        context.check_hostname = False  # the key is pinned; names and authorities say nothing more
-        context.verify_mode = ssl.CERT_NONE
-        super().__init__(host, port, timeout=timeout, context=context)
-        self._key_hash = key_hash
-
-    def connect(self) -> None:
-        """Connect and compare the key, before any request is written."""
-        super().connect()
-        certificate = (
-            self.sock.getpeercert(binary_form=True) if isinstance(self.sock, ssl.SSLSocket) else None
-        )
-        if not certificate or spki_hash(certificate) != self._key_hash:
-            self.close()
-            raise WrongGateway(
-                f"{self.host}:{self.port} does not hold the key that its organisation registered",
-                hint="Nothing was sent. Ask the provider whether its gateway key changed.",
-            )
-
-
 class GatewayClient:
     """One wallet at one gateway. Signs a challenge at the first call and when its token has run out.
 
@@ -245,22 +180,22 @@ class GatewayClient:
         return self._authorised("GET", f"/v1/leases/{lease}/setup")
 
     def ask_power(self, request: PowerRequest, signature: bytes) -> dict[str, Any]:
-        """Hand in a signed power request; `power` tells what becomes of it."""
+        """Hand in a signed power request; `power` tells what becomes of it. The same is never taken twice."""
         body = request.to_json() | {"signature": "0x" + signature.hex()}
-        return self._authorised("POST", f"/v1/leases/{request.lease}/power", body)
+        return _told(self._authorised("POST", f"/v1/leases/{request.lease}/power", body))
 
     def power(self, lease: int) -> dict[str, Any]:
         """The newest power request of a lease (`request`, None if there was none) and its last `nonce`."""
-        return self._authorised("GET", f"/v1/leases/{lease}/power")
+        return _told(self._authorised("GET", f"/v1/leases/{lease}/power"))
 
     def ask_console(self, lease: int, resource: int, *, close: bool = False) -> dict[str, Any]:
         """Have a console opened (or closed); `console` tells what becomes of it."""
         body = {"resource": resource, "action": "close" if close else "open"}
-        return self._authorised("POST", f"/v1/leases/{lease}/console", body)
+        return _told(self._authorised("POST", f"/v1/leases/{lease}/console", body))
 
     def console(self, lease: int, resource: int) -> dict[str, Any]:
         """The newest console request of one machine (`request`), and the `sealed` bytes once it is open."""
-        answer = self._authorised("GET", f"/v1/leases/{lease}/console/{resource}")
+        answer = _told(self._authorised("GET", f"/v1/leases/{lease}/console/{resource}"))
         try:
             sealed = answer.get("sealed")
             return {**answer, "sealed": None if sealed is None else base64.b64decode(sealed, validate=True)}
@@ -290,7 +225,7 @@ class GatewayClient:
         body = challenge.to_json() | {"signature": "0x" + signature.hex()}
         return str(self._request("POST", "/v1/token", body)["token"])
 
-    def _connect(self) -> _PinnedConnection:
+    def _connect(self) -> PinnedConnection:
         """A connection to whoever holds the pinned key; `WrongGateway` once patience is at an end.
 
         Between the chain's change of key and the gateway's lies a moment in which one of two honest sides
@@ -298,7 +233,7 @@ class GatewayClient:
         """
         deadline = time.monotonic() + self._patience
         while True:
-            connection = _PinnedConnection(self._host, self._port, self._key_hash, self._timeout)
+            connection = PinnedConnection(self._host, self._port, self._key_hash, self._timeout)
             try:
                 connection.connect()
                 return connection
@@ -354,6 +289,18 @@ def _answer(status: int, raw: bytes) -> dict[str, Any]:
     if status < 300:
         return answer
     raise _error(status, str(answer.get("error", f"HTTP {status}"))[:500], answer.get("hint"))
+
+
+def _told(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer about a request; Permanent if it does not have the form of one."""
+    asked, nonce = answer.get("request"), answer.get("nonce", 0)
+    known = {"id": int, "state": str, "action": str, "resources": list, "done": list}
+    formed = asked is None or (
+        isinstance(asked, dict) and all(isinstance(asked.get(name), kind) for name, kind in known.items())
+    )
+    if not formed or not isinstance(nonce, int):
+        raise Permanent("the gateway's answer is not about a request", hint="Tell the provider.")
+    return answer
 
 
 def _error(status: int, message: str, hint: object) -> OcxError:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from chain.gateway import ConnectionDocument, Endpoint, GatewayClient
     from chain.generated.events import LeaseDelivered
 
-__all__ = ["connect", "setup", "watch"]
+__all__ = ["connect", "gateway_of", "hinted", "setup", "watch"]
 
 _NUMBER = click.argument("number", type=int)
 _STATES = (
@@ -51,7 +51,8 @@ def _folder(app: App, exchange: Exchange, number: int) -> Path:
     return app.state_dir / "leases" / place / str(number)
 
 
-def _gateway(exchange: Exchange, provider: int) -> GatewayClient:
+def gateway_of(exchange: Exchange, provider: int) -> GatewayClient:
+    """The gateway of a provider, for the wallet; Refused if it has published none."""
     from chain.gateway import GatewayClient
 
     org = exchange.members.organisation(provider)
@@ -74,7 +75,7 @@ def _gateway(exchange: Exchange, provider: int) -> GatewayClient:
 
 
 @contextmanager
-def _with_hint(number: int) -> Iterator[None]:
+def hinted(number: int) -> Iterator[None]:
     """A gateway's bare no comes with the place to look at."""
     try:
         yield
@@ -98,8 +99,8 @@ def setup(app: App, number: int, hostname: str, properties: tuple[str, ...]) -> 
     kept = exchange.leases.lease(number)
     key = _folder(app, exchange, number) / "id_ed25519"
     public = new_ssh_key(key, f"ocx-lease-{number}")
-    with working("telling the provider's gateway"), _with_hint(number):
-        _gateway(exchange, kept.provider).put_setup(number, [public], hostname, pairs)
+    with working("telling the provider's gateway"), hinted(number):
+        gateway_of(exchange, kept.provider).put_setup(number, [public], hostname, pairs)
     result = {"lease": number, "ssh_key": str(key), "public_key": public, "hostname": hostname or None}
     show(app, result | {"properties": pairs}, value="ssh_key")
 
@@ -158,8 +159,8 @@ def _open_document(app: App, exchange: Exchange, number: int, key_file: Path | N
 
     kept = exchange.leases.lease(number)
     delivery = _last_delivery(exchange, number)
-    with _with_hint(number):
-        sealed = _gateway(exchange, kept.provider).connection(number)
+    with hinted(number):
+        sealed = gateway_of(exchange, kept.provider).connection(number)
     if connection_hash(sealed) != delivery.connection_hash:
         raise Refused(
             f"the gateway's data for lease {number} are not those whose hash is on the chain",

@@ -1,4 +1,7 @@
-"""`ocx lease`: the signed contracts: look, sign, accept, end, settle. Access to machines: `cli.access`."""
+"""`ocx lease`: the signed contracts: look, sign, accept, end, settle.
+
+Access to machines is in `cli.access`, their power and console in `cli.control`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import click
 from cli.access import connect, setup, watch
 from cli.act import Plan, apply, finish, run
 from cli.app import App, Group, pass_app
+from cli.control import console, power
 from cli.member import handles, own_org
 from cli.offer import offer_terms
 from cli.render import credits_text, history_rows, show, time_text
@@ -35,6 +39,8 @@ def lease() -> None:
 lease.add_command(setup)
 lease.add_command(connect)
 lease.add_command(watch)
+lease.add_command(power)
+lease.add_command(console)
 
 
 def lease_row(exchange: Exchange, number: int, names: dict[int, str]) -> dict[str, Any]:

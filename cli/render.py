@@ -37,8 +37,9 @@ _MONEY = frozenset(
 _TIME = frozenset(
     name
     for line in (
-        "awarded_at billed_from block_time buyer_signed_at commit_end committed_at created_at delivered_at",
-        "end ended_at expires fence_until reveal_end reveal_from reveal_until signed_at start time wiped_at",
+        "asked_at awarded_at billed_from block_time buyer_signed_at commit_end committed_at created_at",
+        "delivered_at end ended_at expires fence_until reveal_end reveal_from reveal_until signed_at start",
+        "time wiped_at",
     )
     for name in line.split()
 )
