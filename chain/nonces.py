@@ -126,6 +126,7 @@ class Journal:
         self._guard = threading.RLock()
         self._db = disk.connect(self.path, check_same_thread=False)
         with self.lock():
+            self.path.chmod(0o600)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_SCHEMA)

@@ -234,8 +234,14 @@ def _tell(error: Exception) -> int:
         # Whoever read our output has enough; keep the interpreter from complaining while it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    click.echo(f"ocx: {_line(error)}", err=True)
+    click.echo(f"ocx: {_without_secrets(_line(error))}", err=True)
     return 1
+
+
+def _without_secrets(text: str) -> str:
+    """Take out what a plugin read as its password, if this command had one at work."""
+    loaded = sys.modules.get("provisioner.secrets")
+    return text if loaded is None else str(loaded.redact(text))
 
 
 def _line(error: Exception) -> str:

@@ -53,11 +53,10 @@ def run(app: App, config_file: Path, log_level: str) -> None:
 
     Prints where its gateway and its health page are, once it serves.
     """
-    import logging
-
+    from provisioner.logs import begin
     from provisioner.run import run as serve
 
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    begin(log_level)
 
     def ready(where: dict[str, object]) -> None:
         show(app, where, value="url")

@@ -1,26 +1,37 @@
 """Where a plugin's credentials come from: an environment variable, a file, or a command that prints them.
 
 A setting that needs a secret holds one of `{env: NAME}`, `{file: PATH}` and `{command: [PROGRAM, ...]}`,
-never the secret. It is read each time it is needed, so a rotated one counts from the next use on, and it is
-kept nowhere. This module must not log, and no error of it repeats what it read.
+never the secret. It is read each time it is needed, so a rotated one counts from the next use on. What was
+read is remembered in memory alone, for `redact`: a cloud's library may put a password into an error, and what
+an agent tells goes through it. This module must not log, and no error of it repeats what it read.
 """
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import json
 import os
 import stat
 import subprocess
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 from market.errors import InvalidInput, Permanent, Temporary
 
-__all__ = ["SecretSource"]
+__all__ = ["SecretSource", "redact"]
 
 _COMMAND_SECONDS = 30.0
 """How long a command may take."""
+_SHORTEST = 6
+"""Characters; what is shorter is too likely a part of ordinary words to be taken out of texts."""
+_MOST = 256
+_lock = threading.Lock()
+_read: dict[str, None] = {}
+"""Forms of what was read in this process, newest last; commands may give another token each time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +74,7 @@ class SecretSource:
             secret = _from_command(self.command or ())
         if not secret.strip():
             raise Permanent(f"there is no secret in {self}", hint="Put it there, or correct the setting.")
+        _remember(secret.strip())
         return secret.strip()
 
     def __str__(self) -> str:
@@ -74,6 +86,28 @@ class SecretSource:
             if self.file is not None
             else f"the output of {(self.command or ('?',))[0]}"
         )
+
+
+def redact(text: str) -> str:
+    """`text` with every secret that this process has read replaced by a mark, also in the form it takes in a
+    URL, in JSON, or alone in base64."""
+    with _lock:
+        forms = sorted(_read, key=len, reverse=True)
+    for form in forms:
+        text = text.replace(form, "[secret]")
+    return text
+
+
+def _remember(secret: str) -> None:
+    if len(secret) < _SHORTEST:
+        return
+    encoded = base64.b64encode(secret.encode()).decode()
+    with _lock:
+        for form in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1], encoded):
+            _read.pop(form, None)
+            _read[form] = None
+        while len(_read) > _MOST:
+            del _read[next(iter(_read))]
 
 
 def _from_file(path: Path) -> str:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import subprocess
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -12,7 +17,7 @@ from chain import wallet as wallets
 from market.errors import InvalidInput, OcxError, Permanent, Refused, Temporary
 from provisioner import secrets
 from provisioner.run import open_wallet
-from provisioner.secrets import SecretSource
+from provisioner.secrets import SecretSource, redact
 from provisioner.settings import Settings, load
 
 SECRET = "correct-horse-battery"
@@ -150,3 +155,43 @@ def test_a_passphrase_in_the_configuration_is_refused_without_repeating_it(tmp_p
         assert SECRET not in everything_said(caught.value)
     with pytest.raises(InvalidInput, match="not both"):
         agent(tmp_path, passphrase="{env: A}", passphrase_file="b")
+
+
+# ---- what is told ---------------------------------------------------------------------------------------
+
+
+def test_a_secret_that_was_read_is_taken_out_of_what_is_told_in_every_form(tmp_path: Path) -> None:
+    secret = 'p"ss/wörd & more'
+    SecretSource(file=str(private(tmp_path / "secret", secret))).read()
+    url = f"https://admin:{quote(secret, safe='')}@cloud/"
+    encoded = base64.b64encode(secret.encode()).decode()
+    for told in (secret, url, json.dumps({"why": secret}), repr([secret]), f"Basic {encoded}"):
+        shown = redact(f"before {told} after")
+        assert "[secret]" in shown and shown.startswith("before ") and shown.endswith(" after")
+        assert "rd" not in shown
+
+
+def test_a_short_word_is_left_in_texts(tmp_path: Path) -> None:
+    SecretSource(file=str(private(tmp_path / "secret", "root"))).read()
+    assert redact("the root of it") == "the root of it"
+
+
+def test_the_log_holds_our_debugging_no_librarys_and_no_secret_in_a_traceback(tmp_path: Path) -> None:
+    program = f"""
+import logging
+from provisioner.logs import begin
+from provisioner.secrets import SecretSource, redact
+begin("debug")
+secret = SecretSource(file={str(private(tmp_path / "secret", SECRET))!r}).read()
+logging.getLogger("provisioner.x").debug("ours %s", secret)
+logging.getLogger("urllib3.connectionpool").debug("theirs")
+logging.getLogger("botocore").info("their news")
+try:
+    raise RuntimeError(f"401 for https://admin:{{secret}}@cloud/")
+except RuntimeError:
+    logging.getLogger("keystoneauth").exception("theirs went wrong")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "ours [secret]" in done.stderr and "their news" in done.stderr
+    assert "RuntimeError: 401 for https://admin:[secret]@cloud/" in done.stderr
+    assert "connectionpool" not in done.stderr and SECRET not in done.stderr
