@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from chain.exchange import Exchange
 from market.errors import OcxError, Permanent, Temporary
-from provisioner.catalogue import Measured, document_hash, record
+from provisioner.catalogue import Measured, record
+from provisioner.handover import Documents
 from provisioner.operations import Operations, Outcome, Retries
 from provisioner.plugin import Inspected, Provisioner, Status
 from provisioner.records import MachineRecord
@@ -57,6 +58,7 @@ class Clouds:
         self._operations, self._retries = operations, retries
         self._every = {"inspect": inspect_every, "look": look_every}
         self._clock, self._now = clock, now
+        self.documents = Documents(store)
         self._readings: dict[str, Reading] = {}
         self._count = 0
         self._due: dict[tuple[str, str], float] = {}
@@ -136,8 +138,8 @@ class Clouds:
             return False
         return any(found.local_id == located.local_id for found in self._last.get(located.plugin, []))
 
-    def remeasure(self, name: str, local_id: str, freshness: float = 5.0) -> bytes:
-        """The hash of a machine's document, measured now or at most `freshness` seconds ago. Blocking.
+    def remeasure(self, name: str, local_id: str, freshness: float = 5.0) -> Inspected:
+        """A machine as it is, measured now or at most `freshness` seconds ago. Blocking.
 
         Raises `Permanent` if the cloud does not have that machine any more.
         """
@@ -146,7 +148,7 @@ class Clouds:
                 self._measure(name)
             for found in self._last.get(name, []):
                 if found.local_id == local_id:
-                    return document_hash(found)
+                    return found
         raise Permanent(f"{name} no longer has the machine {local_id}", hint="Ask whoever runs that cloud.")
 
     def _reader(self, name: str, kind: str) -> Callable[[], object]:
@@ -160,6 +162,8 @@ class Clouds:
         """Inspect one cloud and remember the result; the caller holds the lock."""
         found = self.plugins[name].inspect()
         self._store.keep_machines((record(Measured(name, item)) for item in found), int(self._now()))
+        for item in found:
+            self.documents.keep(item)
         self._last[name] = found
         self._measured_at[name] = self._clock()
         return found

@@ -22,7 +22,9 @@ from chain.sealed import connection_hash, seal
 from chain.wire import Receipt
 from market.errors import Bug, InvalidInput, OcxError, Permanent, Temporary
 from market.specs import Json, canonical_document
+from provisioner.catalogue import document_hash
 from provisioner.clouds import Clouds
+from provisioner.handover import must_be_as_registered
 from provisioner.operations import Operations
 from provisioner.plugin import Conflict, Connection, Order, WipeEvidence
 from provisioner.records import Blob, Setup
@@ -146,16 +148,17 @@ class Hands:
                 ssh_public_keys=setup.ssh_public_keys,
                 start=view.facts.start,
                 end=view.facts.effective_end,
+                properties=setup.properties or {},
             )
             order, plugin = self._store.keep_order(order, view.lease, located.plugin, int(self._clock()))
         return self._start(
             machine.key,
             "provision",
-            lambda: self._call_provision(view, order, plugin),
+            lambda: self._call_provision(view, machine.resource, order, plugin),
             self._timeouts["provision"],
         )
 
-    def _call_provision(self, view: LeaseView, order: Order, plugin: str) -> Connected:
+    def _call_provision(self, view: LeaseView, resource: int, order: Order, plugin: str) -> Connected:
         now = self._clock()
         due = max(view.facts.created_at, view.facts.start)
         self._store.keep_metric(
@@ -165,7 +168,10 @@ class Hands:
             connection = self._clouds.plugins[plugin].provision(order)
         except Conflict as error:  # most likely the lease before this one, still being wiped
             raise Temporary(f"the machine is not free yet: {error}", retry_after=2.0) from error
-        return Connected(connection, self._clouds.remeasure(plugin, order.local_id))
+        found = self._clouds.remeasure(plugin, order.local_id)
+        registered = self._exchange.inventory.resource(resource)
+        must_be_as_registered(found, resource, registered, self._clouds.documents)
+        return Connected(connection, document_hash(found))
 
     def _release(self, view: LeaseView, machine: MachineView) -> bool:
         kept = self._store.order(machine.key)
@@ -205,11 +211,23 @@ class Hands:
 
     def _deliver(self, view: LeaseView, lease: Lease, bits: int) -> Receipt | Entry:
         up = [machine for i, machine in enumerate(view.machines) if bits >> i & 1]
+        self._must_still_be_registered(up)
         blob = self._sealed(view, lease, bits, up)
         delivery = Delivery(bits, blob.connection_hash, blob.host_key, blob.spec_hash)
         key = lease_key(view.lease)
         intent = f"deliver/{bits:x}/{blob.connection_hash.hex()[:16]}"
         return self._send(key, intent, self._exchange.leases.deliver(view.lease, delivery))
+
+    def _must_still_be_registered(self, up: list[MachineView]) -> None:
+        """What counts is what the chain says now; a machine registered anew meanwhile is measured again."""
+        known = self._exchange.inventory.many([machine.resource for machine in up])
+        for machine in up:
+            registered = known.get(machine.resource)
+            if registered and registered.document_hash != self._connected[machine.key].document_hash:
+                self.note_connected(machine.key, None)
+                raise Temporary(
+                    f"node {machine.resource} was registered anew; it is measured again before its hand-over"
+                )
 
     def _sealed(self, view: LeaseView, lease: Lease, bits: int, up: list[MachineView]) -> Blob:
         """The sealed data for these machines; the same again if they were sealed before."""

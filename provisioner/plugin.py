@@ -110,8 +110,8 @@ class Order:
     end: int
     """Unix seconds UTC, exclusive; information for the cloud, a plugin does not end anything by itself."""
     properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """What else the tenant chose, for example `image`; each plugin says which names and values it knows.
-    What it does not know it refuses with `Permanent`, naming what it does."""
+    """What else the tenant chose, for example `image`. A plugin that knows any names refuses others, and
+    values it does not know, with `Permanent`, naming what it knows; one that knows none ignores them."""
 
 
 @dataclasses.dataclass(frozen=True)
