@@ -16,6 +16,7 @@ from typing import Any
 
 from market.errors import Permanent
 from provisioner.agent import Agent
+from provisioner.secrets import redact
 
 __all__ = ["HealthServer", "report", "write"]
 
@@ -71,7 +72,7 @@ def report(agent: Agent, now: float) -> dict[str, Any]:
 def write(path: Path, document: dict[str, Any]) -> None:
     """Put the document into a file, whole or not at all."""
     temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", "utf-8")
+    temporary.write_text(redact(json.dumps(document, indent=1, sort_keys=True)) + "\n", "utf-8")
     os.replace(temporary, path)
 
 
@@ -87,7 +88,7 @@ class HealthServer:
             def do_GET(self) -> None:
                 """Send the document."""
                 document = make()
-                body = json.dumps(document, sort_keys=True).encode()
+                body = redact(json.dumps(document, sort_keys=True)).encode()
                 self.send_response(200 if document["ok"] else 503)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))

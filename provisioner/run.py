@@ -25,6 +25,7 @@ from provisioner.agent import Agent
 from provisioner.catalogue import load_plugins
 from provisioner.gateway import GatewayServer
 from provisioner.health import HealthServer, report, write
+from provisioner.secrets import redact
 from provisioner.settings import Settings
 from provisioner.store import Store
 from provisioner.tls import ensure_certificate, next_hash
@@ -97,7 +98,7 @@ def check(settings: Settings) -> list[str]:
             findings += test(settings)
         except OcxError as error:
             findings.append(str(error))
-    return findings
+    return [redact(finding) for finding in findings]
 
 
 def _check_files(settings: Settings) -> list[str]:

@@ -35,6 +35,7 @@ from provisioner.records import (
     StoredBid,
     TenderRecord,
 )
+from provisioner.secrets import redact
 
 __all__ = ["Store"]
 
@@ -214,9 +215,10 @@ class Store:
         return int(cursor.lastrowid or 0)
 
     def finish(self, entry: int, now: float, *, result: str | None = None, error: str | None = None) -> None:
-        """Write down how it went."""
+        """Write down how it went; secrets that an error repeats are taken out of it."""
+        told = None if error is None else redact(error)
         self.db.execute(
-            "UPDATE journal SET finished = ?, result = ?, error = ? WHERE id = ?", (now, result, error, entry)
+            "UPDATE journal SET finished = ?, result = ?, error = ? WHERE id = ?", (now, result, told, entry)
         )
 
     def journal(self, key: str) -> list[tuple[str, float, float | None, str | None, str | None]]:
