@@ -18,6 +18,7 @@ import click
 
 from cli.act import working
 from cli.app import App, Command, pass_app
+from cli.handover import handover
 from cli.keys import new_ssh_key
 from cli.parse import DURATION
 from cli.render import show, time_text
@@ -126,6 +127,7 @@ def connect(app: App, number: int, key_file: Path | None, node: int | None, comm
     exchange = app.exchange(sign=True)
     with working("fetching the connection data"):
         document = _open_document(app, exchange, number, key_file)
+        measured = handover(exchange, number)
     folder = _folder(app, exchange, number)
     endpoints = [item for item in document.resources if node in (None, item.resource)]
     if not endpoints:
@@ -134,11 +136,14 @@ def connect(app: App, number: int, key_file: Path | None, node: int | None, comm
         )
     key, known_hosts = _prepare(folder, document)
     if command is None:
-        rows = [_row(item, key, known_hosts) for item in endpoints]
+        told = {"measured": measured.text if measured else None}
+        rows = [_row(item, key, known_hosts) | told for item in endpoints]
         show(app, rows[0] if len(rows) == 1 else rows, value="ssh")
         return
     if len(endpoints) > 1:
         raise InvalidInput("the lease has several nodes", hint="choose one with --node")
+    if measured and not measured.agrees:
+        click.echo(f"ocx: what was re-measured {measured.text}", err=True)
     raise click.exceptions.Exit(_run_there(app, endpoints[0], key, known_hosts, command))
 
 

@@ -14,6 +14,7 @@ from cli.access import connect, setup, watch
 from cli.act import Plan, apply, finish, run
 from cli.app import App, Group, pass_app
 from cli.control import console, power
+from cli.handover import handover
 from cli.member import handles, own_org
 from cli.offer import offer_terms
 from cli.render import credits_text, history_rows, show, time_text
@@ -162,8 +163,12 @@ def accept(app: App, number: int) -> None:
         "delivered": f"{kept.delivered.bit_count()} of {kept.count} at {time_text(kept.delivered_at)}",
         "rate": f"{credits_text(kept.rate)} credits per resource and hour",
     }
+    measured = handover(exchange, number)
+    if measured:
+        facts["measured"] = measured.text
     call = exchange.leases.accept(number, kept.delivered)
-    run(app, exchange, f"Accept the delivery of lease {number}.", call, {"lease": number}, facts)
+    result = {"lease": number, "measured": measured.text if measured else None}
+    run(app, exchange, f"Accept the delivery of lease {number}.", call, result, facts)
 
 
 @lease.command()
