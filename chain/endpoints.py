@@ -46,8 +46,8 @@ Fault = tuple[Endpoint, OcxError]
 class Freshness:
     """Limits in seconds, and `max_lag`: blocks behind another endpoint.
 
-    `recheck`: between two examinations. `stale_after`: how old a head may be (None: any age). `pace_span`: how
-    long a head must have moved like a clock before it is believed against our own clock.
+    `recheck`: between two examinations. `stale_after`: how old a head may be (None: any age). `pace_span`:
+    how long a head must have moved like a clock before it is believed against our own clock.
     """
 
     recheck: float

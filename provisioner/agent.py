@@ -14,29 +14,32 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from chain.contracts.leases import Lease
-from chain.events import EventReader
 from chain.exchange import Exchange
 from chain.nonces import Entry
 from chain.rpc import CHAIN_AWAY
 from chain.wire import Block, Receipt
-from market.errors import InvalidInput, Temporary
+from market.errors import InvalidInput
 from market.leases import describe
+from provisioner.again import Again
 from provisioner.agenda import Agenda
 from provisioner.asks import Asks
 from provisioner.bidder import Bidder
 from provisioner.clouds import Clouds
+from provisioner.conditions import Conditions
 from provisioner.hands import Hands, lease_key
-from provisioner.index import Index
+from provisioner.heads import Heads
+from provisioner.intake import Intake
+from provisioner.metrics import Metrics
 from provisioner.operations import Operations, Outcome, Retries
 from provisioner.plugin import Provisioner
 from provisioner.settings import Settings
 from provisioner.steps import Done, LeaseView, Rules, Step, Wait, decide, parse_key
 from provisioner.store import Store
 from provisioner.view import LeaseReport, Observer, machine_line, trouble_key
+from provisioner.vitals import Vitals
 
 __all__ = ["Agent"]
 
@@ -94,21 +97,28 @@ class Agent:
         self._observer = Observer(
             exchange, store, self.clouds, self.hands, self.operations, self.retries, self.address
         )
-        self.org = 0
+        self.vitals = Vitals(
+            exchange, store, self.clouds, every=settings.resync, clock=clock, monotonic=monotonic
+        )
+        self.metrics, self.conditions = Metrics(), Conditions()
+        self._intake = Intake(exchange, store, self.address)
+        self._again = Again(store, self.clouds, self.retries, self._lease_of)
         self.bidder: Bidder | None = None
-        self._reader: EventReader | None = None
-        self._index: Index | None = None
         self._agenda = Agenda(monotonic)
+        self._heads = Heads(exchange.connection.block_time, settings.cycle, monotonic)
         self._touched: dict[int, float] = {}
         self.reports: dict[int, LeaseReport] = {}
         self.first_calls = store.metrics()
         self.head: Block | None = None
         self.last_good = 0.0
         self.cycles = 0
-        self.cycle_error: str | None = None
+        self.cycle_failure: Exception | None = None
         self.strangers: set[str] = set()
-        self.free_balance: int | None = None
-        self._balance_at = float("-inf")
+
+    @property
+    def org(self) -> int:
+        """The organisation it acts for; 0 until the chain could be read once."""
+        return self._intake.org
 
     def key(self, lease: int, resource: int) -> str:
         """The operation key of one resource of a lease."""
@@ -119,14 +129,15 @@ class Agent:
     def run(self) -> None:
         """Cycle until `stop`; then let transactions and plugin calls end for a few seconds."""
         while not self._stopping.is_set():
-            pause = self.settings.cycle
+            pause = 0.0
             try:
-                self.cycle()
+                self.cycle(ask=self._heads.pause() <= 0.0)
             except Exception as error:  # noqa: BLE001  the cycle's boundary: the agent outlives any one failure
                 self.retries.failed("cycle", error)
-                self.cycle_error = str(error)
-                pause = max(pause, min(5.0, getattr(error, "retry_after", 1.0)))
-            self._wake.wait(pause)
+                self.cycle_failure = error
+                self.metrics.cycle(error)
+                pause = max(self.settings.cycle, min(5.0, getattr(error, "retry_after", 1.0)))
+            self._wake.wait(max(pause, min(self.settings.cycle, self._heads.pause())))
             self._wake.clear()
         left = self.operations.close(5.0)
         if left:
@@ -142,10 +153,14 @@ class Agent:
         self._agenda.wake()
         self._wake.set()
 
-    def cycle(self) -> None:
-        """Look once at everything that is due and begin what is to be done."""
-        head = self.exchange.rpc.head()
-        self._open(head)
+    def cycle(self, *, ask: bool = True) -> None:
+        """Look once at everything that is due and begin what is to be done; `ask` the chain for its head."""
+        head = self.head
+        if ask or head is None:
+            head = self.exchange.rpc.head()
+            self._heads.seen(head)
+        if self._intake.open(head):
+            self._start_bidder()
         if self.head is None or head.hash != self.head.hash:
             head = self._read_events(head)
         self.head = head
@@ -153,34 +168,65 @@ class Agent:
             self._note(outcome)
         self.clouds.look()
         self._reopen()
+        for lease in self._again.look():
+            self._agenda.touch(lease, "to be tried again")
         for lease in self.asks.nudged():
             self._agenda.touch(lease, "its buyer asks for something")
         self._agenda.begin()
-        for lease in self.store.open_leases():
-            if self._agenda.is_due(lease, head) and self.operations.running(lease_key(lease)) is None:
-                self._reconcile(lease, head)
+        due = [
+            lease
+            for lease in self.store.open_leases()
+            if self._agenda.is_due(lease, head) and self.operations.running(lease_key(lease)) is None
+        ]
+        self._observer.prepare(due, head)
+        for lease in due:
+            self._reconcile(lease, head)
         if self.bidder is not None:
             self.bidder.cycle(head)
-        self._read_balance(head)
+        self.vitals.look(self.org, head)
         self.cycles += 1
         self.last_good = self.monotonic()
-        self.cycle_error = None
+        self.cycle_failure = None
+        self.metrics.cycle(None)
         self.retries.succeeded("cycle")
 
     def snapshot(self) -> list[dict[str, Any]]:
         """For health: each open lease's state, step and reason; from any thread."""
         reports = self.reports.copy()
-        return [{"lease": lease, **asdict(item)} for lease, item in sorted(reports.items())]
+        return [{"lease": lease, **vars(item)} for lease, item in sorted(reports.items())]
 
     def tenders(self) -> list[dict[str, Any]]:
         """For health: each open tender's move and reason; from any thread."""
         reports = self.bidder.reports.copy() if self.bidder is not None else {}
         return [{"request": n, "move": item.move, "why": item.why} for n, item in sorted(reports.items())]
 
-    def _read_balance(self, head: Block) -> None:
-        if self.monotonic() - self._balance_at >= self.settings.resync:
-            self.free_balance = self.exchange.escrow.free(self.org, block=head.number)
-            self._balance_at = self.monotonic()
+    def orphans(self) -> dict[str, int]:
+        """For health: machines left in a cloud though their lease is over, and since when (chain time)."""
+        return self._observer.orphans()
+
+    def _read_events(self, head: Block) -> Block:
+        if self.head is not None and head.number > self.head.number:
+            self.vitals.head_moved(head)
+        head, touched = self._intake.read(head)
+        for lease in touched:
+            self._touched[lease] = self.monotonic()
+            self._agenda.touch(lease, "an event")
+        return head
+
+    def _start_bidder(self) -> None:
+        if self.settings.bidding.enabled:
+            self.bidder = Bidder(
+                self.settings.bidding,
+                self.exchange,
+                self.store,
+                self.hands,
+                self.clouds,
+                self.operations,
+                self.retries,
+                org=self.org,
+                clock=self.monotonic,
+                now=self.clock,
+            )
 
     # ---- one lease -------------------------------------------------------------------------------------
 
@@ -221,20 +267,27 @@ class Agent:
         blocked = self.retries.blocked(lease_key(view.lease))
         if blocked is not None:
             return blocked, False
-        return ("", False) if self.hands.do(step, view, chain) else ("waiting for a free worker", True)
+        if not self.hands.do(step, view, chain):
+            return "waiting for a free worker", True
+        self.metrics.step(type(step).__name__)
+        return "", False
 
     def _report(self, view: LeaseView, head: Block, step: str, why: str) -> LeaseReport:
         report = LeaseReport(describe(view.facts, head.timestamp), step, why)
         report.machines = {m.resource: machine_line(m) for m in view.machines}
+        report.broken = {m.resource: m.broken for m in view.machines if m.broken}
         report.power = self.asks.power_line(view.lease)
         metric = self.store.metric(view.lease)
         if metric is not None:
             report.award_to_provision_ms, report.due_to_provision_ms = metric
+            if view.lease not in self.first_calls:
+                self.metrics.award(metric[0])
             self.first_calls[view.lease] = metric
         return report
 
     def _finish(self, lease: int, keys: list[str]) -> None:
         self.store.set_done(lease, True)
+        self._observer.forget(keys)
         for key in self._trouble_keys(lease, keys):
             self.retries.succeeded(key)
         self.reports.pop(lease, None)
@@ -254,6 +307,7 @@ class Agent:
         if asked is not None:
             self._agenda.touch(asked, f"{outcome.kind} came to its end")
             return
+        self.metrics.operation(outcome, self.clouds.plugin_of(outcome.key))
         if self.clouds.note(outcome):
             if outcome.error is None:
                 self._touch_waiting(every=outcome.kind == "inspect")
@@ -264,10 +318,11 @@ class Agent:
             self.retries.failed(trouble, outcome.error, final=final)
         else:
             self.retries.succeeded(trouble)
-            if outcome.kind == "provision":
-                self.hands.note_connected(outcome.key, outcome.value)
-            elif outcome.kind == "release":
-                self.hands.note_connected(outcome.key, None)
+            if outcome.kind in ("provision", "release"):
+                up = outcome.kind == "provision"
+                self.hands.note_connected(outcome.key, outcome.value if up else None)
+        if outcome.kind == "provision":
+            self.clouds.note_build(outcome)
         block = outcome.value.block_number if isinstance(outcome.value, Receipt) else 0
         found = self._lease_of(outcome.key)
         if found is None:
@@ -290,8 +345,14 @@ class Agent:
         """A cloud was read: leases that are over may have waited for it; or measured: any may have."""
         for lease, report in self.reports.items():
             live = report.state.startswith(("awarded", "active", "delivered"))
-            if report.step == "Wait" and (every or not live):
+            if report.step == "Wait" and (every or not live or self._looks_broken(lease, report)):
                 self._agenda.touch(lease, "a cloud was read")
+
+    def _looks_broken(self, lease: int, report: LeaseReport) -> bool:
+        """Whether the last reading of a cloud does not show a machine of a lease as up."""
+        if not report.state.startswith(("active", "delivered")):
+            return False
+        return any(not self.clouds.shows(self.key(lease, resource)) for resource in report.machines)
 
     def _reopen(self) -> None:
         """Whatever in a cloud carries the key of a lease we thought finished is looked at again."""
@@ -311,52 +372,6 @@ class Agent:
                 continue
             self.store.set_done(lease, False)
             open_.add(lease)
-
-    # ---- opening ---------------------------------------------------------------------------------------
-
-    def _open(self, head: Block) -> None:
-        """Learn whose agent this is; once, when the chain can first be read."""
-        if self._reader is not None:
-            return
-        member = self.exchange.members.member(self.address)
-        if member.org == 0:
-            raise Temporary(
-                f"the account {self.address} is no member of any organisation",
-                hint="Its admin must add it: ocx member set ADDRESS --rights offer,sign,deliver,release",
-                retry_after=5.0,
-            )
-        self.org = member.org
-        index = Index(member.org, self.exchange.leases.address)
-        name = f"agent-{self.exchange.leases.address[2:10]}-{self.address[2:10]}".lower()
-        reader = EventReader(self.exchange.rpc, self.store.db, self.exchange.addresses(), name)
-        if self.settings.bidding.enabled:
-            self.bidder = Bidder(
-                self.settings.bidding,
-                self.exchange,
-                self.store,
-                self.hands,
-                self.clouds,
-                self.operations,
-                self.retries,
-                org=member.org,
-                clock=self.monotonic,
-                now=self.clock,
-            )
-        self._index, self._reader = index, reader
-        log.info("agent of organisation %d as %s at block %d", member.org, self.address, head.number)
-
-    def _read_events(self, head: Block) -> Block:
-        """Read what happened; the block to look at, which is no older than what was read."""
-        reader, index = self._reader, self._index
-        if reader is None or index is None:
-            return head
-        reader.poll(index.handle, index.rewind)
-        for lease in index.touched:
-            self._touched[lease] = self.monotonic()
-            self._agenda.touch(lease, "an event")
-        index.touched.clear()
-        position = reader.position()
-        return head if position <= head.number else self.exchange.rpc.block(position)
 
     def _rules(self) -> Rules:
         terms, block_time = self._observer.terms(), self.exchange.connection.block_time

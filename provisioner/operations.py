@@ -11,7 +11,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from market.errors import OcxError, Refused, Temporary
@@ -89,6 +89,11 @@ class Operations:
             found = [item for item in self._running.values() if item.key == key]
         return max(found, key=lambda item: item.since, default=None)
 
+    def all(self) -> list[Running]:
+        """All calls under way."""
+        with self._lock:
+            return list(self._running.values())
+
     def is_running(self, key: str, kind: str) -> bool:
         """Whether this very call is under way."""
         with self._lock:
@@ -144,11 +149,16 @@ class Operations:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What went wrong with a key: how often in a row, and when to try again (None: a person has to act)."""
+    """What went wrong with a key: how often in a row, and when to try again (None: a person has to act).
+
+    `error`: the class of the last error; `at`: when it came, by the clock.
+    """
 
     message: str
     times: int
     retry_at: float | None
+    error: type[Exception]
+    at: float
 
 
 class Retries:
@@ -168,7 +178,7 @@ class Retries:
         times = self._troubles[key].times + 1 if key in self._troubles else 1
         retry_at = self._retry_at(error, times, final)
         message = str(error) if isinstance(error, OcxError) else f"{type(error).__name__}: {error}"
-        trouble = Trouble(" ".join(message.split()), times, retry_at)
+        trouble = Trouble(" ".join(message.split()), times, retry_at, type(error), self._clock())
         self._troubles[key] = trouble
         self._log(key, error, trouble)
         return trouble
@@ -176,6 +186,16 @@ class Retries:
     def succeeded(self, key: str) -> None:
         """Forget what went wrong with a key."""
         self._troubles.pop(key, None)
+
+    def again(self, key: str) -> None:
+        """Try a key again now, whoever was to act first; how often it failed is not forgotten."""
+        trouble = self._troubles.get(key)
+        if trouble is not None:
+            self._troubles[key] = replace(trouble, retry_at=self._clock())
+
+    def trouble(self, key: str) -> Trouble | None:
+        """What is wrong with a key."""
+        return self._troubles.get(key)
 
     def blocked(self, key: str) -> str | None:
         """Why nothing is tried with a key just now, None if it may be."""

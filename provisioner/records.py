@@ -66,6 +66,7 @@ CREATE TABLE IF NOT EXISTS ask (
 CREATE INDEX IF NOT EXISTS ask_lease ON ask (lease, kind, resource);
 CREATE UNIQUE INDEX IF NOT EXISTS ask_pending ON ask (lease, kind, resource) WHERE state = 'pending';
 CREATE UNIQUE INDEX IF NOT EXISTS ask_nonce ON ask (lease, nonce) WHERE nonce IS NOT NULL;
+CREATE TABLE IF NOT EXISTS try_again (id INTEGER PRIMARY KEY, what TEXT NOT NULL, at INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS metric (
     lease INTEGER PRIMARY KEY, award_to_provision_ms INTEGER NOT NULL, due_to_provision_ms INTEGER NOT NULL);
 """

@@ -14,9 +14,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 from chain import connection as connection_file
 from chain.contracts.members import MemberRight, Role
+from chain.disk import DiskTrouble
 from chain.exchange import Exchange
 from chain.wallet import Wallet, address_of, from_file
 from chain.wallet import load as load_wallet
@@ -30,12 +33,14 @@ from provisioner.settings import Settings
 from provisioner.store import Store
 from provisioner.tls import ensure_certificate, next_hash
 
-__all__ = ["check", "open_exchange", "open_wallet", "run", "stop_on_signals"]
+__all__ = ["check", "health_path", "open_exchange", "open_wallet", "run", "stop_on_signals"]
 
 log = logging.getLogger(__name__)
 
 NEEDED = MemberRight.SIGN | MemberRight.DELIVER | MemberRight.RELEASE
 _HEALTH_EVERY = 1.0
+_HEALTH_SHARE = 50
+"""Of a thousand leases the document is long: its writing takes no more than one part in so many of the time."""
 
 
 def open_wallet(settings: Settings) -> Wallet:
@@ -63,7 +68,11 @@ def run(settings: Settings, *, ready: Callable[[dict[str, object]], None] | None
         store = Store(settings.database)
         agent = Agent(settings, exchange, store, load_plugins(settings.plugins))
         gateway = GatewayServer(settings, exchange, store, on_setup=agent.wake, asks=agent.asks)
-        health = HealthServer(settings.health_port, lambda: report(agent, time.time()))
+
+        def tell() -> dict[str, Any]:
+            return report(agent, time.time())
+
+        health = HealthServer(settings.health_port, tell, agent.metrics.expose(tell))
         with contextlib.ExitStack() as stack:
             stack.enter_context(stop_on_signals(agent.stop))
             gateway.start()
@@ -174,21 +183,37 @@ def _only_one(settings: Settings, address: str) -> Iterator[None]:
         yield
 
 
+def health_path(settings: Settings, account: str) -> Path:
+    """The health file of the agent with that account; two agents may share a state folder."""
+    return settings.state_dir / f"health-{account.lower()}.json"
+
+
 @contextlib.contextmanager
 def _health_file(settings: Settings, agent: Agent, port: int) -> Iterator[None]:
-    """Keep STATE_DIR/health.json fresh while inside."""
-    path = settings.state_dir / "health.json"
+    """Keep STATE_DIR/health-ACCOUNT.json fresh while inside, and health.json: any agent's there."""
+    paths = [health_path(settings, agent.address), settings.state_dir / "health.json"]
     over = threading.Event()
 
+    troubled = False
+
     def write_once() -> None:
+        nonlocal troubled
         try:
-            write(path, report(agent, time.time()) | {"health_port": port, "pid": os.getpid()})
-        except OSError as error:
-            log.warning("%s cannot be written: %s", path, error)
+            document = report(agent, time.time()) | {"health_port": port, "pid": os.getpid()}
+            write(paths, document)
+        except (OSError, DiskTrouble) as error:
+            if not troubled:
+                log.warning("the health file cannot be written: %s", error)
+            troubled = True
+        else:
+            troubled = False
 
     def keep() -> None:
-        while not over.wait(_HEALTH_EVERY):
+        took = 0.0
+        while not over.wait(max(_HEALTH_EVERY, _HEALTH_SHARE * took)):
+            began = time.monotonic()
             write_once()
+            took = time.monotonic() - began
 
     write_once()
     thread = threading.Thread(target=keep, name="health file", daemon=True)

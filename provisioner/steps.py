@@ -7,7 +7,7 @@ step is safe to repeat. This module has no clock, contacts nothing and remembers
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from market.leases import LeaseFacts, LeaseState, state
@@ -119,7 +119,8 @@ class MachineView:
     `known`: a plugin of ours has it. `ready`: provisioned, and its connection is at hand. `running`: the
     plugin call under way. `blocked`: why nothing is tried with it now. `in_cloud`: whether something in the
     cloud carries its key (None: the cloud was not read). `evidence`: the wipe is proven. `orphan_since`:
-    since when two readings or more found it in the cloud while its lease was over.
+    since when two readings or more found it in the cloud while its lease was over. `lost`: its cloud has no
+    such machine any more. `broken`: what became of a machine that was up, by two readings or more.
     """
 
     resource: int
@@ -131,6 +132,8 @@ class MachineView:
     in_cloud: bool | None = None
     evidence: bool = False
     orphan_since: int | None = None
+    lost: bool = False
+    broken: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +186,8 @@ def _awarded(view: LeaseView, now: int, rules: Rules) -> Step:
         return Wait("too late to sign", deadline)
     if unknown := [m for m in view.machines if not m.known]:
         return Wait(f"not signing: no plugin has resource {_names(unknown)}")
+    if lost := [m for m in view.machines if m.lost]:
+        return Wait(f"not signing: its cloud has lost the machine of resource {_names(lost)}")
     return Sign()
 
 
@@ -217,14 +222,16 @@ def _bring_up(view: LeaseView, now: int, rules: Rules, deadline: int) -> Step:
     setup_until = min(due + rules.setup_wait, (due + deadline) // 2)
     if not view.has_setup and now < setup_until:
         return Wait("the buyer's SSH key is not here yet", setup_until)
-    bits = _bits(view, [m for m in view.machines if m.ready])
+    bits = _bits(view, [m for m in view.machines if m.ready and (_given(view, m) or not m.broken)])
     last_call = max(due + 1, deadline - rules.deliver_margin)
     complete = bits == _all(view)
     enough = bits & ~facts.delivered_bits and not facts.delivered_bits & ~bits
     if complete or (enough and now >= last_call):
         return Deliver(bits)
-    waiting = [m for m in view.machines if not m.ready]
-    if todo := [m for m in waiting if m.known and not m.running and not m.blocked]:
+    waiting = [m for m in view.machines if not m.ready or (m.broken and not _given(view, m))]
+    todo = [m for m in waiting if m.known and not m.running and not m.blocked]
+    # What the buyer has had is never built anew: it may hold data, and an empty twin would hide their loss.
+    if todo := [m for m in todo if not _given(view, m) or (m.in_cloud and not m.broken)]:
         return Provision(tuple(m.resource for m in todo))
     return Wait(_why(waiting, "is on its way up"), last_call if now < last_call else deadline)
 
@@ -233,7 +240,7 @@ def _running(view: LeaseView, now: int, rules: Rules) -> Step:
     """Delivered or active."""
     facts = view.facts
     if facts.complete:
-        return Wait("the buyer has it", facts.effective_end)
+        return Wait(_had(view.machines, "the buyer has it"), facts.effective_end)
     recorded = view.missing_recorded or facts.ended_at != 0
     if not recorded and facts.deliver_deadline and now < facts.deliver_deadline:
         return _signed(view, now, rules)
@@ -241,7 +248,9 @@ def _running(view: LeaseView, now: int, rules: Rules) -> Step:
     step = _clear(missing, now, rules)
     if step is not None:
         return step
-    return Wait("the buyer has what was delivered", facts.effective_end) if recorded else Expire()
+    if not recorded:
+        return Expire()
+    return Wait(_had(view.machines, "the buyer has what was delivered"), facts.effective_end)
 
 
 def _ending(view: LeaseView, now: int, rules: Rules) -> Step:
@@ -301,6 +310,16 @@ def _why(machines: list[MachineView], doing: str) -> str:
         elif machine.blocked:
             told.append(f"resource {machine.resource}: {machine.blocked}")
     return "; ".join(told) or f"resource {_names(machines)} {doing}"
+
+
+def _had(machines: Iterable[MachineView], said: str) -> str:
+    """What is said of machines the buyer has; what broke is the buyer's to judge, and people's to mend."""
+    return "; but ".join([said, *(f"resource {m.resource} {m.broken}" for m in machines if m.broken)])
+
+
+def _given(view: LeaseView, machine: MachineView) -> bool:
+    """Whether the buyer has had the machine."""
+    return bool(view.facts.delivered_bits & _bits(view, [machine]))
 
 
 def _names(machines: list[MachineView]) -> str:

@@ -84,6 +84,11 @@ class Store:
         row = self.db.execute("SELECT start, end, resources FROM lease WHERE lease = ?", (lease,)).fetchone()
         return None if row is None else (SlotWindow(row[0], row[1]), _ids(row[2]))
 
+    def resources_of(self, leases: Iterable[int]) -> dict[int, tuple[int, ...]]:
+        """The resources of each of these leases that is ours."""
+        query = "SELECT lease, resources FROM lease WHERE lease IN (SELECT value FROM json_each(?))"
+        return {row[0]: _ids(row[1]) for row in self.db.execute(query, (json.dumps(list(leases)),))}
+
     def leases_of_resource(self, resource: int) -> list[tuple[int, SlotWindow]]:
         """Every lease of ours that ever named a resource, newest first."""
         rows = self.db.execute("SELECT lease, start, end, resources FROM lease ORDER BY lease DESC")
@@ -103,6 +108,11 @@ class Store:
             (class_, window.start_slot, window.end_slot),
         )
         return [OfferRecord(r[0], r[1], SlotWindow(r[2], r[3]), r[4], _ids(r[5])) for r in rows]
+
+    def offers_of(self, resource: int, slot: int) -> list[int]:
+        """Our offers that name a resource and whose window is not over at `slot`."""
+        rows = self.db.execute("SELECT offer, resources FROM offer WHERE end > ? ORDER BY offer", (slot,))
+        return [int(row[0]) for row in rows if resource in _ids(row[1])]
 
     def open_tenders(self) -> list[TenderRecord]:
         """Tenders that we are not through with."""
@@ -185,6 +195,30 @@ class Store:
             (hardware_key,),
         ).fetchone()
         return None if row is None else MachineRecord(*row)
+
+    def machines_of(self, plugin: str) -> set[str]:
+        """The ids of all machines a plugin ever had."""
+        return {
+            str(row[0]) for row in self.db.execute("SELECT local_id FROM machine WHERE plugin = ?", (plugin,))
+        }
+
+    def hardware_of(self, plugin: str, local_id: str) -> bytes | None:
+        """The hardware key of a plugin's machine, None if it never had such a one."""
+        query = "SELECT hardware_key FROM machine WHERE plugin = ? AND local_id = ?"
+        row = self.db.execute(query, (plugin, local_id)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def ask_again(self, what: str, now: int) -> None:
+        """Ask every running agent of this store to try again what failed: a key, a lease's number, or ""."""
+        self.db.execute("INSERT INTO try_again (what, at) VALUES (?, ?)", (what, now))
+
+    def asked_again(self, after: int) -> list[tuple[int, str]]:
+        """What was asked since number `after`, oldest first, with the numbers; -1 gives the last one only."""
+        if after < 0:
+            query = "SELECT id, what FROM try_again ORDER BY id DESC LIMIT 1"
+            return [(int(row[0]), row[1]) for row in self.db.execute(query)]
+        query = "SELECT id, what FROM try_again WHERE id > ? ORDER BY id"
+        return [(int(row[0]), row[1]) for row in self.db.execute(query, (after,))]
 
     def keep_order(self, order: Order, lease: int, plugin: str, now: int) -> tuple[Order, str]:
         """Freeze an order before its first use; returns the order and plugin that were kept first."""
@@ -289,6 +323,10 @@ class Store:
             "SELECT key, content FROM evidence WHERE lease = ? ORDER BY resource", (lease,)
         )
         return {key: json.loads(content) for key, content in rows}
+
+    def is_wiped(self, key: str) -> bool:
+        """Whether the wipe of a key is proven."""
+        return self.db.execute("SELECT 1 FROM evidence WHERE key = ?", (key,)).fetchone() is not None
 
     def keep_metric(self, lease: int, award_to_provision_ms: int, due_to_provision_ms: int) -> None:
         """Keep how long the first plugin call of a lease took to come; later calls do not count."""

@@ -5,15 +5,18 @@ Only reads. What it makes, `provisioner.steps` decides on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from chain.contracts.leases import Lease, Terms, lease_facts
 from chain.exchange import Exchange
 from chain.wire import Block
 from market.leases import LeaseFacts, LeaseState, state
-from provisioner.clouds import Clouds
+from provisioner.clouds import Clouds, Reading
 from provisioner.hands import Hands
 from provisioner.operations import Operations, Retries
+from provisioner.plugin import State
+from provisioner.reads import ChainReads
 from provisioner.steps import LeaseView, MachineView, operation_key
 from provisioner.store import Store
 
@@ -30,6 +33,7 @@ class LeaseReport:
     step: str
     why: str
     machines: dict[int, str] = field(default_factory=dict)
+    broken: dict[int, str] = field(default_factory=dict)
     award_to_provision_ms: int | None = None
     due_to_provision_ms: int | None = None
     power: str | None = None
@@ -44,6 +48,15 @@ class _Sighting:
     block: int
     now: int
     confirmed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Break:
+    """A machine that was up and is not: in words, and the first and the last reading that said so."""
+
+    words: str
+    reading: int
+    last: int
 
 
 class Observer:
@@ -62,8 +75,15 @@ class Observer:
         self._exchange, self._store, self._clouds = exchange, store, clouds
         self._hands, self._operations, self._retries = hands, operations, retries
         self._me = me
+        self._reads = ChainReads(exchange)
         self._terms: Terms | None = None
         self._sightings: dict[str, _Sighting] = {}
+        self._breaks: dict[str, _Break] = {}
+
+    def prepare(self, leases: Sequence[int], head: Block) -> None:
+        """Read in a few messages what the views of these leases need; see `ChainReads`."""
+        self._reads.prepare(leases, head)
+        self._clouds.know(r for item in self._store.resources_of(leases).values() for r in item)
 
     def terms(self) -> Terms:
         """The deployment's constants; read once."""
@@ -73,7 +93,7 @@ class Observer:
 
     def view(self, lease: int, resources: tuple[int, ...], head: Block) -> tuple[LeaseView, Lease]:
         """The lease as it is at the block `head`."""
-        chain = self._exchange.leases.lease(lease, block=head.number)
+        chain = self._reads.lease(lease, head)
         terms = self.terms()
         facts = lease_facts(chain, terms, self._exchange.slot)
         current = state(facts, head.timestamp)
@@ -93,7 +113,7 @@ class Observer:
             machines=machines,
             has_setup=self._store.setup(lease) is not None,
             can_seal=self._can_seal(chain, facts, current, head),
-            settled=wiped and self._exchange.settlement.account(lease, block=head.number).closed,
+            settled=wiped and self._reads.is_settled(lease, head),
             missing_recorded=chain.missing != 0,
         )
         return view, chain
@@ -109,7 +129,7 @@ class Observer:
         undelivered = current in (LeaseState.SIGNED, LeaseState.DELIVERED, LeaseState.ACTIVE)
         if not undelivered or facts.complete:
             return True
-        return any(self._exchange.members.organisation(chain.buyer, block=head.number).encryption_key)
+        return any(self._reads.encryption_key(chain.buyer, head))
 
     def _machine(
         self,
@@ -129,9 +149,11 @@ class Observer:
         running = self._operations.running(key)
         wanted = current not in _OVER and not _given_up(facts, place, missing_recorded, head.timestamp)
         in_cloud: bool | None = False  # nothing was ever ordered for it, and no plugin has it
-        since = None
+        since = broken = None
         if plugin is not None:
             in_cloud, reading = self._clouds.carries(plugin, key)
+            was_up = self._hands.connected(key) is not None or bool(facts.delivered_bits >> place & 1)
+            broken = self._break(key, reading, watched=wanted and was_up and running is None)
             since = self._sight(key, in_cloud, reading.number if reading else 0, wanted, head)
         return MachineView(
             resource=resource,
@@ -145,7 +167,35 @@ class Observer:
             in_cloud=in_cloud,
             evidence=key in proven and not in_cloud,  # a build that hung may come up after its wipe
             orphan_since=since,
+            lost=self._clouds.is_lost(resource),
+            broken=broken,
         )
+
+    def orphans(self) -> dict[str, int]:
+        """Machines that are left in a cloud though their lease is over, and since when (chain time)."""
+        return {key: seen.now for key, seen in self._sightings.copy().items() if seen.confirmed}
+
+    def forget(self, keys: list[str]) -> None:
+        """A lease is finished with."""
+        for key in keys:
+            self._sightings.pop(key, None)
+            self._breaks.pop(key, None)
+
+    def _break(self, key: str, reading: Reading | None, *, watched: bool) -> str | None:
+        """What became of a machine that was up, once a second reading says the same."""
+        if not watched:
+            self._breaks.pop(key, None)
+            return None
+        seen = self._breaks.get(key)
+        if reading is not None:
+            status = reading.owned.get(key)
+            if status is not None and status.state is not State.FAILED:
+                self._breaks.pop(key, None)
+                return None
+            words = "is gone from its cloud" if status is None else f"failed: {status.detail}"
+            seen = _Break(words, seen.reading if seen else reading.number, reading.number)
+            self._breaks[key] = seen
+        return seen.words if seen is not None and seen.last > seen.reading else None
 
     def _sight(self, key: str, in_cloud: bool | None, reading: int, wanted: bool, head: Block) -> int | None:
         """Since when (chain time) a machine is an orphan; known once chain and cloud have said so twice."""
@@ -173,6 +223,8 @@ def trouble_key(key: str, kind: str) -> str:
 
 def machine_line(machine: MachineView) -> str:
     """The state of one machine in a word or a line, for health."""
+    if machine.broken:
+        return machine.broken
     if machine.blocked:
         return machine.blocked
     if machine.running:

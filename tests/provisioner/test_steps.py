@@ -94,6 +94,26 @@ def test_what_no_plugin_has_is_not_signed() -> None:
     assert isinstance(step, Wait) and "no plugin has resource 40" in step.reason
 
 
+def test_a_machine_its_cloud_has_lost_is_not_signed_for() -> None:
+    step = decide(view(AWARDED, {"lost": True}), 1001, RULES)
+    assert isinstance(step, Wait) and "has lost the machine of resource 40" in step.reason
+
+
+GONE = {"in_cloud": False, "broken": "is gone from its cloud"}
+
+
+def test_what_the_buyer_had_is_never_built_anew() -> None:
+    long = replace(PARTLY, deliver_time=200)
+    for lost in (GONE, {"in_cloud": None}, {"in_cloud": False}):
+        assert kind(decide(view(long, lost, UP), 1250, RULES)) == "Wait"
+    step = decide(view(DELIVERED, GONE, UP), 1300, RULES)
+    assert isinstance(step, Wait) and "resource 40 is gone from its cloud" in step.reason
+
+
+def test_what_broke_before_its_delivery_is_not_delivered_but_built_again() -> None:
+    assert decide(view(SIGNED, UP | GONE, UP), 1120, RULES) == Provision((40,))
+
+
 def test_nothing_is_handed_over_before_the_window() -> None:
     assert decide(view(SIGNED), 1099, RULES) == Wait("its window has not begun", 1100)
     assert decide(view(SIGNED), 1100, RULES) == Provision((40, 41))
@@ -156,7 +176,8 @@ def test_a_part_is_delivered_only_when_time_runs_out() -> None:
 def test_what_comes_after_a_partial_delivery_is_added() -> None:
     long = replace(PARTLY, deliver_time=200)
     assert decide(view(long, UP, UP), 1200, RULES) == Deliver(0b11)
-    assert decide(view(long, {}, UP), 1292, RULES) == Provision((40,))  # its connection is needed again
+    there = {"in_cloud": True}
+    assert decide(view(long, there, UP), 1292, RULES) == Provision((40,))  # its connection is needed again
 
 
 @pytest.mark.parametrize("now", [1197, 1198, 1199])

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from chain import connection as connection_file
 from chain import wallet as wallets
 from chain.contracts.base import Call
 from chain.contracts.book import OfferTerms, RequestTerms
@@ -38,7 +39,7 @@ from provisioner.catalogue import hardware_key, load_plugins, measure, plan
 from provisioner.gateway import GatewayServer
 from provisioner.health import report
 from provisioner.plugins.fake import FakePlugin
-from provisioner.run import open_exchange, open_wallet
+from provisioner.run import open_wallet
 from provisioner.settings import Settings, load, render
 from provisioner.store import Store
 from tests.chain.network import Anvil, die_with_parent, wallet
@@ -299,24 +300,59 @@ class World:
         wait_for("blocks", lambda: abs(self.node.rpc().head().timestamp - time.time()) < 3)
 
 
+@dataclass
+class Skew:
+    """Clocks of an agent that can be set: seconds ahead of the wall clock, and of the one that measures."""
+
+    wall: float = 0.0
+    ticks: float = 0.0
+
+    def clock(self) -> float:
+        """What the agent believes o'clock it is."""
+        return time.time() + self.wall
+
+    def monotonic(self) -> float:
+        """What the agent measures time with."""
+        return time.monotonic() + self.ticks
+
+    def jump(self, seconds: float) -> None:
+        """So much time passes, on both."""
+        self.wall += seconds
+        self.ticks += seconds
+
+
 class Running:
     """An agent in threads of this process, with its gateway."""
 
-    def __init__(self, settings: Settings, *, well: bool = True) -> None:
+    def __init__(self, settings: Settings, *, well: bool = True, skew: Skew | None = None) -> None:
         """`well` False: it is expected not to get through a cycle, so nobody waits for one."""
         self._well = well
+        self.skew = skew or Skew()
+        clocks = {"clock": self.skew.clock, "monotonic": self.skew.monotonic}
         settings.state_dir.mkdir(parents=True, exist_ok=True)
-        self.exchange = open_exchange(settings, open_wallet(settings))
+        network = connection_file.load(settings.connection)
+        self.exchange = Exchange(
+            network, open_wallet(settings), settings.state_dir / "sender", rpc=Rpc(network, **clocks)
+        )
         self.store = Store(settings.database)
-        self.agent = Agent(settings, self.exchange, self.store, load_plugins(settings.plugins))
+        self.agent = Agent(settings, self.exchange, self.store, load_plugins(settings.plugins), **clocks)
         self.server = GatewayServer(
-            settings, self.exchange, self.store, on_setup=self.agent.wake, asks=self.agent.asks
+            settings,
+            self.exchange,
+            self.store,
+            clock=self.skew.clock,
+            on_setup=self.agent.wake,
+            asks=self.agent.asks,
         )
         self._thread = threading.Thread(target=self.agent.run, daemon=True)
 
     def health(self) -> dict[str, Any]:
         """As its health page says."""
-        return report(self.agent, time.time())
+        return report(self.agent, self.skew.clock())
+
+    def conditions(self) -> dict[str, str]:
+        """The conditions that hold, and what they say."""
+        return {item["name"]: item["message"] for item in self.health()["conditions"]}
 
     def lease(self, lease: int) -> dict[str, Any] | None:
         """What health says of one lease, None if nothing."""
