@@ -61,9 +61,11 @@ class Counter:
         self.server.stop()
         self.exchange.sender.close()
 
-    def deliver(self, told: bytes, host_key: bytes, served: bytes | None = None) -> None:
-        """Tell the chain of one sealed blob and serve it, or another."""
-        delivery = Delivery(1, connection_hash(told), host_key, b"s" * 32)
+    def deliver(
+        self, told: bytes, host_key: bytes, served: bytes | None = None, measured: bytes = b"s" * 32
+    ) -> None:
+        """Tell the chain of one sealed blob and serve it, or another; `measured` is the spec's hash."""
+        delivery = Delivery(1, connection_hash(told), host_key, measured)
         self.exchange.send(self.exchange.leases.sign(self.lease))
         self.exchange.send(self.exchange.leases.deliver(self.lease, delivery))
         blob = Blob(1, served or told, delivery.connection_hash, delivery.host_key, delivery.spec_hash)
@@ -100,6 +102,32 @@ def test_honest_data_are_opened_and_ssh_is_told_to_accept_that_host_key_only(
     assert "StrictHostKeyChecking=yes" in way["ssh"]
     [known_hosts] = market.buyer.state.glob(f"leases/*/{lease}/known_hosts")
     assert known_hosts.read_text() == f"[127.0.0.1]:2222 {HOST_KEY}\n"
+
+
+def test_the_buyer_is_told_whether_the_node_is_what_was_registered(market: Market, lease: int) -> None:
+    key, content = with_key(market.buyer), document(lease)
+    with Counter(market, lease) as counter:
+        [node] = counter.exchange.leases.resources_of(lease)
+        registered = counter.exchange.inventory.resource(node)
+        told = seal(key.public, content.to_bytes())
+        counter.deliver(told, content.host_key_hash(), measured=registered.document_hash)
+        assert market.buyer.does(f"lease connect {lease}")["measured"] == "agrees with what was registered"
+        anew = counter.exchange.inventory.remeasure(node, registered.spec, b"n" * 32)
+        counter.exchange.send(anew)
+        assert "registered anew since" in market.buyer.does(f"lease accept {lease}")["measured"]
+        back = counter.exchange.inventory.remeasure(node, registered.spec, registered.document_hash)
+        counter.exchange.send(back)
+
+
+def test_a_node_that_differs_from_what_was_registered_is_shown_with_a_way_out(
+    market: Market, lease: int
+) -> None:
+    key, content = with_key(market.buyer), document(lease)
+    with Counter(market, lease) as counter:
+        counter.deliver(seal(key.public, content.to_bytes()), content.host_key_hash())
+        told = market.buyer.does(f"lease connect {lease}")["measured"]
+    assert "DIFFERS" in told and f"ocx lease reject {lease}" in told
+    assert "DIFFERS" in market.buyer.does(f"lease accept {lease}")["measured"]
 
 
 def test_data_that_are_not_those_on_the_chain_are_not_opened(market: Market, lease: int) -> None:
