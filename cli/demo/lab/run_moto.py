@@ -212,7 +212,9 @@ class Control:
         return _shown(instance)
 
     def _interrupt(self, instance: Any, body: dict[str, Any]) -> Any:
+        hidden, instance.hidden_until = instance.hidden_until, 0.0  # moto must find it to end it
         instance.terminate() if body["to"] == "terminated" else instance.stop()
+        instance.hidden_until = hidden
         code, message = body["code"], body.get("message", "")
         instance.state_reason = instances.StateReason(f"{code}: {message}", code)
         instance._reason = f"{code} ({instances.utcnow():%Y-%m-%d %H:%M:%S} GMT)"

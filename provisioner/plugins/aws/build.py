@@ -39,7 +39,7 @@ class Build:
         now = cloud.clock()
         self._deadline, self._patient_until = now + self._settings.launch_timeout, now
         self._launched: str | None = None
-        self._restarted = False
+        self._restarted = self._unproven = False
         self._answered_at: float | None = None
 
     def run(self) -> Connection:
@@ -52,7 +52,7 @@ class Build:
             with self._cloud.step(self._order.key):
                 view = self._look()
                 instance = self._advance(view)
-                if instance and marks.READY in marks.tags_of(instance):
+                if instance and self._is_up(instance):
                     return marks.connection_of(instance, self._settings.ssh_user)
                 noted = instance and host_key and host_key[0] == instance["InstanceId"]
                 if instance and host_key and noted:
@@ -64,6 +64,15 @@ class Build:
                 raise Temporary(self._overdue(view), retry_after=10)
             if not (noted or host_key):
                 self._cloud.wait(self._settings.poll)
+
+    def _is_up(self, instance: Item) -> bool:
+        """Whether the tenant may have it as it is: it answered, or its tenant switched it off."""
+        if marks.READY not in marks.tags_of(instance):
+            return False
+        state = marks.state_name(instance)
+        if state in ("stopping", "stopped"):
+            return marks.off_by_tenant(instance)
+        return state == "running" and not self._unproven
 
     def _look(self) -> marks.View:
         """What carries the key, if it is still ours to build."""
@@ -168,7 +177,7 @@ class Build:
             raise Temporary(
                 f"{instance['InstanceId']} stopped again: {marks.reason_of(instance)}", retry_after=30
             )
-        self._restarted = True
+        self._restarted = self._unproven = True
         try:
             self._api.act("start_instances", InstanceIds=[instance["InstanceId"]])
         except AwsTrouble as error:
@@ -207,6 +216,7 @@ class Build:
         listed = [{"Key": name, "Value": value} for name, value in tags.items()]
         marked = [instance["InstanceId"], *([view.reservation["KeyPairId"]] if view.reservation else [])]
         self._api.act("create_tags", Resources=marked, Tags=listed)
+        self._unproven = False
 
     def _overdue(self, view: marks.View) -> str:
         """Why it took too long, in a line."""

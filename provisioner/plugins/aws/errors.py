@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import http.client
 from typing import Any
+from xml.etree import ElementTree
 
 import botocore.exceptions as boto
 import urllib3.exceptions
+from botocore.parsers import ResponseParserError
 
 from market.errors import OcxError, Permanent, Temporary
 
@@ -22,6 +24,8 @@ TROUBLES = (
     http.client.HTTPException,
     OSError,
     RuntimeError,
+    ResponseParserError,
+    ElementTree.ParseError,
 )
 """What botocore raises; RuntimeError is its word for credentials that came expired."""
 
@@ -97,6 +101,8 @@ def translate(error: Exception, what: str) -> OcxError:
         return AwsRefusal(f"{what} cannot be asked like that: {error}", hint="Correct the product's extra.")
     if isinstance(error, boto.CredentialRetrievalError | boto.MetadataRetrievalError | RuntimeError):
         return AwsTrouble(f"the AWS credentials cannot be had now ({what}): {error}", retry_after=10)
+    if isinstance(error, ResponseParserError | ElementTree.ParseError):  # whose words repeat the answer
+        return AwsTrouble(f"AWS gave half an answer to {what}", retry_after=2)
     return AwsTrouble(f"AWS cannot be reached ({what}): {error}", retry_after=5)
 
 
