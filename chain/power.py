@@ -6,7 +6,9 @@ An organisation's member signs `PowerRequest` as EIP-712 typed data. The type st
 
 under the domain `name "OCX", version "1", chainId, verifyingContract`, where the contract is the `Leases`
 that the lease was opened in. A contract that is handed the request later hashes the same. So `recover` is as
-strict as OpenZeppelin's `ECDSA.recover`: 65 bytes r, s, v; v 27 or 28; s in the lower half of the order.
+strict as OpenZeppelin's `ECDSA.recover`: 65 bytes r, s, v; v 27 or 28; s in the lower half of the order. Such
+a contract must look at `time` as well as at `nonce`: a provider could keep a request to switch off back for
+the day on which its machine fails.
 
 This module must not speak to a chain: whether the signer may, and whether the nonce is new, the caller knows.
 """

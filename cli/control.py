@@ -44,7 +44,7 @@ _CONTROL = re.compile(rf"{_ESCAPES}|[^\n\t\x20-\x7e\xa0-\U0010ffff]")
 @_NUMBER
 @click.argument("action", type=click.Choice([*_WORDS, "status"]))
 @click.option("--wait/--no-wait", default=True, help="Wait until it is done; else look with status.")
-@click.option("--timeout", type=DURATION, default="10m", help="Wait at most so long.")
+@click.option("--timeout", type=DURATION, default="11m", help="Wait at most so long.")
 @pass_app
 def power(app: App, number: int, action: str, wait: bool, timeout: int) -> None:
     """Switch the machines of a lease on or off, reboot them, or look what became of that (status).
@@ -62,7 +62,8 @@ def power(app: App, number: int, action: str, wait: bool, timeout: int) -> None:
         show(app, _power_row(number, told), value="state")
         return
     request, signature = _signed(app, exchange, number, action, told)
-    _hand_in(client, request, signature)
+    with hinted(number):
+        _hand_in(client, request, signature)
     if wait:
         told = _wait(
             lambda: client.power(number),

@@ -48,7 +48,8 @@ class Power(abc.ABC):
         Blocking: seconds, on bare metal up to a minute. `ON` and `OFF` are idempotent; `REBOOT` boots once
         for each call, and switches a machine on that was off. Nothing carries the key, or it is being built
         or released: `Permanent`. The cloud cannot be reached or is busy with it: `Temporary`. A machine that
-        is off stays the tenant's: `Provisioner.status` says `READY` of it all the same.
+        is off stays the tenant's: `Provisioner.status` says `READY` of it all the same, and `provision` with
+        its order returns its connection and leaves it off.
         """
 
     @abc.abstractmethod
