@@ -236,6 +236,20 @@ def test_the_other_agent_of_the_provider_carries_it_out_when_one_is_gone(
         assert holder == first.agent.address != second.agent.address
 
 
+def test_two_agents_that_see_the_same_ask_carry_it_out_once(provider: Provider, buyer: Buyer) -> None:
+    second_settings = provider.settings("second", keystore="second", state_dir="state-first")
+    with Running(provider.settings("first")) as first, Running(second_settings) as second:
+        tenancy = rent(first, provider, buyer, 300)
+        wait_for("both to have looked", lambda: second.lease(tenancy.lease))
+        for booted in (2, 3, 4):
+            ask = ask_row(tenancy.lease, time.time(), action="reboot", wanted=(provider.resources[0],))
+            first.agent.asks.kept.add(ask)
+            for running in (first, second):
+                running.agent.asks.nudge(tenancy.lease)
+            wait_for("the reboot", lambda: not first.agent.asks.kept.pending(tenancy.lease))
+            assert tenancy.boots() == booted
+
+
 # ---- the table ---------------------------------------------------------------------------------------------
 
 
