@@ -44,6 +44,7 @@ class _Statements:
         with self._lock:
             self.moments += 1
             if self.moments == self.fatal:
+                os.write(2, f"dies at moment {self.fatal}: {sql[:100]}\n".encode())
                 os.kill(os.getpid(), signal.SIGKILL)
 
 

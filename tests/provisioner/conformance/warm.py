@@ -27,8 +27,15 @@ from typing import Any, Self
 __all__ = ["Child", "Warm"]
 
 _ROOT = Path(__file__).parents[3]
-IMPORTS = ("provisioner.run", "provisioner.plugins.fake", "tests.provisioner.conformance.programs")
-"""What every child may need; a plugin with heavy packages of its own is named when the server is made."""
+IMPORTS = (
+    "provisioner.run",
+    "provisioner.plugins.fake",
+    "tests.provisioner.conformance.programs",
+    *("chain.line", "coincurve", "cryptography.hazmat.primitives.serialization", "eth_keyfile"),
+    *("cryptography.hazmat.primitives.asymmetric.ed25519", "cryptography.x509", "Crypto.Hash.keccak"),
+    *("uvicorn.lifespan.off", "uvicorn.loops.asyncio", "uvicorn.protocols.http.h11_impl"),
+)
+"""What every child may need, also what the product imports late; a plugin's own are named to `Warm`."""
 
 
 class Child:
