@@ -82,7 +82,7 @@ ifneq ($(SOLIDITY),)
 endif
 	@python -m tools.readme --check
 
-.PHONY: artifacts docs bench fmt lock clean
+.PHONY: artifacts docs bench soak fmt lock clean
 artifacts: $(VENV) $(NODE) ## Compile the contracts, write their artifacts and the Python bindings
 	@python -m chain.compile
 	@python -m chain.bindings
@@ -92,6 +92,9 @@ docs: $(VENV) ## Write the live command help into the pages
 
 bench: $(VENV) $(NODE) ## Gas per call and the times the design promises
 	@if [ -f bench/__main__.py ]; then python -m bench $(ARGS); else echo 'no benchmarks yet'; fi
+
+soak: $(VENV) $(NODE) ## Kill agents thousands of times and count doubles and losses; ARGS="--kills 500 --seed 7"
+	@python -m bench soak $(ARGS)
 
 fmt: $(VENV) $(NODE) ## Format Python and Solidity
 	@ruff check --quiet --fix . ; ruff format .

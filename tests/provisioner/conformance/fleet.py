@@ -102,11 +102,12 @@ class Lane:
         kinds = (ledger.LeaseSigned, ledger.LeaseDelivered, ledger.LeaseWiped)
         return {kind.__name__: len(self.buyer.events(kind, lease)) for kind in kinds}
 
-    def accept(self, lease: int) -> None:
+    def accept(self, lease: int, buyer: Buyer | None = None) -> None:
         """Accept what is delivered; while a block is made, the node may answer by it and then without it."""
-        leases = self.buyer.exchange.leases
+        buyer = buyer or self.buyer
+        leases = buyer.exchange.leases
         delivered = wait_for("the delivery to be read", lambda: leases.lease(lease).delivered)
-        self.buyer.send(leases.accept(lease, delivered))
+        buyer.send(leases.accept(lease, delivered))
 
     def is_settled(self, lease: int) -> bool:
         """Whether no money is left in a lease."""
@@ -119,11 +120,20 @@ class Fleet:
 
     world: World
     lanes: list[Lane]
+    _blocks: contextlib.ExitStack
+
+    def buyer(self) -> Buyer:
+        """One more buyer; before `begin`."""
+        return self.world.buyer()
+
+    def begin(self) -> None:
+        """From now on blocks come by the clock, not by the transaction."""
+        self._blocks.enter_context(_blocks(self.world.node))
 
 
 @contextlib.contextmanager
 def fleet(folder: Path, warm: Warm, lanes: int, params: DeployParams | None = None) -> Iterator[Fleet]:
-    """A running exchange with so many providers and buyers."""
+    """An exchange with so many providers and buyers; its blocks come with the transactions until `begin`."""
     with anvil("--timestamp", str(int(time.time()) - FAR)) as node:
         world = World(node, folder, params or PATIENT)
         network = connection_file.load(world.connection).model_dump(mode="json")
@@ -132,8 +142,8 @@ def fleet(folder: Path, warm: Warm, lanes: int, params: DeployParams | None = No
         for number in range(lanes):
             provider, buyer = world.provider(f"bm.{number}"), world.buyer()
             made.append(Lane(provider, buyer, Witness(provider.cloud), warm))
-        with _blocks(node):
-            yield Fleet(world, made)
+        with contextlib.ExitStack() as stack:
+            yield Fleet(world, made, stack)
 
 
 @contextlib.contextmanager

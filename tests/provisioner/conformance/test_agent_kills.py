@@ -35,6 +35,7 @@ def many(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet
     with fleet(tmp_path_factory.mktemp("fleet"), warm, LANES) as running:
         for lane in running.lanes:
             lane.provider.settings()
+        running.begin()
         yield running
 
 

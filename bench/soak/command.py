@@ -1,0 +1,165 @@
+"""The command line of the soak: what is to happen, for how long, and the table at the end."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import functools
+import json
+import random
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.soak.record import Ledger
+from bench.soak.seat import Buying, Watching
+from bench.soak.trouble import Agents, ChainCuts, FakeFaults, Repeated
+from chain import connection as connection_file
+from tests.provisioner.conformance.fleet import PATIENT, Fleet, Lane, fleet
+from tests.provisioner.conformance.warm import Warm
+from tests.provisioner.world import Proxy
+
+__all__ = ["main"]
+
+_FENCE = 6
+"""Seconds a fence lasts: a dead agent's leases are taken over soon."""
+_SETTLE = 240.0
+"""Seconds within which everything must have converged once the killing is over."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run it; 1 if anything was doubled or lost."""
+    parser = argparse.ArgumentParser(prog="python -m bench soak", description=__doc__)
+    parser.add_argument("--kills", type=int, default=2000, help="agents to kill (default 2000)")
+    parser.add_argument("--minutes", type=float, default=25.0, help="end after so long all the same (25)")
+    parser.add_argument("--seed", type=int, help="repeat the choices of another run")
+    parser.add_argument("--providers", type=int, default=3, help="each with two agents, two machines (3)")
+    parser.add_argument("--life", type=float, default=2.0, help="mean life of an agent, seconds (2)")
+    parser.add_argument("--json", type=Path, help="write the numbers here as well")
+    options = parser.parse_args(argv)
+    seed = secrets.randbelow(2**32) if options.seed is None else options.seed
+    print(f"seed {seed}", flush=True)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="ocx-soak-") as folder, Warm() as warm:
+        params = dataclasses.replace(PATIENT, fence_time=_FENCE)
+        with fleet(Path(folder), warm, options.providers, params) as running:
+            ledger = _soak(running, options, seed)
+        numbers = {"plugin": "fake", "seed": seed, "seconds": round(time.monotonic() - began)}
+        numbers |= {"providers": options.providers, "agents": 2 * options.providers} | ledger.summary()
+        if numbers["findings"]:
+            _keep_logs(Path(folder))
+    _show(numbers)
+    if options.json:
+        options.json.write_text(json.dumps(numbers, indent=1) + "\n")
+    return 1 if numbers["doubles"] or numbers["lost"] else 0
+
+
+def _soak(running: Fleet, options: argparse.Namespace, seed: int) -> Ledger:
+    ledger = Ledger()
+    deadline = time.monotonic() + options.minutes * 60
+    with contextlib.ExitStack() as stack:
+        agents: list[Agents] = []
+        troubles: list[Repeated] = []
+        buyings: list[Buying] = []
+        for number, lane in enumerate(running.lanes):
+            dice = [random.Random(f"{seed}/{number}/{what}") for what in ("kill", "fail", "cut")]  # noqa: S311
+            proxy = _prepare(lane, running)
+            starts = {name: functools.partial(lane.agent, name) for name in ("first", "second")}
+            agents.append(Agents(starts, ledger, dice[0], options.life, lane.provider.folder))
+            stack.callback(agents[-1].stop)
+            troubles.append(FakeFaults(lane.provider.plugin(), ledger, dice[1]))
+            troubles.append(ChainCuts(proxy, ledger, dice[2]))
+            watching = Watching(lane, lane.witness, ledger)
+            watching.thread.start()
+            stack.callback(watching.stop)
+            for place in range(len(lane.provider.resources)):
+                chance = f"{seed}/{number}/{place}"
+                buyings.append(Buying(lane, place, running.buyer(), lane.witness, ledger, chance))
+        running.begin()
+        for killed in agents:
+            killed.start()
+        for trouble in troubles:
+            trouble.start()
+        for buying in buyings:
+            buying.thread.start()
+        for line in _progress(ledger, options.kills, deadline):
+            print(line, flush=True)
+        for trouble in troubles:
+            trouble.stop()
+        for killed in agents:
+            killed.merciful.set()
+        for buying in buyings:
+            buying.enough.set()
+        until = time.monotonic() + _SETTLE
+        for buying in buyings:
+            buying.thread.join(max(0.0, until - time.monotonic()))
+    for life in ledger.lives:
+        if not life.over and not life.lost:
+            life.lost = "it never came to its end"
+    return ledger
+
+
+def _prepare(lane: Lane, running: Fleet) -> Proxy:
+    """Two agents on one state folder, their chain behind a proxy that can be cut."""
+    proxy = Proxy(running.world.node.port)
+    path = lane.provider.folder / "connection.yaml"
+    network = connection_file.load(path).model_dump(mode="json")
+    path.write_text(
+        connection_file.render(**network | {"rpc_urls": [f"http://127.0.0.1:{proxy.port}"]}),
+    )
+    for name, key in (("first", "operator"), ("second", "second")):
+        lane.provider.settings(name, keystore=key, state_dir="state", look_every=0.3)
+    return proxy
+
+
+def _progress(ledger: Ledger, kills: int, deadline: float) -> Iterator[str]:
+    """A line every ten seconds until there were enough kills, or it is late."""
+    told = time.monotonic()
+    while ledger.kills < kills and time.monotonic() < deadline:
+        time.sleep(0.2)
+        if time.monotonic() - told >= 10:
+            told = time.monotonic()
+            over = sum(life.over for life in ledger.lives)
+            bad = sum(bool(life.lost) for life in ledger.lives)
+            yield f"{ledger.kills} kills, {over} leases, {len(ledger.doubles)} doubles, {bad} lost"
+
+
+def _show(numbers: dict[str, Any]) -> None:
+    orphans = numbers["orphans"]
+    rows = {
+        "seed": numbers["seed"],
+        "plugin": numbers["plugin"],
+        "seconds": numbers["seconds"],
+        "agents": numbers["agents"],
+        "kills": numbers["kills"],
+        **{f"  {name}": count for name, count in numbers["done"].items()},
+        "leases": numbers["leases"],
+        "  delivered": numbers["delivered"],
+        "  converged": numbers["converged"],
+        "doubles": numbers["doubles"],
+        "lost": numbers["lost"],
+        "orphans seen": orphans["seen"],
+        "orphans cleared": orphans["cleared"],
+        "  p50 s": orphans["p50_seconds"],
+        "  max s": orphans["max_seconds"],
+        "agents that ended by themselves": numbers["agents_that_ended_by_themselves"],
+    }
+    print()
+    for name, value in rows.items():
+        print(f"{name:32} {value}")
+    for line in numbers["findings"]:
+        print(line)
+    if numbers["findings"]:
+        print(f"repeat it with --seed {numbers['seed']}")
+
+
+def _keep_logs(folder: Path) -> None:
+    """Show the end of each agent's log where something was found."""
+    for log in sorted(folder.glob("provider-*/*.log")):
+        print(f"---- {log}", file=sys.stderr)
+        print("\n".join(log.read_text(errors="replace").splitlines()[-15:]), file=sys.stderr)
