@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from cli.render import show
 from cli.rotate import rotate_gateway
 from cli.rotate_operator import rotate_operator
 from market.errors import InvalidInput, Refused, Temporary
+
+if TYPE_CHECKING:
+    from provisioner.settings import Settings
 
 __all__ = ["config_option", "load_settings", "provider"]
 
@@ -69,14 +72,19 @@ def run(app: App, config_file: Path, log_level: str) -> None:
 @config_option
 @pass_app
 def check(app: App, config_file: Path) -> None:
-    """Test the installation: one line per thing that is missing and what to do about it."""
+    """Test the installation before its first lease: what is missing, and what to do about it.
+
+    `missing` must be put right, `advice` need not; only what is missing makes the command fail.
+    """
     from provisioner.run import check as examine
 
     with working("checking"):
         findings = examine(load_settings(config_file))
-    show(app, [{"finding": text} for text in findings], value="finding", empty="nothing is missing")
-    if findings:
-        raise Refused(f"{len(findings)} thing(s) to put right", hint="see the list above")
+    rows = [{"severity": f.severity, "finding": f.what, "to_do": f.todo} for f in findings]
+    show(app, rows, value="severity finding", empty="nothing is missing")
+    missing = sum(1 for finding in findings if finding.severity == "missing")
+    if missing:
+        raise Refused(f"{missing} thing(s) to put right", hint="see the list above")
 
 
 @provider.command()
@@ -101,22 +109,95 @@ def plugins(app: App) -> None:
 @config_option
 @pass_app
 def status(app: App, config_file: Path) -> None:
-    """What the running agent says about itself."""
-    path = load_settings(config_file).state_dir / "health.json"
+    """What the running agent says about itself: the conditions that hold and what to do, then its leases.
+
+    `--format json` gives the whole health document.
+    """
+    health = _health(load_settings(config_file))
+    if app.format != "table":
+        show(app, health, value="ok")
+    else:
+        _tell(app, health)
+    if not health.get("ok"):
+        raise Refused("the agent is not well", hint="see its conditions above")
+
+
+def _tell(app: App, health: dict[str, Any]) -> None:
+    """Health in words."""
+    words = "account organisation head clock_offset free_balance disk_free transactions machines"
+    show(app, {"ok": health["ok"]} | {name: health.get(name) for name in words.split()})
+    conditions = [
+        {name: item[name] for name in ("name", "since", "message", "hint")}
+        for item in health.get("conditions", [])
+    ]
+    click.echo()
+    show(app, conditions, empty="no conditions: all is well")
+    leases = [
+        {name: item[name] for name in ("lease", "state", "step", "why")} for item in health.get("leases", [])
+    ]
+    click.echo()
+    show(app, leases, empty="no leases")
+
+
+def _health(settings: Settings) -> dict[str, Any]:
+    """The agent's health: from its file, or, where that is old as on a full disk, from its health page."""
+    from chain.wallet import address_of
+    from provisioner.run import health_path
+
+    path = settings.state_dir / "health.json"
     try:
-        health = json.loads(path.read_text("utf-8"))
+        own = health_path(settings, address_of(settings.wallet.keystore))
+        path = own if own.exists() else path
+        health: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise Temporary(f"there is no {path}", hint="is the agent running?", retry_after=5.0) from None
     except (OSError, ValueError) as error:
         raise InvalidInput(f"the health file {path} cannot be read: {error}") from error
     age = time.time() - health.get("at", 0)
-    if age > _SILENCE:
+    if age <= _SILENCE:
+        return health
+    asked = _ask(health.get("health_port"))
+    if asked is None:
         raise Temporary(
             f"the agent's last word is {age:.0f} s old", hint="it does not run, or hangs: look at its log"
         )
-    show(app, health, value="ok")
-    if not health.get("ok"):
-        raise Refused("the agent is not well", hint="see its errors above")
+    return asked
+
+
+def _ask(port: object) -> dict[str, Any] | None:
+    """The health page's answer, None if there is none."""
+    import http.client
+
+    if not isinstance(port, int):
+        return None
+    page = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        page.request("GET", "/")
+        answer = json.loads(page.getresponse().read())
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
+    finally:
+        page.close()
+    return answer if isinstance(answer, dict) and "ok" in answer else None
+
+
+@provider.command()
+@config_option
+@click.argument("what", default="")
+@pass_app
+def retry(app: App, config_file: Path, what: str) -> None:
+    """Have the running agent try again now what failed or waits for a person, without a restart.
+
+    WHAT is a lease's number, or what `ocx provider status --format json` names under errors; without it,
+    everything. Lifts the hold on machines whose build failed, too.
+    """
+    from provisioner.store import Store
+
+    settings = load_settings(config_file)
+    if not settings.database.exists():
+        raise Temporary(f"there is no {settings.database}", hint="has the agent ever run?", retry_after=5.0)
+    Store(settings.database).ask_again(what.removeprefix("lease/") if what else "", int(time.time()))
+    show(app, {"asked": what or "everything"}, value="asked")
 
 
 @provider.command(context_settings=_APART)

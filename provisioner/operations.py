@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from market.errors import OcxError, Refused, Temporary
+from provisioner.secrets import redact
 
 __all__ = ["Operations", "Outcome", "Retries", "Running", "Trouble"]
 
@@ -178,7 +179,7 @@ class Retries:
         times = self._troubles[key].times + 1 if key in self._troubles else 1
         retry_at = self._retry_at(error, times, final)
         message = str(error) if isinstance(error, OcxError) else f"{type(error).__name__}: {error}"
-        trouble = Trouble(" ".join(message.split()), times, retry_at, type(error), self._clock())
+        trouble = Trouble(redact(" ".join(message.split())), times, retry_at, type(error), self._clock())
         self._troubles[key] = trouble
         self._log(key, error, trouble)
         return trouble

@@ -18,29 +18,26 @@ from pathlib import Path
 from typing import Any
 
 from chain import connection as connection_file
-from chain.contracts.members import MemberRight, Role
 from chain.disk import DiskTrouble
 from chain.exchange import Exchange
-from chain.wallet import Wallet, address_of, from_file
+from chain.wallet import Wallet, from_file
 from chain.wallet import load as load_wallet
-from market.errors import OcxError, Refused
+from market.errors import Refused
 from provisioner.agent import Agent
 from provisioner.catalogue import load_plugins
+from provisioner.check import Finding, examine
 from provisioner.gateway import GatewayServer
 from provisioner.health import HealthServer, report, write
-from provisioner.secrets import redact
 from provisioner.settings import Settings
 from provisioner.store import Store
-from provisioner.tls import ensure_certificate, next_hash
 
 __all__ = ["check", "health_path", "open_exchange", "open_wallet", "run", "stop_on_signals"]
 
 log = logging.getLogger(__name__)
 
-NEEDED = MemberRight.SIGN | MemberRight.DELIVER | MemberRight.RELEASE
 _HEALTH_EVERY = 1.0
 _HEALTH_SHARE = 50
-"""Of a thousand leases the document is long: its writing takes no more than one part in so many of the time."""
+"""Of a thousand leases the document is long: writing it takes at most one part in so many of the time."""
 
 
 def open_wallet(settings: Settings) -> Wallet:
@@ -93,61 +90,9 @@ def run(settings: Settings, *, ready: Callable[[dict[str, object]], None] | None
         log.info("stopped")
 
 
-def check(settings: Settings) -> list[str]:
-    """What is missing or wrong in this installation, one line each with what to do; all is well: []."""
-    findings: list[str] = []
-    try:
-        plugins = load_plugins(settings.plugins)
-    except OcxError as error:
-        findings.append(str(error))
-    else:
-        findings += [f"{name}: {line}" for name, plugin in plugins.items() for line in plugin.check()]
-    for test in (_check_files, _check_membership):
-        try:
-            findings += test(settings)
-        except OcxError as error:
-            findings.append(str(error))
-    return [redact(finding) for finding in findings]
-
-
-def _check_files(settings: Settings) -> list[str]:
-    open_wallet(settings)
-    folder = settings.state_dir
-    while not folder.exists():
-        folder = folder.parent
-    if not os.access(folder, os.W_OK):
-        return [f"{settings.state_dir} cannot be written; create it for the agent's user"]
-    return []
-
-
-def _check_membership(settings: Settings) -> list[str]:
-    exchange = Exchange(connection_file.load(settings.connection))
-    address = address_of(settings.wallet.keystore)
-    member = exchange.members.member(address)
-    if member.org == 0:
-        return [f"{address} is no member of any organisation; its admin must add it: ocx member set"]
-    findings = []
-    wanted = NEEDED | (MemberRight.OFFER if settings.bidding.enabled else MemberRight(0))
-    missing = wanted & ~MemberRight(member.rights)
-    if missing:
-        findings.append(f"{address} lacks the rights {_names(missing)}; grant them: ocx member set")
-    org = exchange.members.organisation(member.org)
-    if not org.roles & Role.SELLER:
-        findings.append(f"organisation {member.org} has no seller role; ask the council")
-    if not org.gateway_url:
-        findings.append("the organisation has no gateway; register it: ocx member gateway")
-    elif settings.gateway_cert.exists() and org.gateway_key_hash not in (
-        ensure_certificate(settings),
-        next_hash(settings),
-    ):
-        findings.append("the gateway's key is not the registered one; register it: ocx member gateway")
-    elif settings.gateway.url and org.gateway_url.rstrip("/") != settings.gateway.url.rstrip("/"):
-        findings.append(f"registered gateway {org.gateway_url} is not gateway.url {settings.gateway.url}")
-    return findings
-
-
-def _names(rights: MemberRight) -> str:
-    return ", ".join(str(right.name).lower() for right in rights)
+def check(settings: Settings) -> list[Finding]:
+    """What is missing in this installation or could be better; see `provisioner.check`."""
+    return examine(settings, open_wallet)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,272 @@
+"""What is missing in an installation, found before the first lease: every finding says what, and what to do.
+
+A finding is either missing (the agent cannot serve a lease without it) or advice. Everything is only read:
+nothing is sent, registered or made. `examine` goes on after each failure, so one answer names everything that
+can be seen from here.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from chain import connection as connection_file
+from chain.connection import ConnectionFile
+from chain.contracts.members import UNLIMITED, Member, MemberRight, Organisation, Role
+from chain.exchange import Exchange
+from chain.gateway import GatewayClient
+from chain.rpc import Rpc
+from chain.wallet import Wallet, address_of
+from chain.wire import Block
+from market.billing import bond, price
+from market.errors import OcxError
+from provisioner.catalogue import Action, load_plugins, measure, plan
+from provisioner.plugin import Provisioner
+from provisioner.secrets import redact
+from provisioner.settings import Settings
+from provisioner.tls import ensure_certificate, next_hash
+from provisioner.vitals import disk_free
+
+__all__ = ["NEEDED", "Finding", "examine"]
+
+NEEDED = MemberRight.SIGN | MemberRight.DELIVER | MemberRight.RELEASE
+"""Rights without which an agent can do nothing."""
+
+_FULL, _LOW = 64 << 20, 1 << 30
+_CLOCK_OFF = 30.0
+_MOST_OFFERS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be: `severity` is `missing` (must be put right) or `advice`."""
+
+    severity: str
+    what: str
+    todo: str
+
+    def __str__(self) -> str:
+        """On one line."""
+        return f"{self.what}; {self.todo}"
+
+
+Findings = Iterator[Finding]
+
+
+def examine(
+    settings: Settings, open_wallet: Callable[[Settings], Wallet], clock: Callable[[], float] = time.time
+) -> list[Finding]:
+    """Everything that is missing or could be better, in the order in which to put it right; blocking."""
+    findings: list[Finding] = []
+    findings += _guarded("the operator key", lambda: _wallet(settings, open_wallet))
+    findings += _guarded("the state folder", lambda: _folder(settings))
+    plugins: dict[str, Provisioner] = {}
+    findings += _guarded("the plugins", lambda: _plugins(settings, plugins))
+    connection: list[ConnectionFile] = []
+    findings += _guarded("the connection file", lambda: _connection(settings, connection))
+    if not connection:
+        return findings
+    findings += _guarded("the endpoints", lambda: _endpoints(connection[0], clock))
+    if any(item.severity == "missing" and item.what.startswith("no endpoint") for item in findings):
+        return findings
+    exchange = Exchange(connection[0])
+    findings += _guarded("the membership", lambda: _membership(settings, exchange))
+    findings += _guarded("the gateway", lambda: _gateway(settings, exchange, open_wallet))
+    findings += _guarded("the machines", lambda: _machines(settings, exchange, plugins))
+    findings += _guarded("the offers", lambda: _offers(settings, exchange))
+    return findings
+
+
+def _guarded(what: str, look: Callable[[], Findings]) -> list[Finding]:
+    """All findings of one part, also if it breaks off."""
+    found: list[Finding] = []
+    try:
+        found.extend(look())
+    except OcxError as error:
+        todo = (error.hint or f"see to {what}").rstrip(".")
+        found.append(Finding("missing", error.message.rstrip("."), todo[:1].lower() + todo[1:]))
+    return [Finding(item.severity, redact(item.what), redact(item.todo)) for item in found]
+
+
+# ---- this machine --------------------------------------------------------------------------------------
+
+
+def _wallet(settings: Settings, open_wallet: Callable[[Settings], Wallet]) -> Findings:
+    open_wallet(settings)
+    yield from ()
+
+
+def _folder(settings: Settings) -> Findings:
+    folder = settings.state_dir
+    nearest = folder
+    while not nearest.exists():
+        nearest = nearest.parent
+    if not os.access(nearest, os.W_OK):
+        yield Finding("missing", f"{folder} cannot be written", "create it for the agent's user")
+    elif folder.exists() and stat.S_IMODE(folder.stat().st_mode) & 0o077:
+        what = f"{folder} is open to others, and holds tenants' keys"
+        yield Finding("missing", what, f"chmod 700 {folder}")
+    free = disk_free(nearest)
+    if free is not None and free < _LOW:
+        severity = "missing" if free < _FULL else "advice"
+        yield Finding(severity, f"only {free >> 20} MiB are free for {folder}", "make room: 1 GiB or more")
+
+
+def _plugins(settings: Settings, plugins: dict[str, Provisioner]) -> Findings:
+    plugins |= load_plugins(settings.plugins)
+    for name, plugin in plugins.items():
+        for line in plugin.check():
+            what, _, todo = line.partition(";")
+            yield Finding("missing", f"{name}: {what}", todo.strip() or "see to that cloud")
+
+
+# ---- the network ---------------------------------------------------------------------------------------
+
+
+def _connection(settings: Settings, found: list[ConnectionFile]) -> Findings:
+    found.append(connection_file.load(settings.connection))
+    yield from ()
+
+
+def _endpoints(connection: ConnectionFile, clock: Callable[[], float]) -> Findings:
+    heads: dict[str, Block] = {}
+    for url in connection.rpc_urls:
+        shown = connection_file.redact(url)
+        try:
+            one = connection.model_copy(update={"rpc_urls": (url,)})
+            heads[shown] = Rpc(one, stale_after=None).verify()
+        except OcxError as error:
+            yield Finding("advice", f"{shown} is of no use: {error.message}", "correct rpc_urls or that node")
+    if not heads:
+        yield Finding("missing", "no endpoint of rpc_urls can be used", "start a node, or correct rpc_urls")
+        return
+    if len(connection.rpc_urls) == 1:
+        yield Finding(
+            "advice", "there is one endpoint only", "add a second node to rpc_urls: one alone may lag or lie"
+        )
+    best = max(heads.values(), key=lambda block: block.number)
+    for shown, head in heads.items():
+        if best.number - head.number > 5:
+            behind = f"{shown} is {best.number - head.number} blocks behind another endpoint"
+            yield Finding("advice", behind, "see whether that node has peers and room on its disk")
+    offset = clock() - best.timestamp
+    if connection.block_time and abs(offset) > max(_CLOCK_OFF, 20 * connection.block_time):
+        word = "ahead of" if offset > 0 else "behind"
+        yield Finding(
+            "missing",
+            f"our clock is {abs(offset):.0f} s {word} the newest block's",
+            "set the clock (chrony or the like); if it is right, the chain stands still: tell its operators",
+        )
+
+
+# ---- the organisation ----------------------------------------------------------------------------------
+
+
+def _member(settings: Settings, exchange: Exchange) -> tuple[str, Member]:
+    address = address_of(settings.wallet.keystore)
+    return address, exchange.members.member(address)
+
+
+def _membership(settings: Settings, exchange: Exchange) -> Findings:
+    address, member = _member(settings, exchange)
+    if member.org == 0:
+        todo = f"its admin must add it: ocx member set {address} --rights offer,sign,deliver,release"
+        yield Finding("missing", f"{address} is no member of any organisation", todo)
+        return
+    wanted = NEEDED | (MemberRight.OFFER if settings.bidding.enabled else MemberRight(0))
+    lacking = wanted & ~MemberRight(member.rights)
+    if lacking:
+        names = ", ".join(str(right.name).lower() for right in lacking)
+        yield Finding("missing", f"{address} lacks the rights {names}", "grant them: ocx member set")
+    org = exchange.members.organisation(member.org)
+    if not org.roles & Role.SELLER:
+        yield Finding("missing", f"organisation {member.org} has no seller role", "ask the council")
+    if org.suspended:
+        yield Finding("missing", f"organisation {member.org} is suspended", "ask the council")
+    if exchange.connection.gas_price != 0 and exchange.rpc.balance(address) == 0:
+        what = f"{address} has nothing to pay for gas with"
+        yield Finding("missing", what, "send it some of the chain's coin")
+
+
+def _gateway(settings: Settings, exchange: Exchange, open_wallet: Callable[[Settings], Wallet]) -> Findings:
+    _, member = _member(settings, exchange)
+    if member.org == 0:
+        return
+    org = exchange.members.organisation(member.org)
+    if not org.gateway_url:
+        yield Finding("missing", "the organisation has no gateway", "register it: ocx member gateway")
+        return
+    ours = (ensure_certificate(settings), next_hash(settings)) if settings.gateway_cert.exists() else None
+    if ours is not None and org.gateway_key_hash not in ours:
+        yield Finding(
+            "missing", "the gateway's key is not the registered one", "register it: ocx member gateway"
+        )
+    elif settings.gateway.url and org.gateway_url.rstrip("/") != settings.gateway.url.rstrip("/"):
+        what = f"the registered gateway {org.gateway_url} is not gateway.url {settings.gateway.url}"
+        yield Finding("missing", what, "correct either: ocx member gateway")
+    yield from _reached(settings, exchange, org, open_wallet(settings))
+
+
+def _reached(settings: Settings, exchange: Exchange, org: Organisation, wallet: Wallet) -> Findings:
+    """Whether whoever answers at the registered URL holds the registered key; only a running agent does."""
+    network = exchange.connection
+    try:
+        client = GatewayClient(
+            org.gateway_url, org.gateway_key_hash, wallet, network.chain_id, network.directory, timeout=5.0
+        )
+        client.healthy()
+    except OcxError as error:
+        running = (settings.state_dir / "health.json").exists()
+        todo = "see that buyers can reach that URL" if running else "start the agent, then check again"
+        yield Finding("missing" if running else "advice", error.message.rstrip("."), todo)
+
+
+# ---- what is for sale ----------------------------------------------------------------------------------
+
+
+def _machines(settings: Settings, exchange: Exchange, plugins: dict[str, Provisioner]) -> Findings:
+    _, member = _member(settings, exchange)
+    for name, plugin in plugins.items():
+        planned = plan(exchange, member.org, measure({name: plugin}), settings.turnaround_slots)
+        if not planned:
+            yield Finding("missing", f"{name} has no machine at all", "see to that cloud, or its settings")
+        for action, severity, what, todo in (
+            (Action.REGISTER, "advice", "not registered", "register them: ocx node register"),
+            (Action.REMEASURE, "advice", "changed since they were registered", "tell it: ocx node register"),
+            (Action.RETIRE_FIRST, "advice", "of another class or site now", "retire and register them anew"),
+            (Action.TAKEN, "missing", "registered by another organisation", "take them out of the settings"),
+        ):
+            names = [item.measured.inspected.name for item in planned if item.action is action]
+            if names:
+                some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+                yield Finding(severity, f"{name}: {len(names)} machine(s) {what} ({some})", todo)
+
+
+def _offers(settings: Settings, exchange: Exchange) -> Findings:
+    address, member = _member(settings, exchange)
+    if member.org == 0:
+        return
+    now, book = exchange.now(), exchange.book
+    count = book.offer_count()
+    live, needed = 0, 0
+    for number in range(count, max(0, count - _MOST_OFFERS), -1):
+        offer = book.offer(number)
+        window = offer.window.window(exchange.slot)
+        if offer.org != member.org or offer.closed or window.end <= now:
+            continue
+        live += 1
+        rate = max(offer.buy_now_rate, offer.floor_rate)
+        cost = price(rate, len(book.resources_of(number)), window.start, window.end, now)
+        needed += bond(cost, exchange.leases.terms().default_ppm)
+    if not live:
+        yield Finding("advice", "no offer of the organisation is open", "publish one: ocx offer publish")
+    free = exchange.escrow.free(member.org)
+    if free < needed:
+        what = f"{free / 1e6:.6f} free credits do not cover the bonds of all our offers, {needed / 1e6:.6f}"
+        yield Finding("advice", what, "deposit more: ocx credits deposit")
+    elif member.limit != UNLIMITED and member.limit - member.spent < needed:
+        what = f"the limit of {address} does not cover the bonds of all our offers"
+        yield Finding("advice", what, "raise it: ocx member set --limit")
