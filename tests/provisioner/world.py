@@ -246,7 +246,7 @@ class World:
         who = wallet(1000 + self._parties)
         exchange = self.open(who, f"wallet-{self._parties}")
         self.do(self.council.members.admit(f"{name}-{self._parties}", who.address, roles))
-        org = exchange.members.member(who.address).org
+        org = wait_for("the admission", lambda: exchange.members.member(who.address).org)
         self.do(self.council.escrow.deposit(org, 10**12))
         return Party(org, exchange)
 
