@@ -6,7 +6,6 @@ know about keys, orders and leases.
 
 from __future__ import annotations
 
-import base64
 import datetime
 import email.utils
 import threading
@@ -62,22 +61,21 @@ class Ec2Api:
     def instances(self, filters: Tags) -> list[Item]:
         """All instances that match, terminated ones as long as EC2 shows them."""
         reservations = self._pages("describe_instances", "Reservations", filters)
-        return [instance for reservation in reservations for instance in reservation["Instances"]]
+        found = [instance for each in reservations for instance in each.get("Instances") or [{}]]
+        return _whole(found, "InstanceId", "State", "LaunchTime")
 
     def groups(self, filters: Tags) -> list[Item]:
         """All security groups that match."""
-        return self._pages("describe_security_groups", "SecurityGroups", filters)
+        return _whole(self._pages("describe_security_groups", "SecurityGroups", filters), "GroupId")
 
     def key_pairs(self, filters: Tags) -> list[Item]:
         """All key pairs that match."""
-        listed: list[Item] = self._call("ec2", "describe_key_pairs", "KeyPairs", Filters=_filters(filters))[
-            "KeyPairs"
-        ]
-        return listed
+        found = self.describe("describe_key_pairs", "KeyPairs", Filters=_filters(filters))
+        return _whole(found, "KeyPairId")
 
     def volumes(self, filters: Tags) -> list[Item]:
         """All volumes that match."""
-        return self._pages("describe_volumes", "Volumes", filters)
+        return _whole(self._pages("describe_volumes", "Volumes", filters), "VolumeId", "State")
 
     def instance_types(self, names: Sequence[str]) -> dict[str, Item]:
         """What EC2 says of these instance types, by name; `AwsRefusal` for one that it does not know."""
@@ -94,11 +92,7 @@ class Ec2Api:
             if code_of(error) not in ("UnsupportedOperation", "InvalidParameterCombination"):
                 raise
             answer = self._call("ec2", "get_console_output", "InstanceId", InstanceId=instance)
-        raw = str(answer.get("Output") or "")
-        try:
-            return base64.b64decode(raw, validate=True).decode("utf-8", "replace")
-        except ValueError:
-            return raw
+        return str(answer.get("Output") or "")
 
     def describe(self, method: str, member: str, **parameters: Any) -> list[Item]:
         """Any other description that fits one page."""
@@ -160,6 +154,14 @@ class Ec2Api:
         if code_of(error) in ("AuthFailure", "InvalidClientTokenId", "ExpiredToken", "RequestExpired", ""):
             with self._lock:
                 self._clients = None
+
+
+def _whole(items: list[Item], *fields: str) -> list[Item]:
+    """The items, if each has these fields."""
+    for item in items:
+        if missing := [field for field in fields if not item.get(field)]:
+            raise AwsTrouble(f"AWS gave half an answer: something without {missing[0]}", retry_after=2)
+    return items
 
 
 def _filters(filters: Tags) -> list[Item]:

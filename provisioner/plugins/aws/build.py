@@ -9,6 +9,7 @@ counts, and end the other.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from market.errors import Permanent, Temporary
@@ -22,8 +23,10 @@ from provisioner.ssh import host_key_at
 
 __all__ = ["Build"]
 
+_KEY = re.compile(r"[A-Za-z0-9._:/=+@-]{1,200}")
 _USER_DATA_SIZE = 16384
 _MOST_ATTEMPTS = 20
+_NOT_YET = ("InvalidGroup.NotFound", "InvalidKeyPair.NotFound")
 
 
 class Build:
@@ -34,8 +37,14 @@ class Build:
         self._settings, self._api = cloud.settings, cloud.api
         self._product = cloud.product(order.local_id)
         self._user_data = marks.user_data(order, self._settings.ssh_user, self._product.cloud_config)
-        if len(self._user_data) > _USER_DATA_SIZE or len(order.key) > 200 or not order.ssh_public_keys:
-            raise Permanent("EC2 takes 16 KiB of user data, and a key of 200 characters", key=order.key)
+        if not _KEY.fullmatch(order.key):
+            raise Permanent(
+                f"EC2 cannot carry the key {order.key!r}", hint="It takes 200 letters, digits, ._:/=+@-"
+            )
+        if len(self._user_data) > _USER_DATA_SIZE:
+            raise Permanent(
+                "EC2 takes no more than 16 KiB of user data", hint="Give fewer or shorter SSH keys."
+            )
         now = cloud.clock()
         self._deadline, self._patient_until = now + self._settings.launch_timeout, now
         self._launched: str | None = None
@@ -113,7 +122,12 @@ class Build:
             )
         if self._launched is not None or self._cloud.clock() < self._patient_until:
             return
-        parameters = self._parameters(view)
+        groups = [
+            group for group in view.groups if marks.tags_of(group).get(marks.UNIT) == self._order.local_id
+        ]
+        if not groups:
+            return  # made a moment ago, it will show
+        parameters = self._parameters(groups[0]["GroupId"])
         for attempt in range(len(dead), len(dead) + _MOST_ATTEMPTS):
             token = marks.client_token(self._settings.provider, self._order.key, attempt)
             try:
@@ -122,26 +136,24 @@ class Build:
                 if code_of(error) != "IdempotentInstanceTerminated":
                     raise
             except AwsTrouble as error:
-                if code_of(error) != "IdempotentParameterMismatch":
+                # Launched before, with settings that have changed since; or what it needs does not show yet.
+                if code_of(error) not in ("IdempotentParameterMismatch", *_NOT_YET):
                     raise
-                # Launched before, with settings that have changed since: it will show.
                 self._patient_until = self._cloud.clock() + self._settings.patience
                 return
             else:
                 return
         raise Temporary(f"EC2 ended every launch of {self._order.key}", retry_after=60)
 
-    def _parameters(self, view: marks.View) -> dict[str, Any]:
+    def _parameters(self, group: str) -> dict[str, Any]:
         """What to ask of RunInstances: the same for every agent and attempt, but for the token."""
         product, tags = self._product, self._cloud.tags(self._order.key, self._order.local_id)
         card: dict[str, Any] = {
             "DeviceIndex": 0,
-            "Groups": [view.groups[0]["GroupId"]] if view.groups else [],
+            "Groups": [group],
             "AssociatePublicIpAddress": product.public,
             "DeleteOnTermination": True,
         }
-        if not card["Groups"]:
-            raise Temporary("the unit's security group does not show yet", retry_after=2)
         root = {
             "VolumeSize": product.root_gib,
             "VolumeType": product.root_type,

@@ -61,6 +61,11 @@ _BUSY = frozenset(
     )
     + ("InsufficientVolumeCapacity", "IdempotentParameterMismatch", "ConcurrentModification", "VolumeInUse")
 )
+_UNSEEN = frozenset(
+    ("InvalidGroup.NotFound", "InvalidKeyPair.NotFound", "InvalidInstanceID.NotFound")
+    + ("InvalidVolume.NotFound", "InvalidNetworkInterfaceID.NotFound")
+)
+"""What EC2 may also say of something that was made a moment ago."""
 _LOGIN_HINT = "Check the credentials: ocx provider check says which are used."
 
 
@@ -125,9 +130,7 @@ def _refusal(error: boto.ClientError, what: str) -> OcxError:
     if code in _LOGIN:
         return AwsRefusal(text, code=code, hint=_LOGIN_HINT)
     if code in _RIGHTS:
-        return AwsRefusal(
-            text, code=code, hint="Give the user or role that right; docs/plugins.md lists them."
-        )
-    if code in _BUSY or status >= 500 or status in (408, 429) or not told.get("Code"):
+        return AwsRefusal(text, code=code, hint="Give the user or role that right; docs/aws.md lists them.")
+    if code in _BUSY or code in _UNSEEN or status >= 500 or status in (408, 429) or not told.get("Code"):
         return AwsTrouble(text, code=code, retry_after=5)
     return AwsRefusal(text, code=code, hint="Correct the product in the plugin's settings.")

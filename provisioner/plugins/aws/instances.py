@@ -78,10 +78,9 @@ def tags_of(item: Item) -> dict[str, str]:
 
 def state_name(instance: Item) -> str:
     """EC2's word for the instance's state; `Temporary` if half an answer has none."""
-    try:
-        return str(instance["State"]["Name"])
-    except (KeyError, TypeError):
-        raise Temporary("AWS described an instance without its state", retry_after=2) from None
+    if not (name := instance["State"].get("Name")):
+        raise Temporary("AWS described an instance without its state", retry_after=2)
+    return str(name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,7 +223,7 @@ def address_of(instance: Item, *, public: bool) -> str | None:
 def connection_of(instance: Item, user: str) -> Connection:
     """How to reach an instance that was ready: at its address of now, or the last one while it is off."""
     tags = tags_of(instance)
-    last, _, port = tags[ADDRESS].rpartition(":")
+    last, _, port = tags.get(ADDRESS, ":22").rpartition(":")
     public = last != instance.get("PrivateIpAddress")
     return Connection(address_of(instance, public=public) or last, int(port), user, tags[READY])
 

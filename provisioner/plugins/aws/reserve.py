@@ -43,6 +43,8 @@ def reserve(cloud: Cloud, order: Order, product: Product) -> bool:
     if group is None and (holder := _group_of(cloud, order.local_id, product)) is not None:
         group = _ours(cloud, order, holder)
     imported = view.reservation is None and _import_key(cloud, order)
+    if view.reservation is None and not imported:
+        require_same_order(cloud.look(order.key), order)
     made = group is None
     if group is None:
         group = _make_group(cloud, order, product, imported)

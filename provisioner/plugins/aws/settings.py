@@ -82,7 +82,7 @@ class Product:
         if isinstance(value, cls):
             return value
         if not isinstance(value, Mapping):
-            raise InvalidInput("an aws product must be a mapping", hint="See docs/plugins.md.")
+            raise InvalidInput("an aws product must be a mapping", hint="See docs/aws.md.")
         given = {("class_name" if name == "class" else str(name)): kept for name, kept in value.items()}
         fields = {field.name: field for field in dataclasses.fields(cls)}
         shown = ", ".join("class" if name == "class_name" else name for name in fields)

@@ -112,7 +112,7 @@ class Takedown:
         """Delete something that another call may have deleted meanwhile."""
         try:
             delete()
-        except AwsRefusal as error:
+        except (AwsTrouble, AwsRefusal) as error:
             if not code_of(error).endswith(".NotFound"):
                 raise
 

@@ -78,6 +78,7 @@ def error(code: str, status: int = 400) -> botocore.exceptions.ClientError:
         ("SomethingNew", 500, Temporary),
         ("Unsupported", 400, Permanent),
         ("InvalidAMIID.NotFound", 400, Permanent),
+        ("InvalidGroup.NotFound", 400, Temporary),
         ("UnauthorizedOperation", 403, Permanent),
         ("AuthFailure", 401, Permanent),
         ("SignatureDoesNotMatch", 403, Permanent),
