@@ -183,14 +183,14 @@ class AnsiblePlugin(Provisioner):
     def _must_be_nowhere_else(self, order: Order, machine: Machine, keys: Keys) -> None:
         """Refuse a key that is, or was, on another machine.
 
-        A machine that cannot be read is asked of the state folder instead: it must not stop the others.
+        A machine that cannot be read does not stop the others, unless the key was last known to be there.
         """
         known = self._memory.where(order.key)
-        if known not in (None, machine.name):
-            raise Permanent(f"{order.key} holds {known}, not {machine.name}", key=order.key)
         answers = self._each(keys, lambda door: door.ask("read", key=order.key), but=machine.name)
         for name, found in answers.items():
             if isinstance(found, OcxError):
+                if name == known:
+                    raise found
                 log.warning("%s cannot be asked whether it carries %s: %s", name, order.key, found)
             elif found["released"]:
                 raise Permanent(f"{order.key} was released already and cannot be used again", key=order.key)

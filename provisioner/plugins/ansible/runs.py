@@ -222,7 +222,6 @@ def _started(settings: AnsibleSettings, errors: Any, keep_open: int) -> Iterator
     )
     try:
         yield process
-        process.wait()
     finally:
         if process.poll() is None:
             process.terminate()

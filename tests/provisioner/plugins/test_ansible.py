@@ -398,6 +398,7 @@ def test_secrets_show_in_no_file_log_argument_or_environment(
     monkeypatch.setenv("TEST_OPERATOR_KEY", private)
     planted = {"become": "hunter2-of-sudo", "vault": "hunter3-of-vault"}
     for name, secret in planted.items():
+        (site.folder / name).touch(mode=0o600)
         (site.folder / name).write_text(secret)
     _encrypt(site.folder / "vault", site.project / "secret.yml", "inner: hunter4-inside\n")
     (site.project / "use.yml").write_text(
@@ -487,9 +488,9 @@ def test_check_finds_nothing_where_all_is_well_and_names_what_is_not(site: Site)
 
 
 def test_only_the_newest_runs_are_kept(site: Site) -> None:
-    plugin = site.plugin("fail", keep_runs=2)
+    plugin = site.plugin("broken", keep_runs=2)
     for _ in range(3):
-        with pytest.raises(Temporary):
+        with pytest.raises(Permanent):
             plugin.provision(order("k-many"))
     assert sorted(path.name[-7:] for path in (site.folder / "state/runs").iterdir()) == ["setup-2", "setup-3"]
 
