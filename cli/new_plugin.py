@@ -16,7 +16,8 @@ __all__ = ["new_plugin"]
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
-@click.command("new-plugin", cls=Command)
+# Not OCX_PROVIDER_...: those variables are an agent's own settings.
+@click.command("new-plugin", cls=Command, context_settings={"auto_envvar_prefix": "OCX_NEW_PLUGIN"})
 @click.argument("name")
 @click.option(
     "--out",
