@@ -106,7 +106,7 @@ def rotate_operator(
     show(app, result | {"transactions": steps.sent}, value="new")
     if not complete:
         raise Temporary(
-            f"not complete: {rows[-1]['step']}: {rows[-1]['detail']}",
+            f"not complete: {rows[-1]['detail']}",
             hint="then give the same command again",
             retry_after=5.0,
         )

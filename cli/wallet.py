@@ -159,11 +159,20 @@ def key_export(app: App, target: Path, key_file: Path | None, new_passphrase_fil
 @key_option
 @pass_app
 def key_import(app: App, source: Path, key_file: Path | None) -> None:
-    """Take over an exported encryption key from SOURCE; the passphrase stays the one it was exported with."""
+    """Take over an exported encryption key from SOURCE; the passphrase stays the one it was exported with.
+
+    If there is another one, as after a colleague's rotation, that is kept for what was sealed to it.
+    """
     from chain.sealed import BoxKey
+    from cli.keyring import next_file, promote
+    from cli.keys import public_half
 
     passphrase = app.passphrase()()
     key = BoxKey.load(source, lambda: passphrase)
     path = box_key_path(app, key_file)
-    key.save(path, passphrase)
+    if path.exists() and public_half(path) != key.public:
+        key.save(next_file(path), passphrase)
+        promote(path)
+    else:
+        key.save(path, passphrase)
     show(app, {"public_key": hex_text(key.public), "file": str(path)}, value="public_key")

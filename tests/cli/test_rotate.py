@@ -100,6 +100,22 @@ def test_a_rotation_killed_anywhere_goes_on_and_loses_no_key(
     assert keyring.open_sealed(path, passphrase(buyer), seal_now) == b"meanwhile"
 
 
+def test_a_colleague_takes_the_new_key_over_and_keeps_the_old_one(market: Market, tmp_path: Path) -> None:
+    old = with_key(market.buyer)
+    colleague = Person("colleague", tmp_path / "colleague", market.buyer.connection)
+    colleague.does("wallet create --light")
+    market.buyer.does(f"wallet key-export {tmp_path / 'first'}")
+    colleague.does(f"wallet key-import {tmp_path / 'first'}")
+    market.buyer.does("member rotate-encryption-key --light")
+    market.buyer.does(f"wallet key-export {tmp_path / 'second'}")
+    taken = colleague.does(f"wallet key-import {tmp_path / 'second'}")
+    assert bytes.fromhex(taken["public_key"][2:]) == published(market)
+    path = colleague.state / "encryption-key.json"
+    for public in (old.public, published(market)):
+        assert keyring.open_sealed(path, passphrase(colleague), seal(public, b"x")) == b"x"
+    assert "exists already" in colleague.is_refused(f"wallet key-import {tmp_path / 'second'}")
+
+
 def test_what_no_key_opens_and_what_a_wrong_passphrase_hides_are_told_apart(tmp_path: Path) -> None:
     path, foreign = tmp_path / "encryption-key.json", BoxKey.generate()
     keys = [BoxKey.generate() for _ in range(2)]
