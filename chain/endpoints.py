@@ -162,8 +162,12 @@ class Endpoints:
     # ---- examining -------------------------------------------------------------------------------------
 
     def _sift(self, asked: list[Endpoint], faults: list[Fault]) -> list[Endpoint]:
+        some = any(e.fault is None and e.head is not None for e in asked)
         for endpoint in asked:
-            self._refresh(endpoint)
+            if some and isinstance(endpoint.fault, RpcUnreachable):
+                self._refresh_aside(endpoint)
+            else:
+                self._refresh(endpoint, wait=not some)
         right = [e for e in asked if e.fault is None and e.head is not None]
         best = max((e.head.number for e in right if e.head), default=0)
         for endpoint in right:
@@ -172,12 +176,21 @@ class Endpoints:
         faults += [(e, fault) for e, fault in told if fault is not None]
         return [e for e, fault in told if fault is None and e.head is not None]
 
-    def _refresh(self, endpoint: Endpoint) -> None:
-        """Examine an endpoint if it is time to. While one thread does, the others go by what was known."""
+    def _refresh_aside(self, endpoint: Endpoint) -> None:
+        """Examine one that did not answer, without waiting for it."""
+        due = self._monotonic() - endpoint.checked_at >= self._limits.recheck
+        if due and not self._asking[endpoint].locked():
+            name = f"examine {endpoint.shown}"
+            threading.Thread(target=self._refresh, args=(endpoint,), name=name, daemon=True).start()
+
+    def _refresh(self, endpoint: Endpoint, wait: bool = False) -> None:
+        """Examine an endpoint if it is time to. While one thread does, the others go by what was known.
+
+        `wait`: nothing is known to go by, so they wait for that thread.
+        """
         if self._monotonic() - endpoint.checked_at < self._limits.recheck:
             return
-        unknown = endpoint.head is None and endpoint.fault is None
-        if not self._asking[endpoint].acquire(blocking=unknown):
+        if not self._asking[endpoint].acquire(blocking=wait):
             return
         try:
             if self._monotonic() - endpoint.checked_at >= self._limits.recheck:

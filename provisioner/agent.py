@@ -36,6 +36,7 @@ from provisioner.metrics import Metrics
 from provisioner.operations import Operations, Outcome, Retries
 from provisioner.plugin import Provisioner
 from provisioner.settings import Settings
+from provisioner.sightings import Sightings
 from provisioner.steps import Done, LeaseView, Rules, Step, Wait, decide, parse_key
 from provisioner.store import Store
 from provisioner.view import LeaseReport, Observer, machine_line, trouble_key
@@ -103,6 +104,7 @@ class Agent:
         self.metrics, self.conditions = Metrics(), Conditions()
         self._intake = Intake(exchange, store, self.address)
         self._again = Again(store, self.clouds, self.retries, self._lease_of)
+        self.sightings = Sightings(store, self.clouds, self._lease_of, self.key)
         self.bidder: Bidder | None = None
         self._agenda = Agenda(monotonic)
         self._heads = Heads(exchange.connection.block_time, settings.cycle, monotonic)
@@ -113,7 +115,6 @@ class Agent:
         self.last_good = 0.0
         self.cycles = 0
         self.cycle_failure: Exception | None = None
-        self.strangers: set[str] = set()
 
     @property
     def org(self) -> int:
@@ -167,7 +168,7 @@ class Agent:
         for outcome in self.operations.ended():
             self._note(outcome)
         self.clouds.look()
-        self._reopen()
+        self.sightings.reopen()
         for lease in self._again.look():
             self._agenda.touch(lease, "to be tried again")
         for lease in self.asks.nudged():
@@ -310,7 +311,8 @@ class Agent:
         self.metrics.operation(outcome, self.clouds.plugin_of(outcome.key))
         if self.clouds.note(outcome):
             if outcome.error is None:
-                self._touch_waiting(every=outcome.kind == "inspect")
+                for lease in self.sightings.concerned(self.reports, measured=outcome.kind == "inspect"):
+                    self._agenda.touch(lease, "a cloud was read")
             return
         trouble = trouble_key(outcome.key, outcome.kind)
         if outcome.error is not None:
@@ -340,38 +342,6 @@ class Agent:
             return int(key.removeprefix("lease/"))
         parsed = parse_key(key, self.exchange.connection.chain_id, self.exchange.leases.address)
         return None if parsed is None else parsed[0]
-
-    def _touch_waiting(self, *, every: bool) -> None:
-        """A cloud was read: leases that are over may have waited for it; or measured: any may have."""
-        for lease, report in self.reports.items():
-            live = report.state.startswith(("awarded", "active", "delivered"))
-            if report.step == "Wait" and (every or not live or self._looks_broken(lease, report)):
-                self._agenda.touch(lease, "a cloud was read")
-
-    def _looks_broken(self, lease: int, report: LeaseReport) -> bool:
-        """Whether the last reading of a cloud does not show a machine of a lease as up."""
-        if not report.state.startswith(("active", "delivered")):
-            return False
-        return any(not self.clouds.shows(self.key(lease, resource)) for resource in report.machines)
-
-    def _reopen(self) -> None:
-        """Whatever in a cloud carries the key of a lease we thought finished is looked at again."""
-        open_ = set(self.store.open_leases())
-        for name, key, _ in self.clouds.owned():
-            lease = self._lease_of(key)
-            if lease is None or lease in open_:
-                continue
-            if key in self.store.evidence(lease) and not self.clouds.carries(name, key)[0]:
-                continue  # the reading is older than the wipe
-            if self.store.lease_window(lease) is None:
-                if key not in self.strangers:
-                    log.warning(
-                        "%s is in the cloud, but the chain has no such lease of ours; left alone", key
-                    )
-                self.strangers.add(key)
-                continue
-            self.store.set_done(lease, False)
-            open_.add(lease)
 
     def _rules(self) -> Rules:
         terms, block_time = self._observer.terms(), self.exchange.connection.block_time

@@ -47,7 +47,7 @@ def facts(agent: Agent) -> Facts:
         broken=[(n, resource, what) for n, item in reports.items() for resource, what in item.broken.items()],
         held=list(agent.vitals.held),
         orphans=len(agent.orphans()),
-        strangers=len(agent.strangers),
+        strangers=len(agent.sightings.strangers),
         stuck=_transactions(agent)["stuck"],
         gas_balance=agent.vitals.gas_balance,
     )
@@ -102,7 +102,7 @@ def report(agent: Agent, now: float) -> dict[str, Any]:
             for key, item in known.troubles.items()
         ],
         "unforeseen_errors": agent.retries.unforeseen,
-        "strangers": sorted(agent.strangers),
+        "strangers": sorted(agent.sightings.strangers),
         "orphan_count": len(orphans),
         "oldest_orphan_age": head.timestamp - min(orphans.values()) if head and orphans else 0,
         "held": [asdict(item) for item in known.held],

@@ -113,6 +113,52 @@ def test_an_endpoint_that_dies_is_replaced_and_taken_back_when_it_returns(networ
         assert rpc.endpoints()[0]["fault"] is None
 
 
+def test_an_endpoint_that_hangs_is_waited_for_once_while_another_answers(network: Network) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # takes connections and says nothing
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        later = 0.0
+        rpc = Rpc(
+            changed(network, rpc_urls=[url, network.node.url]),
+            timeout=2.0,
+            monotonic=lambda: time.monotonic() + later,
+        )
+        assert rpc.head()
+        for _ in range(3):
+            later += 60  # past every rest: it is examined again, aside
+            began = time.monotonic()
+            assert rpc.head()
+            assert time.monotonic() - began < 1.0
+        assert [item["state"] for item in rpc.endpoints()] == ["unreachable", "up"]
+
+
+def test_a_clock_that_is_an_hour_ahead_is_overruled_by_a_head_that_keeps_pace(network: Network) -> None:
+    now = time.monotonic()
+    rpc = Rpc(
+        network.connection.model_copy(update={"block_time": 1.0}),
+        stale_after=30.0,
+        pace_span=10.0,
+        recheck=0.0,
+        clock=lambda: time.time() + 3600,
+        monotonic=lambda: now,
+    )
+    with pytest.raises(ChainStale, match="s old"):
+        rpc.head()
+    stamp = network.node.rpc().head().timestamp
+    for second in range(1, 13):
+        now += 1
+        network.node.ask("evm_setNextBlockTimestamp", stamp + second)
+        network.node.mine()
+        if second < 10:
+            with pytest.raises(ChainStale):
+                rpc.head()
+    assert rpc.head()
+    now += 31  # and now it stands still
+    with pytest.raises(ChainStale):
+        rpc.head()
+
+
 def test_the_only_endpoint_is_tried_again_at_once(network: Network) -> None:
     with Relay(network.node.port) as only:
         rpc = Rpc(changed(network, rpc_urls=[only.url]))
