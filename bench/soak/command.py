@@ -28,7 +28,7 @@ __all__ = ["main"]
 
 _FENCE = 6
 """Seconds a fence lasts: a dead agent's leases are taken over soon."""
-_SETTLE = 240.0
+_SETTLE = 300.0
 """Seconds within which everything must have converged once the killing is over."""
 
 
@@ -38,15 +38,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=2000, help="agents to kill (default 2000)")
     parser.add_argument("--minutes", type=float, default=25.0, help="end after so long all the same (25)")
     parser.add_argument("--seed", type=int, help="repeat the choices of another run")
-    parser.add_argument("--providers", type=int, default=3, help="each with two agents, two machines (3)")
-    parser.add_argument("--life", type=float, default=2.0, help="mean life of an agent, seconds (2)")
+    parser.add_argument("--providers", type=int, default=4, help="each with two agents, two machines (4)")
+    parser.add_argument(
+        "--life", type=float, default=6.0, help="mean life of those that get past their start, seconds (6)"
+    )
     parser.add_argument("--json", type=Path, help="write the numbers here as well")
     options = parser.parse_args(argv)
     seed = secrets.randbelow(2**32) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="ocx-soak-") as folder, Warm() as warm:
-        params = dataclasses.replace(PATIENT, fence_time=_FENCE)
+        waits = {"sign_time": 240, "deliver_time": 240, "accept_time": 240, "wipe_time": 240}
+        params = dataclasses.replace(PATIENT, fence_time=_FENCE, **waits)
         with fleet(Path(folder), warm, options.providers, params) as running:
             ledger = _soak(running, options, seed)
         numbers = {"plugin": "fake", "seed": seed, "seconds": round(time.monotonic() - began)}

@@ -71,7 +71,9 @@ class Agents:
             self._bury(name, now)
         if now >= self._born[name]:
             self._children[name] = make()
-            self._dies[name] = now + 0.2 + self._dice.expovariate(1 / self._life)
+            # Many die while they are still starting; the others live long enough to get on with something.
+            young = self._dice.random() < 0.6
+            self._dies[name] = now + self._dice.expovariate(1 / (0.4 if young else self._life))
 
     def _bury(self, name: str, now: float) -> None:
         del self._children[name]

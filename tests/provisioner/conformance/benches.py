@@ -61,8 +61,8 @@ class Bench(abc.ABC):
     """Settings with which no build ends in the time it has."""
 
     @abc.abstractmethod
-    def settings(self, through: int | None = None, **more: Any) -> dict[str, Any]:
-        """The plugin's settings; `through`: the cloud is reached at this loopback port."""
+    def settings(self, through: FaultProxy | None = None, **more: Any) -> dict[str, Any]:
+        """The plugin's settings; `through`: the cloud is reached by this proxy."""
 
     @abc.abstractmethod
     def servers(self, key: str) -> int:
@@ -103,7 +103,7 @@ class Bench(abc.ABC):
         """Machines that may be ordered, by the plugin's own word, in its order."""
         return [machine.local_id for machine in self.plugin().inspect()]
 
-    def plugin(self, through: int | None = None, **more: Any) -> Provisioner:
+    def plugin(self, through: FaultProxy | None = None, **more: Any) -> Provisioner:
         """A fresh plugin, which remembers nothing."""
         return load(self.name, self.settings(through, **more))
 
@@ -127,7 +127,7 @@ class Bench(abc.ABC):
 class NetworkBench(Bench):
     """A cloud behind a port, through a proxy that fails on purpose."""
 
-    target: tuple[str, int]
+    targets: list[tuple[str, int]]
     """Where the cloud listens."""
     http = True
     """Whether it speaks HTTP."""
@@ -135,19 +135,22 @@ class NetworkBench(Bench):
     """Which requests (`METHOD path body`) may change the cloud; the others only ask."""
     questions = r"^GET "
 
-    @contextlib.contextmanager
-    def trouble(self, method: str, when: When) -> Iterator[Provisioner]:
-        """See `Bench.trouble`; the proxy does it, so the method does not matter."""
-        faults = {
+    def faults(self) -> dict[When, Fault]:
+        """What the proxy does to the next requests."""
+        return {
             When.BEFORE: Fault(Kind.RESET, self.changes),
             When.DURING: Fault(Kind.RESET, self.changes, skip=1, times=9),
             When.AFTER: Fault(Kind.CUT, self.changes),
             When.HALF: Fault(Kind.SHORT, self.questions, times=10**6),
             When.DOWN: Fault(Kind.REFUSE, times=10**6),
         }
+
+    @contextlib.contextmanager
+    def trouble(self, method: str, when: When) -> Iterator[Provisioner]:
+        """See `Bench.trouble`; the proxy does it, so the method does not matter."""
         with self.proxy() as proxy:
-            proxy.plant(faults[when])
-            yield self.plugin(proxy.port)
+            proxy.plant(self.faults()[when])
+            yield self.plugin(proxy)
             assert proxy.suffered, f"no request of {method} was failed; requests: {proxy.lines}"
 
     def child(
@@ -167,12 +170,12 @@ class NetworkBench(Bench):
                     running[0].kill()
 
             proxy.watcher = watch
-            told = _call(warm, folder, self.name, self.settings(proxy.port), method, argument, running, ready)
+            told = _call(warm, folder, self.name, self.settings(proxy), method, argument, running, ready)
         return told if told is None else told | {"moments": len(seen)}
 
     def proxy(self) -> FaultProxy:
         """A proxy before the cloud."""
-        return FaultProxy(*self.target, http=self.http)
+        return FaultProxy(*self.targets, http=self.http)
 
 
 class FakeBench(Bench):
@@ -188,7 +191,7 @@ class FakeBench(Bench):
         self._machines = [{"name": f"m{n}"} for n in range(machines)]
         self.plugin().inspect()
 
-    def settings(self, through: int | None = None, **more: Any) -> dict[str, Any]:
+    def settings(self, through: FaultProxy | None = None, **more: Any) -> dict[str, Any]:
         """See `Bench.settings`; there is no port to go through."""
         assert through is None, "the fake cloud is no network service"
         return {"state": str(self.state), "machines": self._machines} | more

@@ -37,10 +37,10 @@ CREATE TABLE IF NOT EXISTS boots (key TEXT, local_id TEXT, host_key TEXT, at REA
 CREATE TABLE IF NOT EXISTS ends (key TEXT, local_id TEXT, at REAL);
 CREATE TRIGGER IF NOT EXISTS boot AFTER UPDATE OF state ON machines
     WHEN NEW.state = 'ready' AND OLD.state != 'ready'
-    BEGIN INSERT INTO boots VALUES (NEW.key, NEW.local_id, NEW.host_key, unixepoch('subsec')); END;
+    BEGIN INSERT INTO boots VALUES (NEW.key, NEW.local_id, NEW.host_key, (julianday('now') - 2440587.5) * 86400.0); END;
 CREATE TRIGGER IF NOT EXISTS ended AFTER UPDATE OF key ON machines
     WHEN OLD.key IS NOT NULL AND NEW.key IS NOT OLD.key
-    BEGIN INSERT INTO ends VALUES (OLD.key, OLD.local_id, unixepoch('subsec')); END;
+    BEGIN INSERT INTO ends VALUES (OLD.key, OLD.local_id, (julianday('now') - 2440587.5) * 86400.0); END;
 """
 
 

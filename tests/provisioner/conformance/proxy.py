@@ -70,6 +70,8 @@ class Fault:
     skip: int = 0
     times: int = 1
     seconds: float = 0.0
+    after: int = 0
+    """Without HTTP: how many bytes of the cloud's a connection carries before `HALF` cuts it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,13 +91,13 @@ Watcher = Callable[[int, str, Moment], None]
 
 
 class FaultProxy:
-    """A loopback port that leads to `host:port`; a context manager.
+    """Loopback ports that lead to the targets, one each; a context manager.
 
     `http` False: bytes are passed on as they come, and a connection is a request whose line is `TCP`.
     """
 
-    def __init__(self, host: str, port: int, *, http: bool = True) -> None:
-        self._target, self._http = (host, port), http
+    def __init__(self, *targets: tuple[str, int], http: bool = True) -> None:
+        self._http = http
         self._lock = threading.Lock()
         self._cleared = threading.Event()
         self._faults: list[Fault] = []
@@ -107,19 +109,22 @@ class FaultProxy:
         self.suffered: list[tuple[Kind, str]] = []
         """Which faults were suffered by which requests."""
         self.watcher: Watcher | None = None
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = int(self._listener.getsockname()[1])
+        self._listeners = {socket.create_server(("127.0.0.1", 0), backlog=64): each for each in targets}
+        self.ports = [int(listener.getsockname()[1]) for listener in self._listeners]
+        """Where it listens, in the order of the targets."""
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
+        for listener, target in self._listeners.items():
+            threading.Thread(target=self._accept, args=(listener, target), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._closed = True
         self.clear()
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        for listener in self._listeners:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
         self.cut_all()
 
     def plant(self, *faults: Fault) -> None:
@@ -157,34 +162,34 @@ class FaultProxy:
 
     # ---- connections -----------------------------------------------------------------------------------
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket, target: tuple[str, int]) -> None:
         while not self._closed:
             try:
-                near, _ = self._listener.accept()
+                near, _ = listener.accept()
             except OSError:
                 return
             near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            serve = self._serve_http if self._http else self._serve_tcp
-            threading.Thread(target=self._guarded, args=(serve, near), daemon=True).start()
+            threading.Thread(target=self._guarded, args=(near, target), daemon=True).start()
 
-    def _guarded(self, serve: Callable[[socket.socket], None], near: socket.socket) -> None:
+    def _guarded(self, near: socket.socket, target: tuple[str, int]) -> None:
+        serve = self._serve_http if self._http else self._serve_tcp
         with self._lock:
             self._open.add(near)
         try:
             with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
-                serve(near)
+                serve(near, target)
         finally:
             with self._lock:
                 self._open.discard(near)
             _slam(near)
 
-    def _serve_http(self, near: socket.socket) -> None:
+    def _serve_http(self, near: socket.socket, target: tuple[str, int]) -> None:
         with near.makefile("rb") as reader:
             while (request := _read_request(reader)) is not None:
-                if not self._answer(near, request):
+                if not self._answer(near, request, target):
                     return
 
-    def _answer(self, near: socket.socket, request: _Request) -> bool:
+    def _answer(self, near: socket.socket, request: _Request, target: tuple[str, int]) -> bool:
         """Serve one request; whether the connection may serve another."""
         number, fault = self._note(request.line)
         kind = fault.kind if fault else None
@@ -198,7 +203,7 @@ class FaultProxy:
         if kind in (Kind.ERROR_500, Kind.ERROR_503):
             near.sendall(_error(int(kind.value)))
             return True
-        status, headers, body = self._forward(request)
+        status, headers, body = _forward(request, target)
         self._tell(number, request.line, Moment.AFTER)
         if kind is Kind.HANG_AFTER:
             self._hold(fault)
@@ -216,21 +221,7 @@ class FaultProxy:
         near.sendall(_head(status, headers, whole) + (b"" if request.method == "HEAD" else body))
         return kind is not Kind.HALF
 
-    def _forward(self, request: _Request) -> tuple[int, list[tuple[str, str]], bytes]:
-        connection = http.client.HTTPConnection(*self._target, timeout=120)
-        try:
-            connection.putrequest(request.method, request.path, skip_host=True, skip_accept_encoding=True)
-            for name, value in request.headers:
-                if name.lower() not in ("connection", "transfer-encoding", "content-length", "expect"):
-                    connection.putheader(name, value)
-            connection.putheader("Content-Length", str(len(request.body)))
-            connection.endheaders(request.body)
-            response = connection.getresponse()
-            return response.status, response.getheaders(), response.read()
-        finally:
-            connection.close()
-
-    def _serve_tcp(self, near: socket.socket) -> None:
+    def _serve_tcp(self, near: socket.socket, target: tuple[str, int]) -> None:
         number, fault = self._note("TCP")
         kind = fault.kind if fault else None
         self._tell(number, "TCP", Moment.BEFORE)
@@ -240,16 +231,16 @@ class FaultProxy:
             self._hold(fault)
             if kind is Kind.HANG:
                 return
-        far = socket.create_connection(self._target, 10)
+        far = socket.create_connection(target, 10)
         far.settimeout(None)
         with self._lock:
             self._open.add(far)
-        limit = {Kind.HALF: 2500, Kind.SHORT: 1000, Kind.PARTIAL: 4000}.get(kind) if kind else None
+        limit = fault.after if fault and kind is Kind.HALF else None
         try:
             up = threading.Thread(target=_copy, args=(near, far, None), daemon=True)
             up.start()
             _copy(far, near, limit)
-            if limit is None and kind is not Kind.CUT:
+            if limit is None:
                 up.join()
             self._tell(number, "TCP", Moment.AFTER)
         finally:
@@ -292,6 +283,22 @@ class FaultProxy:
     def _tell(self, number: int, line: str, moment: Moment) -> None:
         if self.watcher is not None:
             self.watcher(number, line, moment)
+
+
+def _forward(request: _Request, target: tuple[str, int]) -> tuple[int, list[tuple[str, str]], bytes]:
+    """Ask the cloud; status, headers and body of its answer."""
+    connection = http.client.HTTPConnection(*target, timeout=120)
+    try:
+        connection.putrequest(request.method, request.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in request.headers:
+            if name.lower() not in ("connection", "transfer-encoding", "content-length", "expect"):
+                connection.putheader(name, value)
+        connection.putheader("Content-Length", str(len(request.body)))
+        connection.endheaders(request.body)
+        response = connection.getresponse()
+        return response.status, response.getheaders(), response.read()
+    finally:
+        connection.close()
 
 
 def partial(body: bytes) -> bytes:

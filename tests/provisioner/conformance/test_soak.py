@@ -1,4 +1,4 @@
-"""The soak's short form: agents of two providers killed half a hundred times, nothing doubled, nothing lost."""
+"""The soak's short form: agents of two providers are killed half a hundred times."""
 
 from __future__ import annotations
 
