@@ -16,6 +16,7 @@ import eth_abi
 from eth_abi.exceptions import DecodingError
 
 from chain.abi import checksum
+from chain.words import Decoder, compile_decoder
 from market.errors import Permanent, Refused
 
 __all__ = ["ContractError", "Event", "Parameter", "decode_error", "decode_event"]
@@ -67,17 +68,19 @@ class Event:
     PARAMETERS: ClassVar[tuple[Parameter, ...]]
     _indexed: ClassVar[tuple[Parameter, ...]]
     _plain: ClassVar[tuple[Parameter, ...]]
+    _quick: ClassVar[tuple[Decoder | None, Decoder | None]]
 
     def __init_subclass__(cls) -> None:
         """Sort the parameters once, not at each log."""
         cls._indexed = tuple(item for item in cls.PARAMETERS if item.indexed)
         cls._plain = tuple(item for item in cls.PARAMETERS if not item.indexed)
+        cls._quick = _quick(cls._indexed), _quick(cls._plain)
 
     @classmethod
     def decode(cls, topics: Sequence[bytes], data: bytes) -> Self:
         """The event behind a log of this kind; raises `Permanent` if the log does not fit the class."""
-        values = _decode(cls._indexed, b"".join(topics[1:]), cls.NAME)
-        values |= _decode(cls._plain, data, cls.NAME)
+        values = _decode(cls._indexed, b"".join(topics[1:]), cls.NAME, cls._quick[0])
+        values |= _decode(cls._plain, data, cls.NAME, cls._quick[1])
         return cls(**values)
 
 
@@ -117,9 +120,17 @@ def decode_error(registry: Mapping[bytes, type[ContractError]], data: bytes) -> 
     return None if kind is None else kind.decode(data[4:])
 
 
-def _decode(parameters: Sequence[Parameter], data: bytes, what: str) -> dict[str, Any]:
+def _quick(parameters: Sequence[Parameter]) -> Decoder | None:
+    return compile_decoder([{"type": item.coded_type} for item in parameters])
+
+
+def _decode(
+    parameters: Sequence[Parameter], data: bytes, what: str, quick: Decoder | None = None
+) -> dict[str, Any]:
     try:
-        values = eth_abi.decode([item.coded_type for item in parameters], data)
+        values = quick(data) if quick is not None else None
+        if values is None:
+            values = eth_abi.decode([item.coded_type for item in parameters], data)
         return {item.name: item.convert(value) for item, value in zip(parameters, values, strict=True)}
     except (DecodingError, ValueError) as error:
         raise Permanent(

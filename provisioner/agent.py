@@ -257,7 +257,7 @@ class Agent:
         why, soon = self._take(step, view, chain)
         # No later than the first thing that may be retried, or read.
         retries = [self.retries.retry_at(key) for key in self._trouble_keys(lease, keys)]
-        resync = self.monotonic() + (self.settings.cycle if soon else self.settings.resync)
+        resync = self.monotonic() + (self.settings.cycle if soon else self._resync_of(lease))
         self._agenda.plan(lease, why or type(step).__name__, after=[resync, asked, *retries], chain=until)
         self.reports[lease] = self._report(view, head, type(step).__name__, why)
 
@@ -342,6 +342,10 @@ class Agent:
             return int(key.removeprefix("lease/"))
         parsed = parse_key(key, self.exchange.connection.chain_id, self.exchange.leases.address)
         return None if parsed is None else parsed[0]
+
+    def _resync_of(self, lease: int) -> float:
+        """Seconds until a lease is read again though nothing points at it: a thousand do not come at once."""
+        return self.settings.resync * (0.5 + 0.5 * (lease * 0.618034 % 1))
 
     def _rules(self) -> Rules:
         terms, block_time = self._observer.terms(), self.exchange.connection.block_time

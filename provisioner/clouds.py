@@ -31,6 +31,8 @@ _LOOKS = 3
 """A reading counts for as long as so many looks should have taken."""
 _BESIDES = 3
 """So many readings of a cloud are begun if the ones before hang."""
+_PART = 250
+"""So many machines are written in one transaction."""
 _MISSES = 2
 """So many measurements in a row must not find a machine for it to be lost."""
 
@@ -86,7 +88,8 @@ class Clouds:
         self._was_good: dict[str, float] = {}
         self._refused_since: dict[str, float] = {}
         self.restored: dict[str, float] = {}
-        self._last: dict[str, list[Inspected]] = {}
+        self._last: dict[str, dict[str, Inspected]] = {}
+        self._located: dict[bytes, MachineRecord] = {}
         self._measured_at: dict[str, float] = {}
 
     def look(self) -> None:
@@ -166,6 +169,11 @@ class Clouds:
         good_for = _LOOKS * (self._every["look"] + reading.ended - reading.began)
         return reading if self._clock() - reading.ended <= good_for else None
 
+    @property
+    def readings(self) -> int:
+        """How many readings there were so far, of all clouds."""
+        return self._count
+
     def owned(self) -> list[tuple[str, str, Status]]:
         """Everything that carries any key, as last read: plugin, key, status."""
         return [
@@ -187,8 +195,8 @@ class Clouds:
 
     def shows(self, key: str) -> bool:
         """Whether, as last read, a machine of this key is there and has not failed; True if unread."""
-        order = self._store.order(key)
-        reading = self.reading(order[1]) if order is not None else None
+        plugin = self._store.plugin_of(key)
+        reading = self.reading(plugin) if plugin is not None else None
         if reading is None:
             return True
         status = reading.owned.get(key)
@@ -226,15 +234,19 @@ class Clouds:
         if key is None:
             key = self._exchange.inventory.resource(resource).hardware_key
             self._hardware[resource] = key
-        found = self._store.machine(key)
-        return found if found is not None and found.plugin in self.plugins else None
+        cache = self._located  # replaced at each measurement, so what is read now never outlives one
+        found = cache.get(key) or self._store.machine(key)
+        if found is None:
+            return None
+        cache[key] = found
+        return found if found.plugin in self.plugins else None
 
     def has(self, resource: int) -> bool:
         """Whether the last measurement of its cloud found the machine, and nothing holds it back."""
         located = self.locate(resource)
         if located is None or self.held(resource):
             return False
-        return any(found.local_id == located.local_id for found in self._last.get(located.plugin, []))
+        return located.local_id in self._last.get(located.plugin, {})
 
     def is_lost(self, resource: int) -> bool:
         """Whether measurement after measurement of its cloud does not find the machine any more."""
@@ -277,9 +289,9 @@ class Clouds:
         with self._measure_lock(name):
             if self._clock() - self._measured_at.get(name, float("-inf")) > freshness:
                 self._measure(name)
-            for found in self._last.get(name, []):
-                if found.local_id == local_id:
-                    return found
+            found = self._last.get(name, {}).get(local_id)
+            if found is not None:
+                return found
         raise Permanent(f"{name} no longer has the machine {local_id}", hint="Ask whoever runs that cloud.")
 
     def _reader(self, name: str, kind: str) -> Callable[[], object]:
@@ -292,13 +304,23 @@ class Clouds:
     def _measure(self, name: str) -> list[Inspected]:
         """Inspect one cloud and remember the result; the caller holds the lock."""
         found = self.plugins[name].inspect()
-        self._store.keep_machines((record(Measured(name, item)) for item in found), int(self._now()))
-        for item in found:
-            self.documents.keep(item)
-        self._last[name] = found
+        known = self._last.get(name, {})
+        self._remember(name, [item for item in found if known.get(item.local_id) != item])
+        self._last[name] = {item.local_id: item for item in found}
+        self._located = {}
         self._measured_at[name] = self._clock()
         self._count_misses(name, {item.local_id for item in found})
         return found
+
+    def _remember(self, name: str, changed: list[Inspected]) -> None:
+        """Keep what is new since the last measurement, a part at a time: others write in between."""
+        for start in range(0, len(changed), _PART):
+            part = changed[start : start + _PART]
+            records = [record(Measured(name, item)) for item in part]
+            with self._store.transaction():
+                self._store.keep_machines(records, int(self._now()))
+                for item in part:
+                    self.documents.keep(item)
 
     def _count_misses(self, name: str, found: set[str]) -> None:
         """Note what was not found this time; measure again soon to be sure of it."""

@@ -44,6 +44,7 @@ CREATE TABLE IF NOT EXISTS machine (
 CREATE TABLE IF NOT EXISTS purchase (
     key TEXT PRIMARY KEY, lease INTEGER NOT NULL, plugin TEXT NOT NULL, content TEXT NOT NULL,
     at INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS purchase_lease ON purchase (lease);
 CREATE TABLE IF NOT EXISTS journal (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL, step TEXT NOT NULL, started REAL NOT NULL, finished REAL,
     result TEXT, error TEXT);

@@ -33,6 +33,7 @@ class Sightings:
         self._store, self._clouds = store, clouds
         self._lease_of, self._key_of = lease_of, key_of
         self.strangers: set[str] = set()
+        self._seen = 0
 
     def concerned(self, reports: Mapping[int, LeaseReport], *, measured: bool) -> list[int]:
         """After a cloud was read: leases that are over may have waited for it; measured: any may have."""
@@ -51,7 +52,13 @@ class Sightings:
         return any(not self._clouds.shows(self._key_of(lease, resource)) for resource in report.machines)
 
     def reopen(self) -> None:
-        """Whatever in a cloud carries the key of a lease we thought finished is looked at again."""
+        """Whatever in a cloud carries the key of a lease we thought finished is looked at again.
+
+        Only after a new reading: the one before has said all that it can say.
+        """
+        if self._clouds.readings == self._seen:
+            return
+        self._seen = self._clouds.readings
         open_ = set(self._store.open_leases())
         for name, key, _ in self._clouds.owned():
             lease = self._lease_of(key)

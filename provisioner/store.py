@@ -51,6 +51,7 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         self._local = threading.local()
+        self._plugins: dict[str, str] = {}
         for statement in filter(str.strip, SCHEMA.split(";")):
             self.db.execute(statement)
 
@@ -235,6 +236,17 @@ class Store:
             return None
         fields = json.loads(row[0])
         return Order(**{**fields, "ssh_public_keys": tuple(fields["ssh_public_keys"])}), row[1]
+
+    def plugin_of(self, key: str) -> str | None:
+        """The plugin an order went to; remembered, because it never changes."""
+        if key not in self._plugins:
+            row = self.db.execute("SELECT plugin FROM purchase WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return None
+            if len(self._plugins) > 100_000:
+                self._plugins.clear()
+            self._plugins[key] = row[0]
+        return self._plugins[key]
 
     def has_orders(self, lease: int) -> bool:
         """Whether provisioning of a lease has begun, so that its setup is fixed."""

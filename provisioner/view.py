@@ -143,9 +143,8 @@ class Observer:
         head: Block,
     ) -> MachineView:
         key = self.key(lease, resource)
-        order = self._store.order(key)
         found = self._clouds.locate(resource)
-        plugin = order[1] if order is not None else (found.plugin if found is not None else None)
+        plugin = self._store.plugin_of(key) or (found.plugin if found is not None else None)
         running = self._operations.running(key)
         wanted = current not in _OVER and not _given_up(facts, place, missing_recorded, head.timestamp)
         in_cloud: bool | None = False  # nothing was ever ordered for it, and no plugin has it
