@@ -19,7 +19,7 @@ from tests.provisioner.plugins.aws_bench import Bench, until
 def leased(bench: Bench) -> tuple[Order, Connection]:
     """A machine that was provisioned and that the tests only look at."""
     wanted = bench.order("looked-at")
-    return wanted, bench.plugin().provision(wanted)
+    return wanted, bench.usual.provision(wanted)
 
 
 def test_units_are_measured_and_carry_the_price_of_the_configuration(bench: Bench) -> None:
@@ -45,7 +45,7 @@ def test_the_tenant_logs_in_at_the_address_with_the_host_key_of_the_console(
     done = bench.login(connection, "hostname")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip() == (wanted.hostname if os.geteuid() == 0 else done.stdout.strip())
-    log = bench.plugin().open_console(wanted.key)
+    log = bench.usual.open_console(wanted.key)
     assert log.kind == "log" and connection.host_key in (log.text or "")
 
 
@@ -109,7 +109,7 @@ def test_two_threads_and_two_processes_at_once_make_one_server(bench: Bench) -> 
 
 
 def test_power_off_keeps_the_lease_and_power_on_tells_the_new_address(bench: Bench) -> None:
-    wanted, plugin = bench.order("power"), bench.plugin()
+    wanted, plugin = bench.order("power"), bench.usual
     before = plugin.provision(wanted)
     plugin.set_power(wanted.key, PowerAction.OFF)
     plugin.set_power(wanted.key, PowerAction.OFF)
@@ -143,7 +143,7 @@ def test_power_and_console_of_a_key_nobody_has_are_refused(bench: Bench) -> None
 
 
 def test_release_leaves_nothing_and_proves_it(bench: Bench) -> None:
-    wanted, plugin = bench.order("release"), bench.plugin()
+    wanted, plugin = bench.order("release"), bench.usual
     connection = plugin.provision(wanted)
     evidence = plugin.release(wanted.key)
     [instance] = bench.instances(wanted.key)
@@ -174,11 +174,11 @@ def test_a_released_key_gives_its_evidence_again_and_is_never_used_again(bench: 
     with pytest.raises(Permanent, match="was released"):
         bench.plugin().provision(wanted)
     next_one = bench.order("next", local_id=wanted.local_id)
-    assert bench.plugin().provision(next_one).host
+    assert bench.usual.provision(next_one).host
 
 
 def test_an_absent_key_is_released_at_once(bench: Bench) -> None:
-    plugin = bench.plugin()
+    plugin = bench.usual
     evidence = plugin.release("never-heard")
     assert (evidence.local_id, evidence.facts["absent"]) == (None, True)
     assert plugin.status("never-heard").state is State.ABSENT
@@ -235,6 +235,6 @@ def test_a_group_of_the_units_name_that_is_not_ours_is_a_conflict(bench: Bench) 
     group = ec2.create_security_group(GroupName=f"ocx/lab/{wanted.local_id}", Description="somebody's")
     with pytest.raises(Conflict, match="does not know"):
         bench.plugin().provision(wanted)
-    assert bench.plugin().status(wanted.key).state is State.ABSENT
+    assert bench.usual.status(wanted.key).state is State.ABSENT
     ec2.delete_security_group(GroupId=group["GroupId"])
-    assert bench.plugin().provision(wanted).host
+    assert bench.usual.provision(wanted).host

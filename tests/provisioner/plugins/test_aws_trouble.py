@@ -27,9 +27,9 @@ def test_a_launch_whose_answer_was_lost_is_found_again(bench: Bench) -> None:
     wanted = bench.order("lost")
     bench.lab.inject(LOST)
     with pytest.raises(Temporary):
-        bench.plugin().provision(wanted)
+        bench.usual.provision(wanted)
     asked = launches(bench)
-    connection = bench.plugin().provision(wanted)
+    connection = bench.usual.provision(wanted)
     assert launches(bench) == asked
     assert [i["address"] for i in bench.instances(wanted.key)] == [connection.host]
 
@@ -40,7 +40,7 @@ def test_a_killed_agents_launch_that_shows_late_is_joined_by_its_client_token(be
     with bench.process("provision", wanted) as first:
         until(lambda: bench.instances(wanted.key))
         first.kill()
-    assert bench.plugin().status(wanted.key).state is State.BUILDING
+    assert bench.usual.status(wanted.key).state is State.BUILDING
     connection = bench.plugin(patience=0.1).provision(wanted)
     assert [i["address"] for i in bench.instances(wanted.key)] == [connection.host]
 
@@ -50,7 +50,7 @@ def test_without_client_tokens_patience_avoids_a_second_launch(bench: Bench) -> 
     bench.lab.options(hide_seconds=1.0)
     bench.lab.inject(LOST)
     with pytest.raises(Temporary):
-        bench.plugin().provision(wanted)
+        bench.usual.provision(wanted)
     bench.plugin(patience=15.0).provision(wanted)
     assert len(bench.instances(wanted.key)) == 1
 
@@ -60,12 +60,12 @@ def test_of_two_launched_without_tokens_all_agree_on_one_and_end_the_other(bench
     bench.lab.options(hide_seconds=1.5)
     bench.lab.inject(LOST)
     with pytest.raises(Temporary):
-        bench.plugin().provision(wanted)
+        bench.usual.provision(wanted)
     hasty = [bench.plugin(patience=0.0) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda p: p.provision(wanted), hasty)
     assert len(bench.instances(wanted.key)) > 1, "the test made no double"
-    assert first == second == bench.plugin().provision(wanted)
+    assert first == second == bench.usual.provision(wanted)
     assert bench.lab.servers(wanted.key) == 1
 
 
@@ -74,12 +74,12 @@ def test_a_launch_that_ended_before_anybody_had_it_is_repeated_under_another_tok
     bench.lab.options(client_tokens=True)
     bench.lab.inject(LOST)
     with pytest.raises(Temporary):
-        bench.plugin().provision(wanted)
+        bench.usual.provision(wanted)
     [failed] = bench.instances(wanted.key)
     bench.lab.interrupt(failed["id"], code="Server.InternalError")
-    status = bench.plugin().status(wanted.key)
+    status = bench.usual.status(wanted.key)
     assert status.state is State.FAILED and "Server.InternalError" in status.detail
-    connection = bench.plugin().provision(wanted)
+    connection = bench.usual.provision(wanted)
     assert bench.lab.servers(wanted.key) == 1
     assert connection.host == bench.instances(wanted.key)[-1]["address"]
 
@@ -89,7 +89,7 @@ def test_a_token_whose_instance_ended_unseen_leads_to_the_next_attempt(bench: Be
     bench.lab.options(client_tokens=True, hide_seconds=3600)
     bench.lab.inject(LOST)
     with pytest.raises(Temporary):
-        bench.plugin().provision(wanted)
+        bench.usual.provision(wanted)
     [failed] = bench.instances(wanted.key)
     bench.lab.interrupt(failed["id"])
     bench.lab.options(client_tokens=True)
@@ -102,7 +102,7 @@ def test_a_launch_with_settings_that_changed_since_joins_the_first_one(bench: Be
     bench.lab.options(client_tokens=True, hide_seconds=2.0)
     bench.lab.inject(LOST)
     with pytest.raises(Temporary):
-        bench.plugin().provision(wanted)
+        bench.usual.provision(wanted)
     products = [dict(p, root_gib=33) for p in bench.lab.settings()["products"]]
     connection = bench.plugin(products=products, patience=0.3).provision(wanted)
     assert [i["address"] for i in bench.instances(wanted.key)] == [connection.host]
@@ -119,14 +119,14 @@ def test_no_capacity_is_temporary_and_says_so(bench: Bench, code: str, status: i
     wanted = bench.order("full")
     bench.lab.inject({"action": "RunInstances", "code": code, "status": status})
     with pytest.raises(NoCapacity, match=says) as refusal:
-        bench.plugin().provision(wanted)
+        bench.usual.provision(wanted)
     assert refusal.value.retry_after >= 30
-    assert bench.plugin().status(wanted.key).state is State.BUILDING
-    assert bench.plugin().release(wanted.key).facts["instances"] == []
+    assert bench.usual.status(wanted.key).state is State.BUILDING
+    assert bench.usual.release(wanted.key).facts["instances"] == []
 
 
 def test_throttling_is_outlasted_or_temporary(bench: Bench) -> None:
-    plugin = bench.plugin()
+    plugin = bench.usual
     throttled = {"action": "DescribeInstances", "code": "RequestLimitExceeded", "status": 503}
     bench.lab.inject(throttled)
     assert plugin.status("nobody").state is State.ABSENT
@@ -144,7 +144,7 @@ def test_half_an_answer_never_means_absent(bench: Bench, action: str) -> None:
 
 
 def test_an_instance_that_aws_ended_is_failed_and_not_built_again(bench: Bench) -> None:
-    wanted, plugin = bench.order("interrupted"), bench.plugin()
+    wanted, plugin = bench.order("interrupted"), bench.usual
     plugin.provision(wanted)
     bench.lab.interrupt(bench.instances(wanted.key)[0]["id"], code="Server.SpotInstanceTermination")
     status = plugin.status(wanted.key)
@@ -156,7 +156,7 @@ def test_an_instance_that_aws_ended_is_failed_and_not_built_again(bench: Bench) 
 
 
 def test_an_instance_that_aws_stopped_is_failed_and_started_again_with_its_disk(bench: Bench) -> None:
-    wanted, plugin = bench.order("stopped"), bench.plugin()
+    wanted, plugin = bench.order("stopped"), bench.usual
     before = plugin.provision(wanted)
     bench.lab.interrupt(bench.instances(wanted.key)[0]["id"], to="stopped", code="Server.ScheduledStop")
     until(lambda: bench.instances(wanted.key)[0]["state"] == "stopped")
@@ -171,15 +171,17 @@ def test_an_instance_that_aws_stopped_is_failed_and_started_again_with_its_disk(
 )
 def test_a_release_goes_on_where_a_lost_answer_left_it(bench: Bench, action: str) -> None:
     wanted = bench.order("release")
-    bench.plugin().provision(wanted)
+    bench.lab.inject(LOST)
+    with pytest.raises(Temporary):
+        bench.usual.provision(wanted)
     bench.lab.inject({"action": action, "code": "InternalError", "when": "after", "status": 500})
     with pytest.raises(Temporary):
         bench.plugin(retries=1).release(wanted.key)
-    evidence = bench.plugin().release(wanted.key)
-    assert evidence == bench.plugin().release(wanted.key)
+    evidence = bench.usual.release(wanted.key)
+    assert evidence == bench.usual.release(wanted.key)
     assert evidence.facts["volumes_gone"]
     assert bench.lab.servers(wanted.key) == 0
-    assert wanted.key not in bench.plugin().list_owned()
+    assert wanted.key not in bench.usual.list_owned()
 
 
 def test_an_instance_that_shows_late_does_not_survive_its_release(bench: Bench) -> None:
@@ -187,8 +189,8 @@ def test_an_instance_that_shows_late_does_not_survive_its_release(bench: Bench) 
     bench.lab.options(hide_seconds=1.5)
     bench.lab.inject(LOST)
     with pytest.raises(Temporary):
-        bench.plugin().provision(wanted)
-    evidence = bench.plugin().release(wanted.key)
+        bench.usual.provision(wanted)
+    evidence = bench.usual.release(wanted.key)
     assert [i["id"] for i in evidence.facts["instances"]] == [i["id"] for i in bench.instances(wanted.key)]
     assert bench.lab.servers(wanted.key) == 0
 
@@ -261,7 +263,7 @@ def test_an_assumed_role_works_in_the_organisations_own_account(bench: Bench) ->
     wanted = bench.order("role")
     assert plugin.provision(wanted).host
     assert {i["account"] for i in bench.instances(wanted.key)} == {"222222222222"}
-    assert bench.plugin().status(wanted.key).state is State.ABSENT
+    assert bench.usual.status(wanted.key).state is State.ABSENT
     assert plugin.release(wanted.key).facts["account"] == "222222222222"
 
 
