@@ -102,6 +102,7 @@ class Agent:
             exchange, store, self.clouds, every=settings.resync, clock=clock, monotonic=monotonic
         )
         self.metrics, self.conditions = Metrics(), Conditions()
+        self.journal = exchange.sender.journal
         self._intake = Intake(exchange, store, self.address)
         self._again = Again(store, self.clouds, self.retries, self._lease_of)
         self.sightings = Sightings(store, self.clouds, self._lease_of, self.key)

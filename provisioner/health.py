@@ -116,7 +116,7 @@ def report(agent: Agent, now: float) -> dict[str, Any]:
 def _transactions(agent: Agent) -> dict[str, int]:
     """How many of our transactions are not mined, of these how many for long, and how many were replaced."""
     patience = max(60.0, 30 * agent.exchange.connection.block_time)
-    live = agent.exchange.sender.journal.live()
+    live = agent.journal.live()
     now = agent.clock()
     return {
         "pending": len(live),

@@ -14,6 +14,8 @@ from tests.provisioner.world import Buyer, Provider, Proxy, Running, Skew, World
 
 pytestmark = pytest.mark.timeout(150)
 
+PROVIDERS = 4
+
 TEN_MINUTES = 600
 
 

@@ -18,6 +18,8 @@ from tests.provisioner.world import Buyer, Provider, Running, wait_for
 
 pytestmark = pytest.mark.timeout(150)
 
+PROVIDERS = 6
+
 
 def vanish(provider: Provider, key: str) -> None:
     """Somebody deletes a machine behind the agent's back."""

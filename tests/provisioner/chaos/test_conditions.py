@@ -19,6 +19,8 @@ from provisioner.operations import Running as Call
 from provisioner.vitals import Held
 from tests.provisioner.world import Buyer, Provider, Running, wait_for
 
+PROVIDERS = 2
+
 WELL: dict[str, Any] = {"idle": 0.1}
 
 

@@ -16,6 +16,8 @@ from tests.provisioner.world import Buyer, Provider, Running, wait_for
 
 pytestmark = pytest.mark.timeout(150)
 
+PROVIDERS = 1
+
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
