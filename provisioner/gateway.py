@@ -220,6 +220,7 @@ class GatewayServer:
         self._thread = threading.Thread(target=self._serve, name="gateway", daemon=True)
         self._exchange = exchange
         self._over = threading.Event()
+        self._key_trouble = ""
         self._watch = threading.Thread(target=self._follow_key, name="gateway key", daemon=True)
 
     @property
@@ -229,6 +230,7 @@ class GatewayServer:
 
     def start(self, patience: float = 10.0) -> None:
         """Serve; Permanent if it does not come up within `patience` seconds."""
+        self._look_at_key()  # so that a key registered while nobody served is the first that is shown
         self._thread.start()
         deadline = time.monotonic() + patience
         while not self._server.started:
@@ -251,16 +253,17 @@ class GatewayServer:
     def _follow_key(self) -> None:
         """While another pair lies on disk, look each block which one is registered, and show that one."""
         pause = min(5.0, max(0.25, self._exchange.connection.block_time / 2))
-        told = ""
-        while not self._over.is_set():
-            try:
-                if self._identity.unsettled() and self._adopt_registered():
-                    told = ""
-            except (OcxError, OSError) as error:
-                if str(error) != told:
-                    log.warning("gateway key: %s", error)
-                told = str(error)
-            self._over.wait(pause)
+        while not self._over.wait(pause):
+            self._look_at_key()
+
+    def _look_at_key(self) -> None:
+        try:
+            if self._identity.unsettled() and self._adopt_registered():
+                self._key_trouble = ""
+        except (OcxError, OSError) as error:
+            if str(error) != self._key_trouble:
+                log.warning("gateway key: %s", error)
+            self._key_trouble = str(error)
 
     def _adopt_registered(self) -> bool:
         before, members = self._identity.key_hash, self._exchange.members
