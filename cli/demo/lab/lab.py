@@ -141,8 +141,14 @@ class Lab:
 
     def servers(self, key: str) -> list[str]:
         """Ids of the nodes that carry an operation key, asked of Ironic itself."""
-        nodes = self.client().call("GET", "/v1/nodes?fields=uuid,extra&limit=1000")["nodes"]
-        return [str(node["uuid"]) for node in nodes if node["extra"].get("ocx_key") == key]
+        fields = "uuid,extra,instance_info"
+        nodes = self.client().call("GET", f"/v1/nodes?fields={fields}&limit=1000")["nodes"]
+
+        def carries(node: dict[str, Any]) -> bool:
+            held = (node["instance_info"] or {}).get("ocx_key") or {}
+            return key in (node["extra"].get("ocx_key"), *held.values())
+
+        return [str(node["uuid"]) for node in nodes if carries(node)]
 
     def set_firmware(self, machine: int, **facts: Any) -> None:
         """Flash a machine: its BMC tells these from now on. bios_version, boot_mode, secure_boot."""

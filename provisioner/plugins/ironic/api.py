@@ -99,12 +99,23 @@ class IronicApi:
         """Take a network off the node; nothing happens if it is off."""
         self._call("DELETE", f"/nodes/{uuid}/vifs/{vif}", absent=None)
 
-    def patch(self, uuid: str, changes: dict[str, Any], removals: list[str] | None = None) -> None:
+    def patch(
+        self,
+        uuid: str,
+        changes: dict[str, Any],
+        removals: list[str] | None = None,
+        guard: tuple[str, Any] | None = None,
+    ) -> None:
         """Remove and set fields (`extra/x` is inside one) of a node in one step, removals first.
 
-        Raises `Busy`, and nothing is changed, if one of the removals is not there.
+        Raises `Busy`, and nothing is changed, if one of the removals is not there, or nothing is at the path
+        of the `guard`, whose value stays there.
         """
-        body: list[dict[str, Any]] = [{"op": "remove", "path": f"/{path}"} for path in removals or []]
+        body: list[dict[str, Any]] = []
+        if guard is not None:
+            path, value = f"/{guard[0]}", guard[1]
+            body += [{"op": "remove", "path": path}, {"op": "add", "path": path, "value": value}]
+        body += [{"op": "remove", "path": f"/{path}"} for path in removals or []]
         body += [{"op": "add", "path": f"/{path}", "value": value} for path, value in changes.items()]
         self._call("PATCH", f"/nodes/{uuid}", body)
 
@@ -228,6 +239,8 @@ def _short(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if found := re.findall(r"\[Errno -?\d+\] ([^'\")]+)", text):
         return str(found[-1]).strip().lower()
+    if found := re.findall(r"version discovery document at (\S+?),? ", text):
+        return f"no Ironic answers at {found[0]}"
     if "timed out" in text.lower():
         return "no answer in time"
     return text.partition(": ")[0].partition(" (")[0][:160] or type(error).__name__

@@ -43,7 +43,8 @@ class Builder:
                     raise Temporary(f"the deployment failed: {walk.last_error(node)}", retry_after=10)
                 if state in ("reserved", "available", "deploy failed"):
                     walk.must_be_in_service(node)
-                    self._deploy(node, order, state)
+                    if state != "reserved":
+                        self._mend(node, order, image)
                     step.must_be_fresh()
                     drive = marks.config_drive(node, order)
                     walk.api.set_provision_state(order.local_id, "active", configdrive=drive)
@@ -81,18 +82,22 @@ class Builder:
         self._must_be_free(node, order)
         changes: dict[str, Any] = {
             "instance_uuid": marks.instance_of(order.key),
-            "instance_info": marks.instance_info(image or self._image(order)),
-            "extra/ocx_key": order.key,
-            "extra/ocx_order": {
-                "digest": marks.order_digest(order),
-                "since": node["provision_updated_at"],
-                "event": self._walk.last_event(node["uuid"]),
-            },
+            "instance_info": marks.instance_info(image or self._image(order), order.key),
+            **self._order_marks(node, order),
         }
         if project := order.properties.get("project"):
             changes["lessee"] = project
             changes["extra/ocx_order"]["lessee_before"] = node["lessee"]
         self._walk.api.patch(node["uuid"], changes)
+
+    def _order_marks(self, node: Node, order: Order) -> dict[str, Any]:
+        mark = {
+            "key": order.key,
+            "digest": marks.order_digest(order),
+            "since": node["provision_updated_at"],
+            "event": self._walk.last_event(node["uuid"]),
+        }
+        return {"extra/ocx_key": order.key, "extra/ocx_order": mark}
 
     def _must_be_free(self, node: Node, order: Order) -> None:
         name = marks.label(node)
@@ -119,7 +124,8 @@ class Builder:
         """Raise unless the node carries the order's key and is not on its way down."""
         name, key = marks.label(node), marks.key_of(node)
         if key == order.key and marks.state_of(node) is not State.RELEASING:
-            if node["extra"].get("ocx_order", {}).get("digest") != marks.order_digest(order):
+            mark = marks.mark_of(node, "ocx_order")
+            if mark and mark["digest"] != marks.order_digest(order):
                 raise Permanent(f"{order.key} was first used with another hostname, SSH keys or properties")
             return
         if key is None or key == order.key:
@@ -128,12 +134,16 @@ class Builder:
             raise Temporary(f"{name} is still being wiped for another lease", retry_after=10, holder=key)
         raise Conflict(f"{name} carries another key", key=order.key, holder=key)
 
-    def _deploy(self, node: Node, order: Order, state: str) -> None:
-        """Mend what another agent's late request may have taken off a reservation; see `nodes`."""
-        if state == "available" and marks.lost_reservation(node):
-            info = marks.instance_info(self._image(order))
-            changes = {"instance_uuid": marks.instance_of(order.key), "instance_info": info}
-            self._walk.api.patch(node["uuid"], changes)
+    def _mend(self, node: Node, order: Order, image: Image) -> None:
+        """Put back what another agent's late request may have taken off a reservation; see `nodes`."""
+        if marks.lost_reservation(node):
+            changes = {"instance_uuid": marks.instance_of(order.key)}
+            self._walk.api.patch(
+                node["uuid"], {**changes, "instance_info": marks.instance_info(image, order.key)}
+            )
+        elif not marks.mark_of(node, "ocx_order"):
+            changes = self._order_marks(node, order)
+            self._walk.api.patch(node["uuid"], changes, guard=marks.guard_of(order.key))
 
     def _connect(self, order: Order, image: Image) -> Connection:
         """Wait until SSH answers, write the host key down, and return the connection."""
@@ -161,11 +171,13 @@ class Builder:
         settings = self._walk.settings
         ready = {"key": key, "host_key": host_key, **({"user": image.ssh_user} if image.ssh_user else {})}
         changes: dict[str, Any] = {}
-        if node["extra"].get("ocx_ready") != ready:
+        if marks.mark_of(node, "ocx_ready") != ready:
             changes["extra/ocx_ready"] = ready
+        if not marks.mark_of(node, "ocx_order"):
+            changes["extra/ocx_key"] = key
         if settings.protect and not node["protected"]:
             changes |= {"protected": True, "protected_reason": marks.protection_of(key)}
         if changes:
-            self._walk.api.patch(node["uuid"], changes)
+            self._walk.api.patch(node["uuid"], changes, guard=marks.guard_of(key))
         shown = {**node, "extra": {**node["extra"], "ocx_ready": ready}}
         return marks.connection_of(shown, settings.ssh_user)

@@ -1,14 +1,22 @@
 """What a node's fields mean to the exchange: its key, its state, its evidence. Pure functions.
 
-Marks in a node's `extra`, set and cleared by the plugin alone:
+Marks in a node's `instance_info`, which Ironic clears when it takes the machine down:
+
+- `ocx_key`: the operation key, by the `instance_uuid` that stands for it;
+- `ocx_freeing`: whose call is just taking the marks off the clean node, by the `instance_uuid` it set.
+
+Marks in its `extra`, set and cleared by the plugin alone:
 
 - `ocx_key`: the operation key, from the reservation until the wipe is proven;
 - `ocx_order`: digest of the order the key was first used with, and when the node was reserved (its own
   `provision_updated_at` and the last event of its history, so that no two clocks are compared);
-- `ocx_ready`: key and SSH host key, once the machine has answered;
+- `ocx_ready`: SSH host key, once the machine has answered;
 - `ocx_leaving`: the same times for the release, from its beginning; nothing is built for the key any more;
-- `ocx_freeing`: whose call is just taking the marks off the clean node, by the `instance_uuid` it set;
 - `ocx_wiped`: the evidence of the last releases, newest last.
+
+Each names its key, and counts for no other. Ironic writes a field as a whole, so a request of another agent
+that was on its way for long may bring an old `extra` back; while a machine is reserved or up, its
+`instance_info` therefore counts before `extra`, which is mended at the next step.
 
 Set by the operator: `ocx_address`, `ocx_ssh_port` (22), `ocx_http_port`: the machine's fixed address.
 """
@@ -32,11 +40,13 @@ __all__ = [
     "config_drive",
     "evidence_of",
     "freer_of",
+    "guard_of",
     "instance_info",
     "instance_of",
     "key_of",
     "label",
     "lost_reservation",
+    "mark_of",
     "order_digest",
     "protection_of",
     "release_began",
@@ -70,9 +80,28 @@ def instance_of(key: str) -> str:
 
 
 def key_of(node: Node) -> str | None:
-    """The operation key the node carries."""
-    key = node["extra"].get("ocx_key")
+    """The operation key the node carries.
+
+    While the node is reserved for a key or up, that key, whatever `extra` says. While a call takes marks off
+    it, what `extra` says: that call may be late, and the node another key's by now.
+    """
+    held = (node["instance_info"] or {}).get("ocx_key") or {}
+    written = node["extra"].get("ocx_key")
+    key = held.get(node["instance_uuid"] or "") or written
+    if key is None and freer_of(node):
+        key = next(iter(held.values()), None)
     return None if key is None else str(key)
+
+
+def guard_of(key: str) -> tuple[str, str]:
+    """Path and value of a field that only a node reserved for this key has."""
+    return f"instance_info/ocx_key/{instance_of(key)}", key
+
+
+def mark_of(node: Node, name: str) -> dict[str, Any]:
+    """A mark in `extra` of the key the node carries; empty if there is none, or it is of another key."""
+    mark = node["extra"].get(name) or {}
+    return dict(mark) if mark.get("key") == key_of(node) else {}
 
 
 def label(node: Node) -> str:
@@ -100,7 +129,7 @@ def address_of(node: Node) -> tuple[str, int] | None:
 
 def freer_of(node: Node) -> str | None:
     """The `instance_uuid` set by the call that is taking the marks off the node; None if none is."""
-    freers = list(node["extra"].get("ocx_freeing") or {})
+    freers = list((node["instance_info"] or {}).get("ocx_freeing") or {})
     return str(freers[0]) if freers else None
 
 
@@ -109,17 +138,17 @@ def release_began(node: Node) -> dict[str, str]:
 
     The reservation's, where no release could be noted: Ironic lets nobody write on a node that it deploys.
     """
-    extra = node["extra"]
-    began: dict[str, str] = extra.get("ocx_leaving") or extra.get("ocx_order") or {}
+    began = mark_of(node, "ocx_leaving") or mark_of(node, "ocx_order")
     return {"since": str(began.get("since") or ""), "event": str(began.get("event") or "")}
 
 
 def lost_reservation(node: Node) -> bool:
     """Whether the node was reserved, never built on, and its `instance_uuid` taken off behind our back."""
-    extra = node["extra"]
-    if node["instance_uuid"] is not None or node["provision_state"] != "available" or "ocx_leaving" in extra:
+    if node["instance_uuid"] is not None or node["provision_state"] != "available":
         return False
-    return bool((extra.get("ocx_order") or {}).get("since") == node["provision_updated_at"])
+    order = mark_of(node, "ocx_order")
+    never_built = order.get("since") == node["provision_updated_at"]
+    return bool(order and never_built and not mark_of(node, "ocx_leaving"))
 
 
 def state_of(node: Node) -> State:
@@ -128,14 +157,13 @@ def state_of(node: Node) -> State:
     Ironic clears `instance_uuid` when it takes a machine down, so `available` with it is reserved, and
     without it wiped but not yet freed.
     """
-    state, extra = node["provision_state"], node["extra"]
+    state = node["provision_state"]
     if lost_reservation(node):
         return State.BUILDING
-    if node["instance_uuid"] is None or "ocx_leaving" in extra or "ocx_freeing" in extra:
+    if node["instance_uuid"] is None or mark_of(node, "ocx_leaving") or freer_of(node):
         return State.RELEASING
     if state == "active":
-        ready = extra.get("ocx_ready") or {}
-        return State.READY if ready.get("key") == key_of(node) else State.BUILDING
+        return State.READY if mark_of(node, "ocx_ready") else State.BUILDING
     if state == "deploy failed":
         return State.FAILED
     return State.BUILDING if state == "available" or state in _BUILDING else State.RELEASING
@@ -181,9 +209,10 @@ def _wipes(node: Node) -> list[dict[str, Any]]:
     return [kept] if isinstance(kept, dict) else list(kept)
 
 
-def instance_info(image: Image) -> dict[str, str]:
-    """What Ironic must know of an image to write it."""
+def instance_info(image: Image, key: str) -> dict[str, Any]:
+    """What Ironic must know of an image to write it, and whose machine it is."""
     return {
+        "ocx_key": {instance_of(key): key},
         "image_source": image.source,
         "image_os_hash_algo": "sha256",
         "image_os_hash_value": image.sha256,

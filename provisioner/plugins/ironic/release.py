@@ -81,7 +81,7 @@ class Releaser:
         while True:
             with walk.step(found["uuid"]) as step:
                 node = walk.api.node(found["uuid"])
-                if node is None or marks.key_of(node) != key:
+                if node is None or self._is_over(node, key):
                     self._give_back(node, call)
                     return self._former_evidence(key)
                 walk.must_be_in_service(node)
@@ -97,6 +97,11 @@ class Releaser:
                 raise Temporary(f"{marks.label(found)} is still {(call.seen or ['?'])[-1]}", retry_after=10)
             walk.pause()
 
+    def _is_over(self, node: Node, key: str) -> bool:
+        """Whether the node is no longer the key's. It may be claimed for it once more, by a late request."""
+        freed_before = marks.evidence_of(node, key) and node["extra"].get("ocx_key") != key
+        return marks.key_of(node) != key or bool(freed_before)
+
     # ---- down ------------------------------------------------------------------------------------------
 
     def _push_down(self, node: Node, call: _Call, step: Step) -> None:
@@ -106,7 +111,8 @@ class Releaser:
             raise Temporary(
                 f"the wipe of {marks.label(node)} failed: {self._walk.last_error(node)}", retry_after=30
             )
-        if state in _WRITABLE and ("ocx_leaving" not in node["extra"] or self._protected(node, call.key)):
+        ours = node["instance_uuid"] == marks.instance_of(call.key) and state in _WRITABLE
+        if ours and (not marks.mark_of(node, "ocx_leaving") or self._protected(node, call.key)):
             step.must_be_fresh()
             self._note_leaving(node, call.key)
         elif state in _UNDEPLOYABLE:
@@ -138,15 +144,12 @@ class Releaser:
     def _note_leaving(self, node: Node, key: str) -> None:
         """From here on the key builds nothing, and the history counts as the release's."""
         began = {"since": node["provision_updated_at"], "event": self._walk.last_event(node["uuid"])}
-        changes: dict[str, Any] = {"extra/ocx_leaving": node["extra"].get("ocx_leaving") or began}
-        removals = []
+        leaving = marks.mark_of(node, "ocx_leaving") or {"key": key, **began}
+        changes: dict[str, Any] = {"extra/ocx_key": key, "extra/ocx_leaving": leaving}
         if self._protected(node, key):
             changes["protected"] = False
-        if "lessee_before" in (node["extra"].get("ocx_order") or {}):
-            changes["lessee"] = node["extra"]["ocx_order"]["lessee_before"]
-        if "ocx_ready" in node["extra"]:
-            removals.append("extra/ocx_ready")
-        self._walk.api.patch(node["uuid"], changes, removals)
+        changes |= _lessee_before(node)
+        self._walk.api.patch(node["uuid"], changes, guard=marks.guard_of(key))
 
     def _console_is_off(self, node: Node, call: _Call) -> bool:
         """Whether the console is closed; asks for it once, and raises if it does not happen in time."""
@@ -185,8 +188,9 @@ class Releaser:
         return None
 
     def _claim(self, node: Node, call: _Call) -> None:
-        changes = {"instance_uuid": call.claim, "extra/ocx_freeing": {call.claim: int(self._walk.now())}}
-        self._walk.api.patch(node["uuid"], {**changes, "instance_info": {}})
+        held = {marks.instance_of(call.key): call.key}
+        info = {"ocx_key": held, "ocx_freeing": {call.claim: int(self._walk.now())}}
+        self._walk.api.patch(node["uuid"], {"instance_uuid": call.claim, "instance_info": info})
 
     def _await(self, node: Node, call: _Call, freer: str) -> None:
         """Let another call finish; take its claim off if it stood still too long."""
@@ -197,7 +201,7 @@ class Releaser:
             self._unclaim(node, freer)
 
     def _unclaim(self, node: Node, claim: str) -> None:
-        removals = [f"extra/ocx_freeing/{claim}", "extra/ocx_freeing"]
+        removals = [f"instance_info/ocx_freeing/{claim}", "instance_info"]
         removals += ["instance_uuid"] if node["instance_uuid"] == claim else []
         self._walk.api.patch(node["uuid"], {}, removals)
 
@@ -225,12 +229,11 @@ class Releaser:
         facts.pop("wiped_at", None)
         evidence = WipeEvidence(call.key, node["uuid"], at, facts)
         claim = marks.freer_of(node)
-        removals = [f"extra/ocx_freeing/{claim}", "extra/ocx_freeing"] if claim else []
+        guard = f"ocx_freeing/{claim}" if claim else f"ocx_key/{marks.instance_of(call.key)}"
+        removals = [f"instance_info/{guard}"] if node["instance_uuid"] else []
         removals += [f"extra/{mark}" for mark in marks.MARKS if mark in node["extra"]]
         removals += [name for name in ("instance_uuid", "instance_info") if node[name]]
-        changes: dict[str, Any] = {"extra/ocx_wiped": marks.wipes_with(node, evidence)}
-        if "lessee_before" in (node["extra"].get("ocx_order") or {}):
-            changes["lessee"] = node["extra"]["ocx_order"]["lessee_before"]
+        changes = {"extra/ocx_wiped": marks.wipes_with(node, evidence), **_lessee_before(node)}
         self._walk.api.patch(node["uuid"], changes, removals)
         return evidence
 
@@ -245,12 +248,9 @@ class Releaser:
         if node["console_enabled"]:
             api.set_console(node["uuid"], False)
             raise Temporary(f"the console of {marks.label(node)} is still open", retry_after=5)
-        claimed = marks.freer_of(node) is not None
-        return {
-            "networks": attached,
-            "console": False,
-            "instance_info": sorted(node["instance_info"] or {}) if claimed else [],
-        }
+        claimed, info = marks.freer_of(node) is not None, node["instance_info"] or {}
+        rest = sorted(set(info) - {"ocx_key", "ocx_freeing"}) if claimed else []
+        return {"networks": attached, "console": False, "instance_info": rest}
 
     # ---- proof -----------------------------------------------------------------------------------------
 
@@ -309,6 +309,12 @@ class Releaser:
             if evidence := marks.evidence_of(node, key):
                 return evidence
         return WipeEvidence(key, None, int(self._walk.now()), {"plugin": "ironic", "absent": True})
+
+
+def _lessee_before(node: Node) -> dict[str, Any]:
+    """What gives the node back to whom it was lent before the lease, if the lease changed that."""
+    order = marks.mark_of(node, "ocx_order")
+    return {"lessee": order["lessee_before"]} if "lessee_before" in order else {}
 
 
 def _steps_under_way(node: Node) -> list[str]:

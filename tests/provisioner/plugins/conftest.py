@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 from cli.demo.lab import Lab
 from cli.demo.lab.ec2 import Ec2Lab
 from tests.provisioner.plugins.aws_bench import Bench
+from tests.provisioner.plugins.ironic_fakes import Bare
+
+_turns = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +48,12 @@ def calm(request: pytest.FixtureRequest) -> Iterator[None]:
         lab = request.getfixturevalue("ec2")
         lab.inject()
         lab.options()
+
+
+@pytest.fixture
+def bare(lab: Lab) -> Iterator[Bare]:
+    """A free node of fake-hardware, brought back afterwards."""
+    fakes = lab.description["fake_machines"]
+    node = Bare(lab, fakes[next(_turns) % len(fakes)]["node_uuid"])
+    yield node
+    node.tidy()
