@@ -34,7 +34,7 @@ from provisioner.settings import Settings
 from provisioner.store import Store
 from tests.chain.network import die_with_parent
 
-__all__ = ["add_options", "main", "measure"]
+__all__ = ["run"]
 
 BLOCK = 1.0
 BOUND = BLOCK + 0.25
@@ -55,24 +55,19 @@ class _Run:
     rss: float = 0.0
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this measurement."""
+def run(argv: Sequence[str] | None = None) -> Report:
+    """Measure and show; not complete if an award never reached the plugin."""
+    parser = argparse.ArgumentParser(prog="python -m bench award_to_plugin", description=__doc__)
     parser.add_argument("--awards", type=int, default=1000, help="how many (default 1000)")
     parser.add_argument("--per-block", type=int, default=4, help="how many in each block (default 4)")
     parser.add_argument("--every", type=float, default=2.0, help="the plain timer, seconds (default 2)")
     parser.add_argument("--cycle", type=float, help="the agent's setting `cycle`; its own default otherwise")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and show; 1 if an award never reached the plugin."""
-    parser = argparse.ArgumentParser(prog="python -m bench award_to_plugin", description=__doc__)
-    add_options(parser)
-    report = measure(parser.parse_args(argv))
+    report = _measure(parser.parse_args(argv))
     report.show()
-    return 0 if report.complete else 1
+    return report
 
 
-def measure(options: argparse.Namespace) -> Report:
+def _measure(options: argparse.Namespace) -> Report:
     """Run it."""
     report = Report("award_to_plugin")
     with open_stage(PARAMS, "--timestamp", str(int(time.time()) - FAR), *ROOMY) as stage:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.gas_script import GENESIS, MANY, Calls, Script, award_name, buy_name
+from bench.report import Report, Row
 from bench.stage import open_stage
 from chain.deploy import DeployParams
 
-__all__ = ["Target", "compare", "main", "measure", "targets"]
+__all__ = ["Target", "compare", "measure", "run", "targets"]
 
 SNAPSHOT = Path(__file__).with_name("gas.json")
 TOLERANCE = 0.02
@@ -78,21 +79,24 @@ def compare(old: Mapping[str, int], new: Mapping[str, int], tolerance: float = T
     return sorted(lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, show, and write the snapshot or (`--check`) compare with it."""
+def run(argv: Sequence[str] | None = None) -> Report:
+    """Measure, show, and write the snapshot or (`--check`) compare with it; complete if it holds."""
     parser = argparse.ArgumentParser(prog="python -m bench gas", description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare with the snapshot, write nothing")
     options = parser.parse_args(argv)
     calls = measure()
     _show(calls)
+    rows = [Row(row.name, row.gas, "gas", row.limit) for row in targets(calls)]
+    report = Report("gas", rows)
     if not options.check:
         SNAPSHOT.write_text(json.dumps(calls, indent=1) + "\n", "utf-8")
-        return 0
+        return report
     off = compare(json.loads(SNAPSHOT.read_text("utf-8")), calls)
     for line in off:
         print(line, file=sys.stderr)
     print("the snapshot holds" if not off else "the snapshot is off; run: python -m bench gas")
-    return 1 if off else 0
+    report.complete = not off
+    return report
 
 
 def _further(calls: Mapping[str, int], name: Callable[[int, str], str], word: str) -> int:

@@ -4,9 +4,11 @@ decided here, and what it costs is small beside what is measured.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
+import socket
 import threading
 import time
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from typing import Any
 
 from chain.wire import as_number
 
-__all__ = ["Blocks", "Node", "Usage"]
+__all__ = ["Blocks", "CountingRelay", "Node", "Usage"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -93,3 +95,37 @@ class Blocks:
                 with self._new:
                     self.seen[number] = time.time()
                     self._new.notify_all()
+
+
+class CountingRelay:
+    """A loopback port to a node that counts the messages through it."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.messages = 0
+
+    def __enter__(self) -> CountingRelay:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._target))
+                threading.Thread(target=self._pump, args=(near, far, True), daemon=True).start()
+                threading.Thread(target=self._pump, args=(far, near, False), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, count: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if count:
+                    self.messages += data.count(b"POST / ")
+                sink.sendall(data)
+        for end in (source, sink):
+            end.close()

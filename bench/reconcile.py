@@ -34,7 +34,7 @@ from provisioner.run import open_wallet
 from provisioner.steps import operation_key
 from provisioner.store import Store
 
-__all__ = ["add_options", "main", "measure"]
+__all__ = ["run"]
 
 LIMIT = 2.0
 BLOCK = 1.0
@@ -51,24 +51,19 @@ class _Pass:
     questions: int = 0
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this measurement."""
+def run(argv: Sequence[str] | None = None) -> Report:
+    """Measure and show; not complete if not every lease was looked at."""
+    parser = argparse.ArgumentParser(prog="python -m bench reconcile", description=__doc__)
     parser.add_argument("--leases", type=int, default=1000, help="how many (default 1000)")
     parser.add_argument("--machines", type=int, default=10, help="in each lease (default 10)")
     parser.add_argument("--passes", type=int, default=5, help="warm passes (default 5)")
     parser.add_argument("--sample", type=int, default=100, help="leases the peer asks about (default 100)")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and show; 1 if not every lease was looked at."""
-    parser = argparse.ArgumentParser(prog="python -m bench reconcile", description=__doc__)
-    add_options(parser)
-    report = measure(parser.parse_args(argv))
+    report = _measure(parser.parse_args(argv))
     report.show()
-    return 0 if report.complete else 1
+    return report
 
 
-def measure(options: argparse.Namespace) -> Report:
+def _measure(options: argparse.Namespace) -> Report:
     """Run it."""
     report = Report("reconcile")
     with open_stage(PARAMS, "--timestamp", str(int(time.time()) - FAR), *ROOMY) as stage:
@@ -91,7 +86,7 @@ def measure(options: argparse.Namespace) -> Report:
 
 def _live_leases(stage: Stage, leases: int, machines: int) -> tuple[Seller, dict[int, tuple[int, ...]]]:
     """Leases that are signed and delivered, with their resources."""
-    apart = {"look_every": _NEVER, "inspect_every": _NEVER, "resync": _NEVER}
+    apart: dict[str, Any] = {"look_every": _NEVER, "inspect_every": _NEVER, "resync": _NEVER}
     seller = settle_in(stage, leases * machines, in_file=False, **apart)
     window, offers = seller.publish(stage)
     buyer = stage.admit("buyer", Role.BUYER, 10**15)

@@ -28,7 +28,18 @@ from provisioner.catalogue import document_hash, hardware_key, load_plugins, mea
 from provisioner.settings import PluginSettings, Settings, load, render
 from tests.chain.network import die_with_parent
 
-__all__ = ["FAR", "PARAMS", "ROOMY", "Seller", "flood", "running_agent", "send", "settle_in", "wait_for"]
+__all__ = [
+    "FAR",
+    "PARAMS",
+    "ROOMY",
+    "Seller",
+    "flood",
+    "health",
+    "running_agent",
+    "send",
+    "settle_in",
+    "wait_for",
+]
 
 PARAMS = DeployParams(slot=3600, timelock_delay=2)
 FAR = 7200
@@ -63,13 +74,15 @@ class Seller:
         return window, [(before + place + 1, lot) for place, lot in enumerate(lots)]
 
 
-def settle_in(stage: Stage, machines: int, *, in_file: bool = True, **fields: Any) -> Seller:
+def settle_in(
+    stage: Stage, machines: int, *, name: str = "north", in_file: bool = True, **fields: Any
+) -> Seller:
     """A seller with so many registered machines, and the configuration of its agent, `fields` included.
 
     Thousands of machines take long to read from YAML; without `in_file` only the settings returned have them.
     """
-    party = stage.admit("north", Role.SELLER, 10**15)
-    folder = stage.folder / "agent"
+    party = stage.admit(name, Role.SELLER, 10**15)
+    folder = stage.folder / f"agent-{name}"
     folder.mkdir()
     key = wallets.create(folder / "operator.json", "bench", light=True)
     (folder / "passphrase").touch(mode=0o600)
@@ -80,10 +93,10 @@ def settle_in(stage: Stage, machines: int, *, in_file: bool = True, **fields: An
     fake: dict[str, Any] = {"state": str(folder / "cloud.db"), "machines": names if in_file else []}
     settings: dict[str, Any] = {
         "connection": str(stage.folder / "live" / "connection.yaml"),
+        "bidding": {"enabled": False},
         "wallet": {"keystore": "operator.json", "passphrase_file": "passphrase"},
         "state_dir": "state",
         "plugins": [{"name": "fake", "settings": fake}],
-        "bidding": {"enabled": False},
         "setup_wait": 0,
     }
     (folder / "provider.yaml").write_text(render(**(settings | fields)))
