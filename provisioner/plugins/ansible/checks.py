@@ -52,29 +52,34 @@ def _playbooks(settings: AnsibleSettings) -> Iterator[str]:
     )
     if program is None:
         yield "ansible-playbook is not installed; install ocx with the extra `ansible`"
-    asked = ["--ask-vault-pass"] if settings.vault_password is not None else []
     for product in settings.product_list.values():
         for phase in ("setup", "cleanup"):
             path = settings.playbook(product, phase)
             if not path.is_file():
                 yield f"the product {product.name} has no playbook {path}; write it, or correct its `{phase}`"
-            elif program is not None and not asked:
+            elif program is not None:
                 yield from _syntax(settings, program, path)
 
 
 def _syntax(settings: AnsibleSettings, program: str, path: Path) -> Iterator[str]:
     command = [program, "--syntax-check", "-i", "localhost,", str(path)]
+    command += ["--ask-vault-pass"] if settings.vault_password is not None else []
     try:
+        vault = settings.vault_password.read() + "\n" if settings.vault_password is not None else ""
         done = subprocess.run(
             command,
             cwd=settings.project_dir,
             env=runner_environment(settings),
-            stdin=subprocess.DEVNULL,
+            input=vault,
             capture_output=True,
+            start_new_session=True,
             text=True,
             timeout=_SYNTAX_SECONDS,
             check=False,
         )
+    except OcxError as error:
+        yield str(error)
+        return
     except (OSError, subprocess.TimeoutExpired) as error:
         yield f"ansible-playbook cannot check {path}: {error}"
         return

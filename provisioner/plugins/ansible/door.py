@@ -28,6 +28,8 @@ __all__ = ["Door", "Keys", "Unreachable", "open_keys", "ssh_options"]
 
 _PROGRAM = Path(__file__).with_name("on_host.py").read_bytes
 _ANSWER_SECONDS = 30.0
+_ENVIRONMENT = ("HOME", "LANG", "LOGNAME", "PATH", "TMPDIR", "USER")
+"""What ssh may know of the agent's environment: nothing that could be a secret."""
 _BOOT = """\
 import sys
 line = b""
@@ -157,6 +159,7 @@ class Door:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
+                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
                 bufsize=0,
                 start_new_session=True,
             )

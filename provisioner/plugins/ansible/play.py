@@ -2,7 +2,8 @@
 
 `python -m provisioner.plugins.ansible.play` reads one JSON object from its input (see `main`) and prints
 one JSON object a line: what happens, without results, and at the end how it went. Passwords come over the
-input and go to Ansible's own questions; they are in no argument, environment or file.
+input and go to Ansible's own questions; they are in no argument, environment or file. What Ansible prints
+and returns is not kept unless asked for: it repeats the messages even of tasks marked `no_log` (2.19).
 
 This module must not decide anything.
 """
@@ -63,17 +64,28 @@ def _message(result: dict[str, Any]) -> str:
 
 def main() -> int:
     """Run the play that stdin describes: dir, ident, playbook, project, inventory, extravars, passwords,
-    questions, forks, environment."""
+    questions, forks, environment, keep_output."""
     import ansible_runner
 
     told = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
     request = json.load(sys.stdin)
+    keep = bool(request["keep_output"])
+    settings = {"suppress_ansible_output": True, "suppress_output_file": not keep, "pexpect_timeout": 1}
+    with open(os.path.join(request["dir"], "env", "settings"), "w", encoding="utf-8") as file:
+        json.dump(settings, file)  # as an argument, ansible-runner 2.4 takes them only beside such a file
+
+    began = False
 
     def handle(event: dict[str, Any]) -> bool:
-        if (line := _told(event)) is not None:
+        nonlocal began
+        line = _told(event)
+        began = began or (line is not None and line["event"] == "task")
+        if line is None and not began and event.get("stdout"):
+            line = {"event": "text", "text": str(event["stdout"])[:2000]}
+        if line is not None:
             print(json.dumps(line), file=told, flush=True)
-        return True
+        return keep
 
     run = ansible_runner.run(
         private_data_dir=request["dir"],
@@ -86,7 +98,6 @@ def main() -> int:
         passwords=request["passwords"],
         envvars=request["environment"],
         forks=request["forks"],
-        settings={"suppress_ansible_output": True, "pexpect_timeout": 1},
         event_handler=handle,
         suppress_env_files=True,
         quiet=True,

@@ -1,7 +1,7 @@
 """Runs of plays: their folders, their processes, and how they went.
 
 A run is named after the key it is for, its phase and its attempt. Its folder in `state/runs/` holds the
-inventory, the variables, and what ansible-runner records; old ones are deleted. Its processes end with the
+inventory, the variables and the result; old ones are deleted. Its processes end with the
 agent, and whoever watches one keeps the machine's lock until they have.
 
 This module must not know what the marks mean, nor when a run is due.
@@ -144,6 +144,8 @@ def run_play(
                         return _ended(result, "stopped", "it was stopped")
             watch.conclude((folder / "log").read_text(errors="replace"))
         finally:
+            with _private(folder / "result.json") as file:
+                json.dump({**dataclasses.asdict(result), "facts": sorted(result.facts)}, file, indent=1)
             shutil.rmtree(request["environment"]["ANSIBLE_SSH_CONTROL_PATH_DIR"], ignore_errors=True)
         return result
 
@@ -160,6 +162,7 @@ class _Watch:
         self._keys, self._name, self._play, self._result = keys, f"{machine.name}: {play.ident}", play, result
         self._buffer, self._end = b"", dict[str, Any]()
         self._failures: list[tuple[str, str]] = []
+        self._text = ""
 
     def read(self, pipe: Any) -> bool:
         """Wait for news, at most two seconds; False once there will be none."""
@@ -179,6 +182,8 @@ class _Watch:
             log.info("%s: task %d: %s", self._name, result.tasks, name)
         elif event == "stats":
             result.recap, result.facts = told["recap"], told["facts"]
+        elif event == "text":
+            self._text += f" {told['text']}"
         elif event == "end":
             self._end = told
         elif event in ("failed", "unreachable") and "message" in told:
@@ -196,15 +201,9 @@ class _Watch:
             result.detail = self._failures[-1][1]
         elif self._end.get("status") == "failed":
             result.status = "failed" if result.tasks else "refused"
-            result.detail = self._keys.scrub(self._output())[-400:] or "Ansible gives no reason"
+            result.detail = self._keys.scrub(self._text)[-400:] or "Ansible gives no reason"
         else:
             result.detail = self._keys.scrub(said)[-300:] or "its processes ended without a word"
-
-    def _output(self) -> str:
-        """What ansible-playbook printed."""
-        settings = self._keys.settings
-        path = _runs(settings) / self._play.ident / "artifacts" / self._play.ident / "stdout"
-        return path.read_text(errors="replace") if path.exists() else ""
 
 
 @contextlib.contextmanager
@@ -293,6 +292,7 @@ def _prepare(keys: Keys, machine: Machine, play: Play, folder: Path) -> dict[str
         "ansible_ssh_private_key_file": keys.private_key_path,
         "ansible_ssh_common_args": ssh,
     }
+    (folder / "env").mkdir()
     with _private(folder / "inventory.json") as file:
         json.dump({"all": {"hosts": {machine.name: host}}}, file, indent=1)
     with _private(folder / "variables.yml") as file:
@@ -318,6 +318,7 @@ def _prepare(keys: Keys, machine: Machine, play: Play, folder: Path) -> dict[str
         "passwords": keys.passwords(),
         "forks": settings.forks,
         "environment": environment,
+        "keep_output": settings.keep_output,
     }
 
 
