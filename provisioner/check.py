@@ -61,7 +61,8 @@ def examine(
 ) -> list[Finding]:
     """Everything that is missing or could be better, in the order in which to put it right; blocking."""
     findings: list[Finding] = []
-    findings += _guarded("the operator key", lambda: _wallet(settings, open_wallet))
+    wallets: list[Wallet] = []
+    findings += _guarded("the operator key", lambda: _wallet(settings, open_wallet, wallets))
     findings += _guarded("the state folder", lambda: _folder(settings))
     plugins: dict[str, Provisioner] = {}
     findings += _guarded("the plugins", lambda: _plugins(settings, plugins))
@@ -74,7 +75,7 @@ def examine(
         return findings
     exchange = Exchange(connection[0])
     findings += _guarded("the membership", lambda: _membership(settings, exchange))
-    findings += _guarded("the gateway", lambda: _gateway(settings, exchange, open_wallet))
+    findings += _guarded("the gateway", lambda: _gateway(settings, exchange, wallets))
     findings += _guarded("the machines", lambda: _machines(settings, exchange, plugins))
     findings += _guarded("the offers", lambda: _offers(settings, exchange))
     return findings
@@ -88,14 +89,17 @@ def _guarded(what: str, look: Callable[[], Findings]) -> list[Finding]:
     except OcxError as error:
         todo = (error.hint or f"see to {what}").rstrip(".")
         found.append(Finding("missing", error.message.rstrip("."), todo[:1].lower() + todo[1:]))
+    except Exception as error:  # noqa: BLE001  a plugin's own mistake must not hide the other findings
+        told = " ".join(f"{what} cannot be checked: {type(error).__name__}: {error}".split())
+        found.append(Finding("missing", told, f"see to {what}; if they are right, report the error"))
     return [Finding(item.severity, redact(item.what), redact(item.todo)) for item in found]
 
 
 # ---- this machine --------------------------------------------------------------------------------------
 
 
-def _wallet(settings: Settings, open_wallet: Callable[[Settings], Wallet]) -> Findings:
-    open_wallet(settings)
+def _wallet(settings: Settings, open_wallet: Callable[[Settings], Wallet], found: list[Wallet]) -> Findings:
+    found.append(open_wallet(settings))
     yield from ()
 
 
@@ -191,7 +195,7 @@ def _membership(settings: Settings, exchange: Exchange) -> Findings:
         yield Finding("missing", what, "send it some of the chain's coin")
 
 
-def _gateway(settings: Settings, exchange: Exchange, open_wallet: Callable[[Settings], Wallet]) -> Findings:
+def _gateway(settings: Settings, exchange: Exchange, wallets: list[Wallet]) -> Findings:
     _, member = _member(settings, exchange)
     if member.org == 0:
         return
@@ -207,7 +211,8 @@ def _gateway(settings: Settings, exchange: Exchange, open_wallet: Callable[[Sett
     elif settings.gateway.url and org.gateway_url.rstrip("/") != settings.gateway.url.rstrip("/"):
         what = f"the registered gateway {org.gateway_url} is not gateway.url {settings.gateway.url}"
         yield Finding("missing", what, "correct either: ocx member gateway")
-    yield from _reached(settings, exchange, org, open_wallet(settings))
+    for wallet in wallets:
+        yield from _reached(settings, exchange, org, wallet)
 
 
 def _reached(settings: Settings, exchange: Exchange, org: Organisation, wallet: Wallet) -> Findings:

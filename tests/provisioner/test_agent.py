@@ -111,8 +111,8 @@ def test_a_plugin_that_refuses_for_good_is_shown_and_the_rest_goes_on(
         wait_for("the error", lambda: any(e["needs_a_person"] for e in running.health()["errors"]))
         good = buyer.buy(provider, 60, places=(1,))
         buyer.wait_state(good, "delivered")
-        told = running.lease(stuck)
-        assert told is not None and told["state"] == "signed" and "for good" in told["why"]
+        told = wait_for("the reason", lambda: (t := running.lease(stuck)) and "for good" in t["why"] and t)
+        assert told["state"] == "signed"
         assert running.health()["ok"]
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
 from chain.generated import events as ledger
 from chain.generated.enums import EndReason
+from chain.wire import Block
+from market.errors import Temporary
 from tests.chain.network import anvil
 from tests.provisioner.chaos.liars import Lagging, endpoints
 from tests.provisioner.world import Buyer, Provider, Proxy, Running, Skew, World, wait_for
 
 pytestmark = pytest.mark.timeout(150)
 
-PROVIDERS = 4
+PROVIDERS = 5
 
 TEN_MINUTES = 600
 
@@ -128,3 +131,27 @@ def test_an_endpoint_of_the_wrong_chain_gets_no_transaction_and_the_right_one_is
             buyer.wait_state(lease, "delivered")
             assert running.health()["ok"] and "wrong-chain" in running.conditions()
             assert wrong.rpc().transaction_count(running.agent.address) == 0
+
+
+def test_a_question_that_fails_for_one_lease_postpones_that_lease_only(
+    provider: Provider, buyer: Buyer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Running(provider.settings()) as running:
+        observer, ask = running.agent._observer, running.agent._observer.view
+        hurt: list[int] = []
+
+        def view(lease: int, resources: tuple[int, ...], head: Block) -> Any:
+            if lease in hurt:
+                raise Temporary("that block is not known to the node yet")
+            return ask(lease, resources, head)
+
+        monkeypatch.setattr(observer, "view", view)
+        hurt.append(buyer.exchange.leases.count() + 1)
+        lost, good = buyer.buy(provider, 40), buyer.buy(provider, 40, places=(1,))
+        assert hurt == [lost]
+        buyer.wait_state(good, "delivered")
+        health = running.health()
+        assert health["ok"] and health["cycle_error"] is None
+        assert "not known to the node yet" in (running.lease(lost) or {})["why"]
+        hurt.clear()
+        buyer.wait_state(lost, "delivered", "defaulted")
