@@ -87,7 +87,7 @@ class Releaser:
                 walk.must_be_in_service(node)
                 state = node["provision_state"]
                 call.seen += [state] if state not in call.seen[-1:] else []
-                call.steps += [name for name in _steps_under_way(node) if name not in call.steps]
+                call.steps = list(dict.fromkeys([*call.steps, *_steps_under_way(node)]))
                 if state == "available" and not node["reservation"]:
                     if evidence := self._free(node, call):
                         return evidence
@@ -275,7 +275,7 @@ class Releaser:
             self._clean_again(node, call)
             return None
         told = _STEP.findall(str(ends[-1]["event"])) if ends else []
-        steps, wanted = [*call.steps, *(one for one in told if one not in call.steps)], self._walk.settings
+        steps, wanted = list(dict.fromkeys([*call.steps, *told])), self._walk.settings
         if wanted.wipe_steps and not set(steps) & set(wanted.wipe_steps) and (steps or not ramdisk):
             raise Permanent(
                 f"Ironic cleaned {name} without erasing it (steps: {', '.join(steps) or 'none'})",

@@ -6,6 +6,7 @@ brought.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -23,6 +24,8 @@ from cli.demo.lab import Lab
 from cli.demo.lab.ironic_setup import IronicClient
 from market.errors import InvalidInput, Permanent, Temporary
 from market.specs import Spec, canonical_document
+from provisioner.capabilities import PowerAction
+from provisioner.handover import changes
 from provisioner.plugin import Conflict, Order, State, load
 from provisioner.plugins.ironic import IronicPlugin
 
@@ -35,10 +38,10 @@ def settings_of(lab: Lab, **more: Any) -> dict[str, Any]:
     return lab.settings(**more)
 
 
-def order(lab: Lab, machine: int, key: str, public_key: str) -> Order:
+def order(lab: Lab, machine: int, key: str, public_key: str, **properties: str) -> Order:
     """An order for one machine of the lab."""
     node = lab.description["machines"][machine]["node_uuid"]
-    return Order(key, node, f"tenant-{machine + 1}", (public_key,), 0, 3600)
+    return Order(key, node, f"tenant-{machine + 1}", (public_key,), 0, 3600, properties)
 
 
 def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
@@ -75,12 +78,13 @@ def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def whole_lease(lab: Lab, key_file: Path) -> dict[str, Any]:
     """A lease whose agent is killed -9 while Ironic deploys, taken up by another process, used, released."""
-    plugin = IronicPlugin.from_settings(settings_of(lab))
-    wanted = order(lab, 0, "lease-whole", key_file.with_suffix(".pub").read_text())
+    settings = settings_of(lab, images=lab.description["images"])
+    plugin = IronicPlugin.from_settings(settings)
+    wanted = order(lab, 0, "lease-whole", key_file.with_suffix(".pub").read_text(), image="other")
     found: dict[str, Any] = {"before": plugin.status(wanted.key)}
     script = (
         "from provisioner.plugin import Order; from provisioner.plugins.ironic import IronicPlugin;"
-        f"IronicPlugin.from_settings({settings_of(lab)!r}).provision({wanted!r})"
+        f"IronicPlugin.from_settings({settings!r}).provision({wanted!r})"
     )
     with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT) as first:
         until(lambda: "wait" in plugin.status(wanted.key).detail)
@@ -93,11 +97,33 @@ def whole_lease(lab: Lab, key_file: Path) -> dict[str, Any]:
     with urllib.request.urlopen(found["connection"].details["http"], timeout=5) as page:
         found["web"] = page.read().decode()
     found["disk in use"] = sorted(p.name for p in disk_of(lab, 0).iterdir())
+    found["image"] = hashlib.sha256((disk_of(lab, 0) / "image.raw").read_bytes()).hexdigest()
+    found["console"] = plugin.open_console(wanted.key)
+    found["firmware"] = plugin.firmware(wanted.local_id), document_of(plugin, wanted.local_id)
+    switched_off_and_on(plugin, wanted, found, key_file)
+    lab.set_firmware(0, bios_version="1.3", secure_boot=True)  # its tenant flashes it
     found["evidence"] = plugin.release(wanted.key)
     found["evidence again"] = IronicPlugin.from_settings(settings_of(lab)).release(wanted.key)
     found["disk after"] = list(disk_of(lab, 0).iterdir())
     found["after"] = plugin.status(wanted.key)
+    found["firmware after"] = plugin.firmware(wanted.local_id), document_of(plugin, wanted.local_id)
     return found
+
+
+def switched_off_and_on(plugin: IronicPlugin, wanted: Order, found: dict[str, Any], key_file: Path) -> None:
+    """Its tenant does this; the agent may ask for the machine meanwhile."""
+    plugin.set_power(wanted.key, PowerAction.OFF)
+    found["off"] = plugin.is_on(wanted.key), plugin.status(wanted.key).state
+    found["off login"] = ssh(found["connection"], key_file, "true").returncode
+    found["off again"] = plugin.provision(wanted)
+    plugin.set_power(wanted.key, PowerAction.ON)
+    until(lambda: ssh(found["connection"], key_file, "true").returncode == 0)
+    found["on"] = plugin.is_on(wanted.key)
+
+
+def document_of(plugin: IronicPlugin, local_id: str) -> dict[str, Any]:
+    """A machine's document as it is measured now."""
+    return next(machine.document for machine in plugin.inspect() if machine.local_id == local_id)
 
 
 def failed_twice(lab: Lab, key_file: Path) -> dict[str, Any]:
@@ -172,12 +198,48 @@ def test_a_lease_survives_kill_9_and_ends_clean(stories: dict[str, Future[dict[s
     assert found["after"].state is State.ABSENT
 
 
+def test_the_tenants_choice_of_an_image_is_what_is_on_the_disk(
+    stories: dict[str, Future[dict[str, Any]]], lab: Lab
+) -> None:
+    assert stories["whole_lease"].result()["image"] == lab.description["images"]["other"]["sha256"]
+
+
+def test_a_machine_switched_off_is_still_its_tenants_and_comes_back(
+    stories: dict[str, Future[dict[str, Any]]],
+) -> None:
+    found = stories["whole_lease"].result()
+    assert found["off"] == (False, State.READY) and found["off login"] != 0
+    assert found["off again"] == found["connection"], "and nobody switches it on for that"
+    assert found["on"] is True
+
+
+def test_the_console_ironic_opens_carries_a_token(stories: dict[str, Future[dict[str, Any]]]) -> None:
+    """What it shows is the console container's, which cannot run here: nobody looks behind the URL."""
+    console = stories["whole_lease"].result()["console"]
+    assert console.kind == "vnc" and "token%3D" in console.url
+
+
+def test_firmware_comes_over_redfish_and_a_tenant_that_flashed_it_is_found_out(
+    stories: dict[str, Future[dict[str, Any]]],
+) -> None:
+    found = stories["whole_lease"].result()
+    facts, before = found["firmware"]
+    assert facts == before["firmware"] == {"bios_version": "1.2", "boot_mode": "uefi", "secure_boot": False}
+    assert found["firmware after"][0] == {"bios_version": "1.3", "boot_mode": "uefi", "secure_boot": True}
+    assert changes(before, found["firmware after"][1]) == [
+        "firmware.bios_version 1.2 -> 1.3",
+        "firmware.secure_boot False -> True",
+    ]
+
+
 def test_the_evidence_is_ironics_own_history(stories: dict[str, Future[dict[str, Any]]]) -> None:
     found = stories["whole_lease"].result()
     evidence = found["evidence"]
     assert evidence == found["evidence again"]
     assert evidence.facts["cleaned"] is True and evidence.facts["provision_state"] == "available"
     assert [e["event_type"] for e in evidence.facts["history"]][-1] == "automated_cleaning_end"
+    assert evidence.facts["steps"] == ["erase_devices_metadata"] and evidence.facts["ramdisk"]
+    assert (evidence.facts["networks"], evidence.facts["console"]) == ([], False)
     assert abs(evidence.wiped_at - time.time()) < 300
     assert canonical_document(evidence.facts)
 

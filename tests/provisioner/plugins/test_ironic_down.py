@@ -15,7 +15,6 @@ from market.windows import SlotWindow
 from provisioner.catalogue import hardware_key, measure, plan
 from provisioner.plugins.ironic import IronicPlugin
 from tests.chain.network import anvil
-from tests.provisioner.plugins.test_ironic import settings_of
 from tests.provisioner.world import FAR, PARAMS, Provider, Running, World, wait_for
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
@@ -24,7 +23,7 @@ DOWN = "Ironic cannot be reached"
 
 
 def sell_ironic(world: World, provider: Provider, plugin: IronicPlugin) -> None:
-    """Offer one machine of the lab in place of the provider's fake ones."""
+    """Offer one machine of the lab (of fake-hardware: this is about Ironic) in place of the fake cloud's."""
     item = plan(provider.exchange, provider.org, measure({"ironic": plugin}), 1)[0]
     assert item.call is not None
     world.do(item.call, provider.exchange)
@@ -46,7 +45,7 @@ def troubles(running: Running) -> str:
 
 
 def test_leases_outlive_an_ironic_that_goes_down_and_comes_back(lab: Lab, tmp_path: Path) -> None:
-    plugin = IronicPlugin.from_settings(settings_of(lab))
+    plugin = IronicPlugin.from_settings(lab.settings(fake=True))
     with anvil("--timestamp", str(int(time.time()) - FAR)) as node:
         world = World(node, tmp_path, PATIENT)
         buyer, provider = world.buyer(), world.provider("bm.fake")
@@ -54,7 +53,7 @@ def test_leases_outlive_an_ironic_that_goes_down_and_comes_back(lab: Lab, tmp_pa
         sell_ironic(world, provider, plugin)
         world.begin()
         clouds = [
-            {"name": "ironic", "settings": settings_of(lab)},
+            {"name": "ironic", "settings": lab.settings(fake=True)},
             {"name": "fake", "settings": provider.fake},
         ]
         before = buyer.exchange.escrow.free(buyer.org), buyer.exchange.escrow.free(provider.org)
