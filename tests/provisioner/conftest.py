@@ -10,7 +10,7 @@ import pytest
 from tests.chain.network import anvil
 from tests.provisioner.world import FAR, Buyer, Provider, World
 
-_PROVIDERS = 39
+_PROVIDERS = 40
 """As many as all files together use, should one worker get them all."""
 
 
