@@ -9,11 +9,14 @@ This module must not ask anything of a contract besides Directory's code, and mu
 
 from __future__ import annotations
 
+import http.client
 import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from eth_utils.crypto import keccak
 
@@ -32,7 +35,7 @@ from chain.wire import (
 )
 from market.errors import OcxError
 
-__all__ = ["Endpoints", "Fault", "Freshness"]
+__all__ = ["Endpoints", "Fault", "Freshness", "server_time"]
 
 log = logging.getLogger(__name__)
 
@@ -252,6 +255,21 @@ class Endpoints:
                 age=int(age),
                 block=head.number,
             )
+
+
+def server_time(url: str, timeout: float = 5.0) -> float | None:
+    """What o'clock it is (unix seconds) for whoever serves a URL, by its HTTP header; None if untold."""
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    server = kind(parts.hostname or "", parts.port, timeout=timeout)
+    try:
+        server.request("HEAD", "/")
+        said = server.getresponse().headers["Date"]
+        return None if said is None else parsedate_to_datetime(said).timestamp()
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
+    finally:
+        server.close()
 
 
 def _state_of(fault: OcxError | None) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from chain import connection as connection_file
 from chain.connection import ConnectionFile
 from chain.contracts.members import UNLIMITED, Member, MemberRight, Organisation, Role
+from chain.endpoints import server_time
 from chain.exchange import Exchange
 from chain.gateway import GatewayClient
 from chain.rpc import Rpc
@@ -156,6 +157,17 @@ def _endpoints(connection: ConnectionFile, clock: Callable[[], float]) -> Findin
         if best.number - head.number > 5:
             behind = f"{shown} is {best.number - head.number} blocks behind another endpoint"
             yield Finding("advice", behind, "see whether that node has peers and room on its disk")
+    yield from _clock(connection, best, clock)
+
+
+def _clock(connection: ConnectionFile, best: Block, clock: Callable[[], float]) -> Findings:
+    """Our clock beside the chain's and those of the machines the nodes run on."""
+    for url in connection.rpc_urls:
+        theirs = server_time(url)
+        if theirs is not None and abs(clock() - theirs) > _CLOCK_OFF:
+            word = "ahead of" if clock() > theirs else "behind"
+            what = f"our clock is {abs(clock() - theirs):.0f} s {word} that of {connection_file.redact(url)}"
+            yield Finding("advice", what, "compare both with a third, and set the one that is wrong")
     offset = clock() - best.timestamp
     if connection.block_time and abs(offset) > max(_CLOCK_OFF, 20 * connection.block_time):
         word = "ahead of" if offset > 0 else "behind"

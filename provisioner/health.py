@@ -29,8 +29,8 @@ __all__ = ["HealthServer", "facts", "report", "write"]
 _STALE = 30.0
 
 
-def facts(agent: Agent) -> Facts:
-    """What the agent knows of itself, copied."""
+def facts(agent: Agent, stuck: int = 0) -> Facts:
+    """What the agent knows of itself, copied; `stuck`: transactions that are not mined for long."""
     ticks = agent.monotonic()
     reports = agent.reports.copy()
     return Facts(
@@ -48,14 +48,15 @@ def facts(agent: Agent) -> Facts:
         held=list(agent.vitals.held),
         orphans=len(agent.orphans()),
         strangers=len(agent.sightings.strangers),
-        stuck=_transactions(agent)["stuck"],
+        stuck=stuck,
         gas_balance=agent.vitals.gas_balance,
     )
 
 
 def report(agent: Agent, now: float) -> dict[str, Any]:
     """The document; `ok` is False while a condition holds that puts leases in danger (`Rule.ill`)."""
-    known = facts(agent)
+    transactions = _transactions(agent)
+    known = facts(agent, transactions["stuck"])
     conditions = agent.conditions.update(known, now)
     unix = now - agent.monotonic()  # what turns the agent's clock into unix seconds
     head, leases = agent.head, agent.snapshot()
@@ -74,7 +75,7 @@ def report(agent: Agent, now: float) -> dict[str, Any]:
         "clock_offset": known.clock_offset,
         "endpoints": known.endpoints,
         "endpoint_states": Counter(item["state"] for item in known.endpoints),
-        "transactions": _transactions(agent),
+        "transactions": transactions,
         "leases": leases,
         "lease_states": Counter(item["state"].partition("(")[0] for item in leases),
         "machines": _machines(known),

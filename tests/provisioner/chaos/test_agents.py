@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -80,6 +81,19 @@ def accounts_of(settings: Settings, agent: Process) -> str | None:
     return None
 
 
+def metrics(settings: Settings, agent: Process) -> bytes | None:
+    """What a running process tells Prometheus, once it is well."""
+    told = health_file(settings)
+    if told.get("pid") != agent.pid or not told["ok"]:
+        return None
+    page = http.client.HTTPConnection("127.0.0.1", told["health_port"], timeout=10)
+    try:
+        page.request("GET", "/metrics")
+        return page.getresponse().read()
+    finally:
+        page.close()
+
+
 def _can_buy(buyer: Buyer, provider: Provider) -> bool:
     window = buyer.window(40)
     return all(buyer.exchange.inventory.is_free(r, window) for r in provider.resources)
@@ -129,4 +143,5 @@ def test_a_lease_that_is_cancelled_while_its_machine_is_built_is_never_delivered
         agent.start()
         wait_for("the release", lambda: plugin.list_owned() == {})
         assert buyer.state(lease) == "cancelled" and buyer.events(ledger.LeaseDelivered, lease) == []
+        assert b"ocx_ok 1.0" in wait_for("its metrics", lambda: metrics(settings, agent))
         assert agent.stop() == 0

@@ -27,7 +27,7 @@ def test_with_a_clock_an_hour_wrong_leases_go_on_as_ever_and_health_tells(
         buyer.wait_state(lease, "delivered")
         assert buyer.open(client, lease).lease == lease
         told = wait_for("health to tell", lambda: running.conditions().get("clock-offset"))
-        assert re.search(rf"our clock is (3599|360[0-2]) s {word} the chain's", told)
+        assert re.search(rf"our clock is (359\d|360\d) s {word} the chain's", told)
         assert running.health()["ok"]
         buyer.accept(lease)
         running.skew.wall = 0.0  # somebody sets it right
