@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """The calls, independent of how they are served. `on_setup` is told when a buyer left its setup."""
+    """The calls, independent of how they are served. `on_setup` is told for which lease a setup came."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Gateway:
         audience: str,
         *,
         clock: Callable[[], float] = time.time,
-        on_setup: Callable[[], None] = lambda: None,
+        on_setup: Callable[[int], None] = lambda lease: None,
         asks: Asks | None = None,
         tokens: Tokens | None = None,
         challenge_ttl: int = 60,
@@ -132,7 +132,7 @@ class Gateway:
             now = int(self._clock())
             if not await run_in_threadpool(self._store.keep_setup, lease_id, setup, now):
                 raise Denied(409, f"lease {lease_id} is being provisioned; its setup is fixed")
-            self._on_setup()
+            self._on_setup(lease_id)
         kept = await run_in_threadpool(self._store.setup, lease_id)
         fixed = await run_in_threadpool(self._store.has_orders, lease_id)
         if kept is None:
@@ -194,7 +194,7 @@ class GatewayServer:
         store: Store,
         *,
         clock: Callable[[], float] = time.time,
-        on_setup: Callable[[], None] = lambda: None,
+        on_setup: Callable[[int], None] = lambda lease: None,
         asks: Asks | None = None,
     ) -> None:
         self._identity = Identity(settings)

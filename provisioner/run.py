@@ -64,7 +64,7 @@ def run(settings: Settings, *, ready: Callable[[dict[str, object]], None] | None
         exchange = open_exchange(settings, wallet)
         store = Store(settings.database)
         agent = Agent(settings, exchange, store, load_plugins(settings.plugins))
-        gateway = GatewayServer(settings, exchange, store, on_setup=agent.wake, asks=agent.asks)
+        gateway = GatewayServer(settings, exchange, store, on_setup=agent.asks.nudge, asks=agent.asks)
 
         def tell() -> dict[str, Any]:
             return report(agent, time.time())
@@ -123,8 +123,11 @@ def _only_one(settings: Settings, address: str) -> Iterator[None]:
                 f"an agent with the key {address} already runs on {settings.state_dir}",
                 hint="Stop it first, or give the second agent a key of its own.",
             ) from None
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
+        try:
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+        except OSError as error:  # the lock holds all the same; who holds it is only told to people
+            log.warning("%s cannot be written: %s", path, error)
         yield
 
 

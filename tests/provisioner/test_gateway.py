@@ -60,7 +60,7 @@ class Served:
         self.buyer, self.provider = buyer, provider
         self.lease = buyer.buy(provider, 120)
 
-    def _on_setup(self) -> None:
+    def _on_setup(self, _lease: int) -> None:
         self.told += 1
 
     def client(self, by: Wallet | None = None, **changes: Any) -> GatewayClient:

@@ -341,7 +341,7 @@ class Running:
             self.exchange,
             self.store,
             clock=self.skew.clock,
-            on_setup=self.agent.wake,
+            on_setup=self.agent.asks.nudge,
             asks=self.agent.asks,
         )
         self._thread = threading.Thread(target=self.agent.run, daemon=True)
