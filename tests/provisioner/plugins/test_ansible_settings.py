@@ -124,7 +124,7 @@ def _hardware(which: Any, measured: dict[str, Any]) -> str | None:
     return None if told is None else told.hardware_id
 
 
-# ---- the marks on a machine ----------------------------------------------------------------------------------
+# ---- the marks on a machine ------------------------------------------------------------
 
 
 def lease(key: str = "k-1") -> dict[str, Any]:
@@ -183,7 +183,7 @@ def test_a_mark_of_another_version_is_never_taken_for_a_connection() -> None:
         marks.holds(found, machine(), ORDER)
 
 
-# ---- secrets ---------------------------------------------------------------------------------------------------
+# ---- secrets ------------------------------------------------------------
 
 
 def test_the_private_key_is_a_file_that_ends_with_the_call_and_is_scrubbed(tmp_path: Path) -> None:
