@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, overload
 
-from chain.abi import Reverted, checksum
+from chain.abi import checksum
 from chain.fees import bump, gas_with_margin, sign, suggest
 from chain.nonces import Entry, Journal, Status
 from chain.rpc import Receipt, Rpc, RpcRefused
+from chain.verdicts import NotMined, not_mined, refusal, why_reverted
 from chain.wallet import Wallet
 from chain.wire import BroadcastReply, broadcast_reply
-from market.errors import OcxError, Refused, Temporary
+from market.errors import Temporary
 
 __all__ = ["NotMined", "Receipt", "Recovery", "Sender"]
 
@@ -30,10 +31,6 @@ log = logging.getLogger(__name__)
 _TRANSFER_GAS = 21_000
 _TRIES = 16
 _SWEEP = 64  # how many mined transactions that nobody waited for are noted at a time
-
-
-class NotMined(Temporary):
-    """Not on the chain within the time given; it is journalled and goes on. Evidence: `tx_hash`, `nonce`."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +156,7 @@ class Sender:
             except Temporary as error:
                 trouble = error
             if self._clock() >= deadline:
-                raise self._not_mined(entry) from trouble
+                raise not_mined(entry) from trouble
             self._sleep(self._poll)
 
     def recover(self) -> Recovery:
@@ -210,7 +207,7 @@ class Sender:
             self._on_step("journalled")
             entry = self._broadcast(entry)
             if entry.status is Status.REFUSED:
-                raise _refusal(entry)
+                raise refusal(entry)
             if entry.status is not Status.LOST:
                 self._placed = _Placed(entry, self._ask_again_at) if entry.status is Status.SENT else None
                 return entry
@@ -310,7 +307,7 @@ class Sender:
         self._on_step("mined")
         if receipt.status:
             return receipt
-        raise self._why_reverted(entry, receipt)
+        raise why_reverted(self.rpc, self.address, entry, receipt)
 
     def _nudge(self, entry: Entry) -> Entry:
         """It takes long: look whether its nonce is gone, and push it if it is stuck."""
@@ -318,7 +315,7 @@ class Sender:
             self._journal.undo_from(self.rpc.transaction_count(self.address))
             entry = self._settle(self._journal.get(entry.id))
             if entry.status is Status.REFUSED:
-                raise _refusal(entry)
+                raise refusal(entry)
             if entry.status is Status.LOST:
                 again = self._journal.by_intent(entry.intent) if entry.intent else None
                 return again or self._place(entry.recipient, entry.data, entry.value, entry.intent, entry.gas)
@@ -356,36 +353,3 @@ class Sender:
                 nonce, None, self.address, b"", 0, _TRANSFER_GAS, attempt, self._clock()
             )
             self._broadcast(filler)
-
-    def _why_reverted(self, entry: Entry, receipt: Receipt) -> OcxError:
-        """The typed error of a transaction that reverted on chain, by trying it again on that block."""
-        error: OcxError | None = None
-        for block in (receipt.block_number, receipt.block_number - 1):
-            try:
-                self.rpc.eth_call(entry.recipient, entry.data, block, self.address, entry.value)
-            except Refused as refusal:
-                error = refusal
-                break
-        if error is None:
-            out = receipt.gas_used >= entry.gas
-            why = "it ran out of gas" if out else "the reason cannot be reproduced"
-            error = Reverted(f"the transaction reverted: {why}", hint="Try again.")
-        error.evidence |= {"tx_hash": receipt.tx_hash, "block_number": receipt.block_number}
-        return error
-
-    def _not_mined(self, entry: Entry) -> NotMined:
-        return NotMined(
-            f"transaction 0x{entry.latest.hash.hex()} (nonce {entry.nonce}) is not mined yet",
-            hint="It stays in the journal and goes on; ask again with the same intent.",
-            retry_after=5.0,
-            tx_hash=entry.latest.hash,
-            nonce=entry.nonce,
-        )
-
-
-def _refusal(entry: Entry) -> Refused:
-    return Refused(
-        f"no node takes the transaction: {entry.note}",
-        hint="The account may lack money for gas, or gas_price in the connection file may be too low.",
-        nonce=entry.nonce,
-    )
