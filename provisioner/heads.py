@@ -16,7 +16,7 @@ __all__ = ["Heads"]
 _EARLY = 0.05
 """Asking begins so many seconds before a block is expected."""
 _OFTEN = 0.02
-"""Seconds between two questions while a block is expected."""
+"""Between two questions while a block is expected: so much of the block time, and as many seconds at least."""
 _LATE = 0.5
 """A block is expected until it is so many block times late."""
 _REGULAR = 0.3
@@ -29,6 +29,7 @@ class Heads:
 
     def __init__(self, block_time: float, cycle: float, monotonic: Callable[[], float]) -> None:
         self._block_time, self._cycle, self._monotonic = block_time, cycle, monotonic
+        self._often = min(cycle, _OFTEN * max(1.0, block_time))
         self._head: Block | None = None
         self._asked = self._came = float("-inf")
         self._steps: tuple[float, ...] = ()
@@ -40,7 +41,7 @@ class Heads:
         if before is not None and head.hash == before.hash:
             return
         # Seen right after it was not there, it has just come; else it may be older.
-        came = now if now - asked <= 2 * _OFTEN else now - min(_EARLY, 0.5 * (now - asked))
+        came = now if now - asked <= 2 * self._often else now - min(_EARLY, 0.5 * (now - asked))
         follows = before is not None and head.number == before.number + 1
         self._steps = (*self._steps[-1:], came - self._came) if follows else ()
         self._head, self._came = head, came
@@ -54,7 +55,7 @@ class Heads:
         if now < expected - _EARLY:
             return expected - _EARLY - now
         late = now > expected + _LATE * self._block_time
-        return max(0.0, self._asked + (self._cycle if late else _OFTEN) - now)
+        return max(0.0, self._asked + (self._cycle if late else self._often) - now)
 
     def _has_rhythm(self) -> bool:
         off = [abs(step - self._block_time) for step in self._steps]
