@@ -16,7 +16,7 @@ __all__ = ["Heads"]
 _EARLY = 0.05
 """Asking begins so many seconds before a block is expected."""
 _OFTEN = 0.02
-"""Between two questions while a block is expected: so much of the block time, and as many seconds at least."""
+"""Between two questions while a block is expected: so much of the block time, as many seconds at least."""
 _LATE = 0.5
 """A block is expected until it is so many block times late."""
 _REGULAR = 0.3
