@@ -124,8 +124,7 @@ def _only_one(settings: Settings, address: str) -> Iterator[None]:
                 hint="Stop it first, or give the second agent a key of its own.",
             ) from None
         try:
-            lock.write(f"{os.getpid()}\n")
-            lock.flush()
+            os.write(lock.fileno(), f"{os.getpid()}\n".encode())
         except OSError as error:  # the lock holds all the same; who holds it is only told to people
             log.warning("%s cannot be written: %s", path, error)
         yield
