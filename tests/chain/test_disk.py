@@ -50,9 +50,13 @@ def test_a_file_another_process_holds_is_told(tmp_path: Path) -> None:
 
 
 def test_an_error_inside_undoes_what_was_done(db: sqlite3.Connection) -> None:
-    with pytest.raises(KeyError), transaction(db):
-        db.execute("INSERT INTO kept VALUES (1)")
-        raise KeyError
+    def fail() -> None:
+        with transaction(db):
+            db.execute("INSERT INTO kept VALUES (1)")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert count(db) == 0
 
 
@@ -63,4 +67,4 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 def test_wrong_sql_stays_what_it_is(db: sqlite3.Connection) -> None:
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
-        db.execute("SELECT * FROM nothing")
+        db.execute("SELECT * FROM absent")
