@@ -268,29 +268,26 @@ class Releaser:
         Raises `Permanent` if Ironic does not clean the node, or cleans it without erasing anything.
         """
         name, ramdisk = marks.label(node), _ramdisk_at(node)
+        at_work = bool(ramdisk or "clean wait" in call.seen)  # Ironic waited for a ramdisk
         whole = self._walk.api.history(node["uuid"])
         ends = [entry for entry in self._since_release(node, whole) if _is_cleaning_end(entry)]
         tells = any(str(entry["event_type"]).endswith("_end") for entry in whole)
-        if not ends and (tells or not (ramdisk or "clean wait" in call.seen)):
+        if not ends and (tells or not at_work):
             self._clean_again(node, call)
             return None
         told = _STEP.findall(str(ends[-1]["event"])) if ends else []
         steps, wanted = list(dict.fromkeys([*call.steps, *told])), self._walk.settings
-        if wanted.wipe_steps and not set(steps) & set(wanted.wipe_steps) and (steps or not ramdisk):
+        if wanted.wipe_steps and not set(steps) & set(wanted.wipe_steps):
+            if not steps and not call.repaired:  # nobody watched: Ironic forgets which steps it ran
+                self._clean_again(node, call)
+                return None
             raise Permanent(
                 f"Ironic cleaned {name} without erasing it (steps: {', '.join(steps) or 'none'})",
                 hint=f"Give one of {', '.join(wanted.wipe_steps)} a priority in Ironic, then `manage` and "
                 f"`provide` {name}; the release goes on.",
             )
         at = _unix(str(ends[-1]["created_at"] if ends else node["provision_updated_at"]))
-        known = steps or not wanted.wipe_steps
-        return {
-            "deployed": True,
-            "cleaned": True,
-            "steps": steps if known else None,  # the agent was away while they ran
-            "ramdisk": ramdisk,
-            "wiped_at": at,
-        }
+        return {"deployed": True, "cleaned": True, "steps": steps, "ramdisk": ramdisk, "wiped_at": at}
 
     def _clean_again(self, node: Node, call: _Call) -> None:
         """Have Ironic clean a node that it made available as it was; `Permanent` if it would not."""
@@ -319,12 +316,18 @@ def _lessee_before(node: Node) -> dict[str, Any]:
 
 def _steps_under_way(node: Node) -> list[str]:
     """The steps of the cleaning that runs. Ironic forgets them at its end."""
-    internal = node.get("driver_internal_info") or {}
+    internal = _internal(node)
     return [
         str(step["step"])
         for step in [*(internal.get("clean_steps") or []), node.get("clean_step") or {}]
         if step
     ]
+
+
+def _internal(node: Node) -> dict[str, Any]:
+    """What Ironic notes for itself; empty for an account that may not see it."""
+    internal = node.get("driver_internal_info")
+    return internal if isinstance(internal, dict) else {}
 
 
 def _is_cleaning_end(entry: dict[str, Any]) -> bool:
@@ -333,7 +336,7 @@ def _is_cleaning_end(entry: dict[str, Any]) -> bool:
 
 def _ramdisk_at(node: Node) -> str | None:
     """When a ramdisk last told which steps clean the machine, if that was since the release began."""
-    internal = node.get("driver_internal_info") or {}
+    internal = _internal(node)
     at, since = internal.get("agent_cached_clean_steps_refreshed"), marks.release_began(node)["since"]
     return str(at) if at and since and _unix(str(at)) >= _unix(since) else None
 

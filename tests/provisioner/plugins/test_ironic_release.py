@@ -65,12 +65,20 @@ def test_a_node_that_would_not_be_wiped_is_not_let(bare: Bare) -> None:
     assert bare.node()["instance_uuid"] is None
 
 
+def cleanings(bare: Bare) -> list[dict[str, Any]]:
+    """The node's cleanings that came to their end."""
+    history = bare.client.call("GET", f"/v1/nodes/{bare.uuid}/history")["history"]
+    return [event for event in history if event["event_type"] == "automated_cleaning_end"]
+
+
 def test_a_cleaning_without_a_step_that_erases_is_no_wipe(bare: Bare) -> None:
     strict = bare.plugin(wipe_steps=["erase_devices_metadata"])
     wanted = bare.order()
     strict.provision(wanted)
+    began = len(cleanings(bare))
     with pytest.raises(Permanent, match=r"without erasing it \(steps: none\)"):
         strict.release(wanted.key)
+    assert len(cleanings(bare)) == began + 2, "cleaned again, and watched, before it says so"
     assert strict.status(wanted.key).state is State.RELEASING
     with pytest.raises(Permanent, match="without erasing it"):
         strict.release(wanted.key)
