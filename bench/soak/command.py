@@ -28,6 +28,7 @@ __all__ = ["main"]
 
 _FENCE = 6
 """Seconds a fence lasts: a dead agent's leases are taken over soon."""
+_PACE = {"provision_seconds": 0.7, "release_seconds": 0.4}
 _SETTLE = 300.0
 """Seconds within which everything must have converged once the killing is over."""
 
@@ -39,8 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=25.0, help="end after so long all the same (25)")
     parser.add_argument("--seed", type=int, help="repeat the choices of another run")
     parser.add_argument("--providers", type=int, default=4, help="each with two agents, two machines (4)")
+    parser.add_argument("--life", type=float, default=6.0, help="mean life of an idle agent, seconds (6)")
     parser.add_argument(
-        "--life", type=float, default=6.0, help="mean life of those that get past their start, seconds (6)"
+        "--run-out", type=int, default=90, help="seconds of leases that run out; 0: none (90)"
     )
     parser.add_argument("--json", type=Path, help="write the numbers here as well")
     options = parser.parse_args(argv)
@@ -72,7 +74,7 @@ def _soak(running: Fleet, options: argparse.Namespace, seed: int) -> Ledger:
         for number, lane in enumerate(running.lanes):
             dice = [random.Random(f"{seed}/{number}/{what}") for what in ("kill", "fail", "cut")]  # noqa: S311
             proxy = _prepare(lane, running)
-            starts = {name: functools.partial(lane.agent, name) for name in ("first", "second")}
+            starts = {name: functools.partial(lane.mortal, name) for name in ("first", "second")}
             agents.append(Agents(starts, ledger, dice[0], options.life, lane.provider.folder))
             stack.callback(agents[-1].stop)
             troubles.append(FakeFaults(lane.provider.plugin(), ledger, dice[1]))
@@ -82,7 +84,9 @@ def _soak(running: Fleet, options: argparse.Namespace, seed: int) -> Ledger:
             stack.callback(watching.stop)
             for place in range(len(lane.provider.resources)):
                 chance = f"{seed}/{number}/{place}"
-                buyings.append(Buying(lane, place, running.buyer(), lane.witness, ledger, chance))
+                buyings.append(
+                    Buying(lane, place, running.buyer(), lane.witness, ledger, chance, options.run_out)
+                )
         running.begin()
         for killed in agents:
             killed.start()
@@ -116,7 +120,7 @@ def _prepare(lane: Lane, running: Fleet) -> Proxy:
         connection_file.render(**network | {"rpc_urls": [f"http://127.0.0.1:{proxy.port}"]}),
     )
     for name, key in (("first", "operator"), ("second", "second")):
-        lane.provider.settings(name, keystore=key, state_dir="state", look_every=0.3)
+        lane.provider.settings(name, keystore=key, state_dir="state", look_every=0.3, cloud=_PACE)
     return proxy
 
 

@@ -59,7 +59,7 @@ class Ledger:
     @property
     def kills(self) -> int:
         """How many agent processes died by SIGKILL."""
-        return self.done["killed by us"] + self.done["killed in a cloud call"]
+        return self.done["killed by the clock"] + self.done["killed at a statement or in a cloud call"]
 
     def summary(self) -> dict[str, Any]:
         """The numbers."""

@@ -41,10 +41,15 @@ class Cloud(Protocol):
 
 
 class Buying:
-    """Buys one machine again and again, and does with it what the dice say."""
+    """Buys one machine again and again, and does with it what the dice say.
 
-    def __init__(self, lane: Lane, place: int, buyer: Buyer, cloud: Cloud, ledger: Ledger, seed: str) -> None:
-        self._lane, self._place, self._buyer = lane, place, buyer
+    Leases that run out do so after `short` seconds; 0: none does.
+    """
+
+    def __init__(
+        self, lane: Lane, place: int, buyer: Buyer, cloud: Cloud, ledger: Ledger, seed: str, short: int
+    ) -> None:
+        self._lane, self._place, self._buyer, self._short = lane, place, buyer, short
         self._cloud, self._ledger, self._dice = cloud, ledger, random.Random(seed)  # noqa: S311  repeatable
         self.enough = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -52,6 +57,7 @@ class Buying:
     def _run(self) -> None:
         while not self.enough.is_set():
             fate = self._dice.choices(list(_FATES), list(_FATES.values()))[0]
+            fate = "end early" if fate == "run out" and not self._short else fate
             lease = self._buy(fate)
             if lease is None:
                 continue
@@ -64,7 +70,7 @@ class Buying:
 
     def _buy(self, fate: str) -> int | None:
         try:
-            seconds = 20 if fate == "run out" else 400
+            seconds = self._short if fate == "run out" else 400
             return self._buyer.buy(self._lane.provider, seconds, places=(self._place,))
         except Book_Skipped:
             self.enough.wait(0.3)
@@ -72,7 +78,7 @@ class Buying:
 
     def _live(self, life: Life) -> None:
         if life.fate == "cancel":
-            self.enough.wait(self._dice.random() * 6)
+            self._wait_to_cancel(life)
             with contextlib.suppress(OcxError):  # delivered meanwhile: then it is ended as others are
                 self._buyer.send(self._buyer.exchange.leases.cancel(life.lease))
         state = self._reach(life, "the delivery", ("delivered", "active", *_OVER))
@@ -85,6 +91,16 @@ class Buying:
         self._until(life, "its money", lambda: not life.delivered or self._lane.is_settled(life.lease))
         self._until(life, "its machine to be free", lambda: life.key not in self._cloud.carried())
         life.over = True
+
+    def _wait_to_cancel(self, life: Life) -> None:
+        """For any time; or until something is being built for it, so that an orphan is left."""
+        if self._dice.random() < 0.3:
+            self.enough.wait(self._dice.random() * 5)
+            return
+        signed = ("awarded", "signed")
+        while life.key not in self._cloud.carried() and self._buyer.state(life.lease) in signed:
+            if self.enough.wait(0.1):
+                return
 
     def _use(self, life: Life) -> None:
         life.delivered = True

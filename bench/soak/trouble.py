@@ -20,11 +20,15 @@ _TICK = 0.05
 
 
 class Agents:
-    """The agents of one provider, each killed again and again after a random life, and started again."""
+    """The agents of one provider, each killed again and again, and started again.
+
+    An agent is given a statement of its own journals at which it dies, so that the slower the machine, the
+    longer it lives; one with nothing to do is killed by the clock, after `life` seconds in the mean.
+    """
 
     def __init__(
         self,
-        start: Mapping[str, Callable[[], Child]],
+        start: Mapping[str, Callable[[int], Child]],
         ledger: Ledger,
         dice: random.Random,
         life: float,
@@ -46,7 +50,8 @@ class Agents:
     def stop(self) -> None:
         """Kill all agents for the last time; this does not count."""
         self._over.set()
-        self._thread.join(30)
+        if self._thread.ident is not None:
+            self._thread.join(30)
         for child in self._children.values():
             child.kill()
 
@@ -58,22 +63,21 @@ class Agents:
                     self._raise(name, child, make, now)
                 elif now >= self._dies[name] and not self.merciful.is_set():
                     child.kill()
-                    self._ledger.count("killed by us")
+                    self._ledger.count("killed by the clock")
                     self._bury(name, now)
 
-    def _raise(self, name: str, child: Child | None, make: Callable[[], Child], now: float) -> None:
+    def _raise(self, name: str, child: Child | None, make: Callable[[int], Child], now: float) -> None:
         if child is not None:
             code = child.wait(1)
             if code == -signal.SIGKILL:
-                self._ledger.count("killed in a cloud call")
+                self._ledger.count("killed at a statement or in a cloud call")
             else:
                 self._ledger.crashes.append(f"{name} of {self._logs} ended by itself with code {code}")
             self._bury(name, now)
         if now >= self._born[name]:
-            self._children[name] = make()
-            # Many die while they are still starting; the others live long enough to get on with something.
-            young = self._dice.random() < 0.6
-            self._dies[name] = now + self._dice.expovariate(1 / (0.4 if young else self._life))
+            most = self._dice.choice((20, 60, 160))
+            self._children[name] = make(0 if self.merciful.is_set() else self._dice.randint(1, most))
+            self._dies[name] = now + self._dice.expovariate(1 / self._life)
 
     def _bury(self, name: str, now: float) -> None:
         del self._children[name]

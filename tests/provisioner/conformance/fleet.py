@@ -37,7 +37,8 @@ CREATE TABLE IF NOT EXISTS boots (key TEXT, local_id TEXT, host_key TEXT, at REA
 CREATE TABLE IF NOT EXISTS ends (key TEXT, local_id TEXT, at REAL);
 CREATE TRIGGER IF NOT EXISTS boot AFTER UPDATE OF state ON machines
     WHEN NEW.state = 'ready' AND OLD.state != 'ready'
-    BEGIN INSERT INTO boots VALUES (NEW.key, NEW.local_id, NEW.host_key, (julianday('now') - 2440587.5) * 86400.0); END;
+    BEGIN INSERT INTO boots VALUES
+        (NEW.key, NEW.local_id, NEW.host_key, (julianday('now') - 2440587.5) * 86400.0); END;
 CREATE TRIGGER IF NOT EXISTS ended AFTER UPDATE OF key ON machines
     WHEN OLD.key IS NOT NULL AND NEW.key IS NOT OLD.key
     BEGIN INSERT INTO ends VALUES (OLD.key, OLD.local_id, (julianday('now') - 2440587.5) * 86400.0); END;
@@ -90,6 +91,10 @@ class Lane:
         """Start the agent of that name; its settings must have been written."""
         log = self.provider.folder / f"{name}.log"
         return self.warm.start(_PROGRAM, str(self.provider.folder / f"{name}.yaml"), log=log, **more)
+
+    def mortal(self, name: str, fatal: int) -> Child:
+        """The same, dying at that moment of its journals."""
+        return self.agent(name, fatal=fatal)
 
     def key(self, lease: int, place: int = 0) -> str:
         """The operation key of one resource of a lease."""

@@ -20,6 +20,27 @@ from tests.provisioner.conformance.proxy import Fault, FaultProxy, Kind
 __all__ = ["AnsibleBench", "AwsBench", "IronicBench"]
 
 
+_SETUP = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - name: Hand the host over
+      ansible.builtin.raw: mkdir -p /srv/tenant && echo "{{ ocx_hostname }}" > /srv/tenant/name
+    - name: Say how the tenant comes in
+      ansible.builtin.set_stats:
+        data: {ocx_connection: {user: tenant, port: "{{ door }}", host_key: "{{ host_key }}"}}
+"""
+_CLEANUP = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - name: Take the host back
+      ansible.builtin.raw: rm -rf /srv/tenant
+    - name: Say what was removed
+      ansible.builtin.set_stats: {data: {ocx_evidence: {removed: /srv/tenant}}}
+"""
+
+
 def _place(url: str) -> tuple[str, int]:
     parts = urllib.parse.urlsplit(url)
     return parts.hostname or "", parts.port or 80
@@ -128,7 +149,10 @@ class AwsBench(NetworkBench):
 
 
 class AnsibleBench(NetworkBench):
-    """Hosts of their own, reached over SSH; each plugin is an agent of its own, with a state of its own."""
+    """Hosts of their own, reached over SSH; each plugin is an agent of its own, with a state of its own.
+
+    What is sold is small, as the shipped product has some thirty tasks; the plugin is the same for both.
+    """
 
     name = "ansible"
     lanes = 2
@@ -139,10 +163,16 @@ class AnsibleBench(NetworkBench):
     def __init__(self, lab: HostLab, folder: Path) -> None:
         self._lab, self._folder, self._numbers = lab, folder, itertools.count()
         self.targets = [(host["address"], host["port"]) for host in lab.hosts]
+        (folder / "setup.yml").write_text(_SETUP)
+        (folder / "cleanup.yml").write_text(_CLEANUP)
 
     def settings(self, through: FaultProxy | None = None, **more: Any) -> dict[str, Any]:
         """See `Bench.settings`."""
-        made = self._lab.settings(state=self._folder / f"state-{next(self._numbers)}", **more)
+        small = {"products": {"small": {"setup": "setup.yml", "cleanup": "cleanup.yml"}}}
+        state = self._folder / f"state-{next(self._numbers)}"
+        made = self._lab.settings(state=state, project=str(self._folder), **(small | more))
+        for machine in made["machines"]:
+            machine["vars"] = {"door": machine["port"], "host_key": machine["host_key"]}
         if through is not None:
             for machine, port in zip(made["machines"], through.ports, strict=True):
                 machine |= {"host": "127.0.0.1", "port": port}

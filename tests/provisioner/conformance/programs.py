@@ -22,29 +22,29 @@ from provisioner.settings import load as load_settings
 
 __all__ = ["agent", "call", "count_statements"]
 
-_WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE", "COMMIT")
+_WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 _connect = sqlite3.connect
 
 
 class _Statements:
     """Counts the statements of some connections; the moment `fatal` kills the process."""
 
-    def __init__(
-        self, files: tuple[str, ...], fatal: int, only: tuple[str, ...], skip: tuple[str, ...]
-    ) -> None:
-        self.files, self.fatal, self.only, self.skip = files, fatal, only, skip
+    def __init__(self, fatal: int, only: tuple[str, ...], skip: tuple[str, ...]) -> None:
+        self._fatal, self._only, self._skip = fatal, only, skip
         self.moments = 0
         self._lock = threading.Lock()
 
-    def moment(self, sql: str) -> None:
-        """One more moment: just before, or just after, a statement."""
+    def counts(self, sql: str) -> bool:
+        """Whether a statement is one of those that are counted."""
         text = sql.lstrip().upper()
-        if self.only and not text.startswith(self.only) or any(word in text for word in self.skip):
-            return
+        return (not self._only or text.startswith(self._only)) and not any(w in text for w in self._skip)
+
+    def moment(self, sql: str) -> None:
+        """One more moment: just before, or just after, a statement that counts."""
         with self._lock:
             self.moments += 1
-            if self.moments == self.fatal:
-                os.write(2, f"dies at moment {self.fatal}: {sql[:100]}\n".encode())
+            if self.moments == self._fatal:
+                os.write(2, f"dies at moment {self._fatal}: {sql[:100]}\n".encode())
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -54,15 +54,23 @@ def count_statements(
     """From now on every statement on databases whose path holds one of `files` has two moments.
 
     Just before it and just after it. At the moment numbered `fatal` (1 is the first; 0: never) this process
-    dies by SIGKILL. `only`: statements that begin so; `skip`: not those which name one of these.
+    dies by SIGKILL. `only`: statements that begin so; `skip`: not those which name one of these. The commit
+    of a transaction counts if anything in it does.
     """
-    seen = _Statements(files, fatal, only, skip)
+    seen = _Statements(fatal, only, skip)
 
     class Counting(sqlite3.Connection):
+        pending = False
+
         def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:  # type: ignore[override]
-            seen.moment(sql)
+            ends = sql.lstrip().upper().startswith("COMMIT")
+            counts = self.pending if ends else seen.counts(sql)
+            self.pending = not ends and (self.pending or counts) and self.in_transaction
+            if counts:
+                seen.moment(sql)
             cursor = super().execute(sql, *parameters)
-            seen.moment(sql)
+            if counts:
+                seen.moment(sql)
             return cursor
 
     def connect(database: Any, *args: Any, **more: Any) -> sqlite3.Connection:

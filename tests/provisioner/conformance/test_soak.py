@@ -14,7 +14,20 @@ from bench.soak import main
 def test_half_a_hundred_kills_double_and_lose_nothing(tmp_path: Path) -> None:
     told = tmp_path / "soak.json"
     code = main(
-        ["--kills", "50", "--minutes", "1", "--seed", "3", "--providers", "2", "--json", str(told)],
+        [
+            "--kills",
+            "50",
+            "--minutes",
+            "1",
+            "--seed",
+            "3",
+            "--providers",
+            "2",
+            "--run-out",
+            "0",
+            "--json",
+            str(told),
+        ],
     )
     numbers = json.loads(told.read_text())
     assert (numbers["doubles"], numbers["lost"], numbers["findings"]) == (0, 0, [])
