@@ -94,7 +94,7 @@ class Ec2Lab:
         raise Permanent("a process of the EC2 lab ended by itself", hint=f"See {self._dir}/*.out.")
 
     def settings(self, **more: Any) -> dict[str, Any]:
-        """Settings of the aws plugin for this lab, with `vm.small` and `vm.large` for sale; `more` replaces."""
+        """Settings of the aws plugin for this lab, which sells `vm.small` and `vm.large`; `more` replaces."""
         return {**self.description["settings"], **more}
 
     # ---- looking past the plugin -----------------------------------------------------------------------
@@ -130,6 +130,10 @@ class Ec2Lab:
     def interrupt(self, instance: str, *, to: str = "terminated", code: str = "Server.Interrupted") -> None:
         """Let AWS itself end (`terminated`) or stop (`stopped`) an instance, with this state reason."""
         self._ask("POST", "interrupt", {"id": instance, "to": to, "code": code, "message": "lab"})
+
+    def show_on_console(self, instance: str, text: str) -> None:
+        """Replace what an instance's console shows."""
+        self._ask("PUT", f"instances/{instance}", {"console": text})
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
         return call(method, f"{self.url}/_lab/{path}", body)

@@ -50,28 +50,25 @@ class Build:
         self._launched: str | None = None
         self._restarted = self._unproven = False
         self._answered_at: float | None = None
+        self._seen: tuple[str, str] | None = None
 
     def run(self) -> Connection:
         """Do it; see `Provisioner.provision`."""
         with self._cloud.step(self._order.key):
             if not reserve(self._cloud, self._order, self._product):
                 self._patient_until += self._settings.patience
-        host_key: tuple[str, str] | None = None
         while True:
             with self._cloud.step(self._order.key):
                 view = self._look()
                 instance = self._advance(view)
                 if instance and self._is_up(instance):
                     return marks.connection_of(instance, self._settings.ssh_user)
-                noted = instance and host_key and host_key[0] == instance["InstanceId"]
-                if instance and host_key and noted:
-                    self._note_ready(view, instance, host_key[1])
-            running = instance and marks.state_name(instance) == "running" and not noted
-            key = self._host_key(instance) if instance and running else None
-            host_key = (str(instance["InstanceId"]), key) if instance and key else None
+                noted = instance is not None and self._note_ready(view, instance)
+            if instance and not noted:
+                self._seen = self._see(instance)
             if self._cloud.clock() > self._deadline:
                 raise Temporary(self._overdue(view), retry_after=10)
-            if not (noted or host_key):
+            if not noted and self._seen is None:
                 self._cloud.wait(self._settings.poll)
 
     def _is_up(self, instance: Item) -> bool:
@@ -198,37 +195,43 @@ class Build:
 
     # ---- handing over ----------------------------------------------------------------------------------
 
-    def _host_key(self, instance: Item) -> str | None:
-        """The host key the machine presents, once it does and can be believed.
+    def _see(self, instance: Item) -> tuple[str, str] | None:
+        """The instance's id and the host key it presents, once it does and can be believed.
 
         EC2's console is read through AWS's own API, so what cloud-init prints there did not cross the network
         between the agent and the machine; what merely answers at the address did.
         """
-        host = marks.address_of(instance, public=self._product.public)
-        seen = host_key_at(host, self._product.ssh_port, seconds=3) if host else None
+        name, host = str(instance["InstanceId"]), marks.address_of(instance, public=self._product.public)
+        if host is None or marks.state_name(instance) != "running":
+            return None
+        seen = host_key_at(host, self._product.ssh_port, seconds=3)
         if seen is None or self._settings.host_key_from == "network":
-            return seen
+            return (name, seen) if seen else None
         now = self._cloud.clock()
         if self._answered_at is None:
             self._answered_at = now
-        told = marks.console_host_key(self._api.console(instance["InstanceId"]))
+        told = marks.console_host_key(self._api.console(name))
         if told is not None and told != seen:
             raise Temporary(
-                f"at {host} another host key answers than {instance['InstanceId']} shows on its console",
+                f"at {host} another host key answers than {name} shows on its console",
                 hint="Another machine may hold that address.",
                 retry_after=30,
             )
         late = now >= self._answered_at + self._settings.console_timeout
-        return seen if told or (late and self._settings.host_key_from != "console") else None
+        return (name, seen) if told or (late and self._settings.host_key_from != "console") else None
 
-    def _note_ready(self, view: marks.View, instance: Item, host_key: str) -> None:
-        """Write down, on the instance and on the reservation, that its tenant may have it."""
+    def _note_ready(self, view: marks.View, instance: Item) -> bool:
+        """Write down, on instance and reservation, that its tenant may have it; False if it is not up yet."""
+        up = marks.state_name(instance) == "running"
+        if not up or self._seen is None or self._seen[0] != instance["InstanceId"]:
+            return False
         host = marks.address_of(instance, public=self._product.public)
-        tags = {marks.READY: host_key, marks.ADDRESS: f"{host}:{self._product.ssh_port}"}
+        tags = {marks.READY: self._seen[1], marks.ADDRESS: f"{host}:{self._product.ssh_port}"}
         listed = [{"Key": name, "Value": value} for name, value in tags.items()]
         marked = [instance["InstanceId"], *([view.reservation["KeyPairId"]] if view.reservation else [])]
         self._api.act("create_tags", Resources=marked, Tags=listed)
-        self._unproven = False
+        self._seen, self._unproven = None, False
+        return True
 
     def _overdue(self, view: marks.View) -> str:
         """Why it took too long, in a line."""

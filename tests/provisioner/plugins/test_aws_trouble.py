@@ -166,6 +166,23 @@ def test_an_instance_that_aws_stopped_is_failed_and_started_again_with_its_disk(
     assert bench.login(after, "true").returncode == 0
 
 
+def test_a_host_key_that_the_console_does_not_show_is_not_believed(bench: Bench) -> None:
+    wanted = bench.order("impostor")
+    bench.lab.inject(LOST)
+    with pytest.raises(Temporary):
+        bench.usual.provision(wanted)
+    [instance] = until(lambda: [i for i in bench.instances(wanted.key) if i["state"] == "running"])
+    other = "-----BEGIN SSH HOST KEY KEYS-----\nssh-ed25519 AAAAother\n-----END SSH HOST KEY KEYS-----\n"
+    bench.lab.show_on_console(instance["id"], other)
+    with pytest.raises(Temporary, match="another host key"):
+        bench.usual.provision(wanted)
+    bench.lab.show_on_console(instance["id"], "Linux version 6.1\n")
+    with pytest.raises(Temporary, match="its console shows no SSH host key"):
+        bench.plugin(host_key_from="console", console_timeout=0.0, launch_timeout=0.5).provision(wanted)
+    assert bench.usual.status(wanted.key).state is State.BUILDING
+    assert bench.plugin(console_timeout=0.0).provision(wanted).host == instance["address"]
+
+
 @pytest.mark.parametrize(
     "action", ["ImportKeyPair", "TerminateInstances", "DeleteSecurityGroup", "CreateTags", "DeleteKeyPair"]
 )
