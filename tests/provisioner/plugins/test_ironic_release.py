@@ -67,7 +67,7 @@ def test_a_node_that_would_not_be_wiped_is_not_let(bare: Bare) -> None:
 
 def cleanings(bare: Bare) -> list[dict[str, Any]]:
     """The node's cleanings that came to their end."""
-    history = bare.client.call("GET", f"/v1/nodes/{bare.uuid}/history")["history"]
+    history = bare.client.call("GET", f"/v1/nodes/{bare.uuid}/history?detail=true")["history"]
     return [event for event in history if event["event_type"] == "automated_cleaning_end"]
 
 
