@@ -251,9 +251,11 @@ class Clouds:
     def is_lost(self, resource: int) -> bool:
         """Whether measurement after measurement of its cloud does not find the machine any more."""
         located = self.locate(resource)
-        if located is None:
-            return False
-        return self._misses.get(located.plugin, {}).get(located.local_id, 0) >= _MISSES
+        return located is not None and self.lacks(located)
+
+    def lacks(self, machine: MachineRecord) -> bool:
+        """The same of a machine that was located."""
+        return self._misses[machine.plugin].get(machine.local_id, 0) >= _MISSES
 
     def hold(self, name: str, local_id: str, why: str | None) -> None:
         """Offer a machine in no bid because of this, until it is lifted with None; kept until a restart."""

@@ -166,7 +166,7 @@ class Observer:
             in_cloud=in_cloud,
             evidence=key in proven and not in_cloud,  # a build that hung may come up after its wipe
             orphan_since=since,
-            lost=self._clouds.is_lost(resource),
+            lost=found is not None and self._clouds.lacks(found),
             broken=broken,
         )
 
