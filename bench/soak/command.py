@@ -26,7 +26,7 @@ from tests.provisioner.world import Proxy
 
 __all__ = ["main"]
 
-_FENCE = 6
+_FENCE = 12
 """Seconds a fence lasts: a dead agent's leases are taken over soon."""
 _PACE = {"provision_seconds": 0.7, "release_seconds": 0.4}
 _SETTLE = 300.0
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=25.0, help="end after so long all the same (25)")
     parser.add_argument("--seed", type=int, help="repeat the choices of another run")
     parser.add_argument("--providers", type=int, default=4, help="each with two agents, two machines (4)")
-    parser.add_argument("--life", type=float, default=6.0, help="mean life of an idle agent, seconds (6)")
+    parser.add_argument("--life", type=float, default=8.0, help="mean life of an idle agent, seconds (8)")
     parser.add_argument(
         "--run-out", type=int, default=90, help="seconds of leases that run out; 0: none (90)"
     )

@@ -74,14 +74,16 @@ class Agents:
             else:
                 self._ledger.crashes.append(f"{name} of {self._logs} ended by itself with code {code}")
             self._bury(name, now)
-        if now >= self._born[name]:
-            most = self._dice.choice((20, 60, 160))
+        if now >= self._born[name] or self.merciful.is_set():
+            most = self._dice.choice((30, 90, 200))
             self._children[name] = make(0 if self.merciful.is_set() else self._dice.randint(1, most))
             self._dies[name] = now + self._dice.expovariate(1 / self._life)
 
     def _bury(self, name: str, now: float) -> None:
         del self._children[name]
-        self._born[name] = now + self._dice.random() * 0.5
+        # Now and then one stays away so long that the other has to take its leases over.
+        away = 30.0 if self._dice.random() < 0.1 else 0.5
+        self._born[name] = now + self._dice.random() * away
 
 
 class Repeated:
@@ -150,7 +152,7 @@ class ChainCuts(Repeated):
     """A chain that cannot be reached for a moment."""
 
     def __init__(self, proxy: Proxy, ledger: Ledger, dice: random.Random) -> None:
-        super().__init__(lambda: 2.0 + dice.expovariate(1 / 8))
+        super().__init__(lambda: 5.0 + dice.expovariate(1 / 20))
         self._proxy, self._ledger, self._dice = proxy, ledger, dice
 
     def act(self) -> None:

@@ -362,7 +362,7 @@ def _copy(source: socket.socket, sink: socket.socket, limit: int | None) -> None
     """Pass bytes on until the end, or until `limit` of them."""
     left = limit
     with contextlib.suppress(OSError):
-        while (part := source.recv(65536)) and (left is None or left > 0):
+        while (left is None or left > 0) and (part := source.recv(65536)):
             sink.sendall(part if left is None else part[:left])
             left = None if left is None else left - len(part)
         if limit is None:
