@@ -134,7 +134,7 @@ class Marks:
             value = json.loads(text)
         except ValueError:
             value = None
-        return value if isinstance(value, dict) else {"key": None, "phase": "unreadable"}
+        return value if isinstance(value, dict) and {"key", "phase"} <= set(value) else {"key": None, "phase": "unreadable"}
 
     def _save(self, name: str, text: str) -> None:
         """Replace a file so that a power cut leaves the old or the new one."""
