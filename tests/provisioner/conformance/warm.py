@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 import traceback
 from pathlib import Path
 from typing import Any, Self
@@ -44,6 +45,8 @@ class Child:
     def __init__(self, warm: Warm, pid: int) -> None:
         self._warm, self.pid = warm, pid
         self._handle = os.pidfd_open(pid)
+        weakref.finalize(self, os.close, self._handle)
+        self._reaping = threading.Lock()
         self.code: int | None = None
 
     @property
@@ -67,8 +70,9 @@ class Child:
         if self.code is None:
             if not self._ended(limit):
                 raise TimeoutError(f"process {self.pid} still runs after {limit} s")
-            self.code = self._warm.reap(self.pid)
-            os.close(self._handle)
+            with self._reaping:  # a process is reaped once, whoever waits for it
+                if self.code is None:
+                    self.code = self._warm.reap(self.pid)
         return self.code
 
     def _ended(self, limit: float) -> bool:
