@@ -211,7 +211,7 @@ class Play:
         posted = [self._post(customer, timing) for _ in range(2)]
         offer, node = self._for_sale_now()
         bought = customer.ocx(
-            f"offer buy {offer} --node {node} --start now --for {timing.wanted}s",
+            f"offer buy {offer} --node {node} --start now --for {timing.bought}s",
             step="buys a third server at its buy-now rate",
         )
         follow = [partial(self._follow, request) for request in posted]
@@ -258,7 +258,7 @@ class Play:
         """The buyer's side of one lease: key to the provider, login, acceptance."""
         customer, began = self.parties["customer"], self.stage.elapsed()
         customer.ocx(f"lease setup {lease}", step=f"lease {lease}: sends its fresh SSH key to the provider")
-        self._await_state(lease, LeaseState.DELIVERED, 90)
+        self._await_state(lease, LeaseState.DELIVERED, 150)
         provider = self._name_of(self.observer.leases.lease(lease).provider)
         self.stage.note(
             provider, f"lease {lease}: signed, provisioned, delivered", self.stage.elapsed() - began
