@@ -20,8 +20,8 @@ import signal
 import subprocess
 import sys
 import threading
-import weakref
 import traceback
+import weakref
 from pathlib import Path
 from typing import Any, Self
 
