@@ -42,7 +42,7 @@ class Marks:
 
     def read(self, key: str | None = None) -> dict[str, Any]:
         """The lease, whether its release is wanted, and the record of `key` if that was released here."""
-        lease = self._load("lease.json")
+        lease = self._lease()
         wanted = lease is not None and self._text("release.wanted") == lease.get("key")
         return {"lease": lease, "wanted": wanted, "released": self._record(key) if key else None}
 
@@ -72,7 +72,7 @@ class Marks:
 
     def want(self, key: str) -> dict[str, Any]:
         """Ask for the release of `key`; nothing happens unless it has the machine."""
-        lease = self._load("lease.json")
+        lease = self._lease()
         if lease is not None and lease.get("key") == key:
             self._save("release.wanted", key)
         return self.read(key)
@@ -85,7 +85,7 @@ class Marks:
         os.makedirs(self._path("released"), mode=0o700, exist_ok=True)
         if self._record(key) is None:
             self._save(f"released/{_digest(key)}.json", json.dumps(record))
-        lease = self._load("lease.json")
+        lease = self._lease()
         if lease is not None and lease.get("key") == key:
             self._remove("lease.json")
         if self._text("release.wanted") == key:
@@ -126,6 +126,12 @@ class Marks:
         except FileNotFoundError:
             return None
 
+    def _lease(self) -> dict[str, Any] | None:
+        """The lease's mark; one that no plugin of ours wrote cannot be read."""
+        lease = self._load("lease.json")
+        ours = lease is None or {"key", "phase"} <= set(lease)
+        return lease if ours else {"key": None, "phase": "unreadable"}
+
     def _load(self, name: str) -> dict[str, Any] | None:
         text = self._text(name)
         if text is None:
@@ -134,7 +140,7 @@ class Marks:
             value = json.loads(text)
         except ValueError:
             value = None
-        return value if isinstance(value, dict) and {"key", "phase"} <= set(value) else {"key": None, "phase": "unreadable"}
+        return value if isinstance(value, dict) else {"key": None, "phase": "unreadable"}
 
     def _save(self, name: str, text: str) -> None:
         """Replace a file so that a power cut leaves the old or the new one."""
