@@ -51,7 +51,7 @@ class IronicBench(NetworkBench):
 
     name = "ironic"
     lanes = 4
-    tries = 8
+    tries = 6
     slow: ClassVar = {"deploy_timeout": 0.0}
 
     def __init__(self, lab: Lab) -> None:

@@ -47,6 +47,7 @@ class Child:
         self._handle = os.pidfd_open(pid)
         weakref.finalize(self, os.close, self._handle)
         self._reaping = threading.Lock()
+        self._reaping = threading.Lock()
         self.code: int | None = None
 
     @property
@@ -56,7 +57,7 @@ class Child:
 
     def kill(self) -> None:
         """kill -9, and wait until it is gone. Harmless if it is gone already."""
-        with contextlib.suppress(ProcessLookupError):
+        with self._reaping, contextlib.suppress(ProcessLookupError):
             if self.code is None:
                 signal.pidfd_send_signal(self._handle, signal.SIGKILL)
         self.wait(10)
@@ -76,9 +77,16 @@ class Child:
         return self.code
 
     def _ended(self, limit: float) -> bool:
-        poll = select.poll()
-        poll.register(self._handle, select.POLLIN)
-        return bool(poll.poll(limit * 1000))
+        with self._reaping:
+            if self.code is not None:
+                return True
+            handle = os.dup(self._handle)  # another thread may reap it meanwhile
+        try:
+            poll = select.poll()
+            poll.register(handle, select.POLLIN)
+            return bool(poll.poll(limit * 1000))
+        finally:
+            os.close(handle)
 
 
 class Warm:
@@ -102,7 +110,8 @@ class Warm:
         self._server.wait()
         for pipe in (self._server.stdin, self._server.stdout):
             if pipe is not None:
-                pipe.close()
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
 
     def start(self, target: str, *args: Any, log: Path, **more: Any) -> Child:
         """Fork a process that calls `target` (`module:function`) with JSON arguments, output to `log`.
