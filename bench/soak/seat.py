@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from bench.soak.record import Ledger, Life
 from chain.generated.errors import Book_Skipped
 from market.errors import OcxError
-from tests.provisioner.conformance.fleet import Lane
+from tests.provisioner.conformance.fleet import Lane, patiently
 from tests.provisioner.world import Buyer
 
 __all__ = ["Buying", "Cloud", "Watching"]
@@ -107,14 +107,14 @@ class Buying:
         leases = self._buyer.exchange.leases
         self._must_be_up(life)
         if life.fate == "reject":
-            self._buyer.send(leases.reject(life.lease, "soak"))
+            patiently(lambda: self._buyer.send(leases.reject(life.lease, "soak")))
             return
         self._lane.accept(life.lease, self._buyer)
         self.enough.wait(self._dice.random() * 2)
         if life.fate != "run out":
             self._must_be_up(life)
             with contextlib.suppress(OcxError):
-                self._buyer.send(leases.end_early(life.lease))
+                self._lane.end_early(life.lease, self._buyer)
 
     def _must_be_up(self, life: Life) -> None:
         """A delivered lease that is not over has a server."""

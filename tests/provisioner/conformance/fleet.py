@@ -11,18 +11,19 @@ import dataclasses
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from chain import connection as connection_file
 from chain.deploy import DeployParams
 from chain.generated import events as ledger
+from market.errors import Refused
 from tests.chain.network import Anvil, anvil
 from tests.provisioner.conformance.warm import Child, Warm
 from tests.provisioner.world import FAR, PARAMS, Buyer, Provider, World, wait_for
 
-__all__ = ["BLOCK", "Fleet", "Lane", "Witness", "fleet"]
+__all__ = ["BLOCK", "Fleet", "Lane", "Witness", "fleet", "patiently"]
 
 BLOCK = 0.2
 """Seconds between two blocks."""
@@ -78,6 +79,22 @@ class Witness:
             return db.execute(query).fetchall()
 
 
+def patiently(act: Callable[[], object], limit: float = 15.0) -> None:
+    """Act on what was just seen; again if it is refused.
+
+    While a block is made, anvil may answer one question by it and the next one without it.
+    """
+    deadline = time.monotonic() + limit
+    while True:
+        try:
+            act()
+            return
+        except Refused:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
 @dataclass
 class Lane:
     """One provider with one buyer, and the agent processes that serve the provider."""
@@ -108,11 +125,14 @@ class Lane:
         return {kind.__name__: len(self.buyer.events(kind, lease)) for kind in kinds}
 
     def accept(self, lease: int, buyer: Buyer | None = None) -> None:
-        """Accept what is delivered; while a block is made, the node may answer by it and then without it."""
-        buyer = buyer or self.buyer
-        leases = buyer.exchange.leases
-        delivered = wait_for("the delivery to be read", lambda: leases.lease(lease).delivered)
-        buyer.send(leases.accept(lease, delivered))
+        """Accept what is delivered."""
+        by = buyer or self.buyer
+        patiently(lambda: by.accept(lease))
+
+    def end_early(self, lease: int, buyer: Buyer | None = None) -> None:
+        """End it before its time."""
+        by = buyer or self.buyer
+        patiently(lambda: by.send(by.exchange.leases.end_early(lease)))
 
     def is_settled(self, lease: int) -> bool:
         """Whether no money is left in a lease."""

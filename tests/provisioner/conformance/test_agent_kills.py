@@ -73,7 +73,7 @@ def live(lane: Lane, fatal: int, folder: Path) -> tuple[int, bool]:
     try:
         reach("the delivery", "delivered")
         lane.accept(lease)
-        lane.buyer.send(lane.buyer.exchange.leases.end_early(lease))
+        lane.end_early(lease)
         reach("the wipe", "terminated")
         wait_for(f"the money of lease {lease}", lambda: alive() and lane.is_settled(lease), 40)
     finally:
@@ -89,7 +89,7 @@ def test_an_agent_killed_between_any_two_journal_steps_loses_and_doubles_nothing
     calm = first.agent(told=str(tmp_path / "told"))
     first.buyer.wait_state(lease, "delivered")
     first.accept(lease)
-    first.buyer.send(first.buyer.exchange.leases.end_early(lease))
+    first.end_early(lease)
     wait_for("the money", lambda: first.is_settled(lease))
     calm.signal(signal.SIGTERM)
     assert calm.wait(20) == 0
