@@ -26,7 +26,7 @@ from provisioner.catalogue import document_hash
 from provisioner.clouds import Clouds
 from provisioner.handover import must_be_as_registered
 from provisioner.operations import Operations
-from provisioner.plugin import Conflict, Connection, Order, WipeEvidence
+from provisioner.plugin import Conflict, Connection, Order, Provisioner, State, WipeEvidence
 from provisioner.records import Blob, Setup
 from provisioner.steps import (
     Deliver,
@@ -44,7 +44,7 @@ from provisioner.steps import (
 )
 from provisioner.store import Store
 
-__all__ = ["Connected", "Hands", "evidence_hash", "lease_key"]
+__all__ = ["Connected", "Hands", "evidence_hash", "lease_key", "release"]
 
 _SEND_TIMEOUT = 120.0
 
@@ -181,7 +181,7 @@ class Hands:
             return False
 
         def call() -> WipeEvidence:
-            evidence = self._clouds.plugins[plugin].release(machine.key)
+            evidence = release(self._clouds.plugins[plugin], machine.key)
             _require_canonical(evidence, plugin)
             self._store.keep_evidence(view.lease, machine.resource, evidence)
             return evidence
@@ -292,6 +292,17 @@ def evidence_hash(lease: int, evidence: Mapping[str, Mapping[str, Any]]) -> byte
     """What `LeaseWiped` shows: keccak256 of the canonical JSON of all evidence, in the order of resources."""
     items = [cast(Json, dict(item)) for item in evidence.values()]
     return keccak(canonical_document({"lease": lease, "evidence": items}))
+
+
+def release(plugin: Provisioner, key: str) -> WipeEvidence:
+    """Have a key released. That nothing carried it is believed only if the cloud, asked once more, agrees.
+
+    A list that lost some entries and is well-formed looks like the truth to a plugin; `Temporary` then.
+    """
+    evidence = plugin.release(key)
+    if evidence.facts.get("absent") and plugin.status(key).state is not State.ABSENT:
+        raise Temporary(f"the cloud said that nothing carries {key}, and then that something does")
+    return evidence
 
 
 def _require_canonical(evidence: WipeEvidence, plugin: str) -> None:

@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench soak", description=__doc__)
     parser.add_argument("--plugin", choices=("fake", *NETWORK), default="fake", help="the cloud (fake)")
     parser.add_argument("--kills", type=int, default=2000, help="agents to kill (default 2000)")
-    parser.add_argument("--minutes", type=float, default=25.0, help="end after so long all the same (25)")
+    parser.add_argument("--minutes", type=float, default=40.0, help="end after so long all the same (40)")
     parser.add_argument("--seed", type=int, help="repeat the choices of another run")
     parser.add_argument(
         "--providers",
