@@ -70,9 +70,9 @@ def _keep(stage: Stage, connection: Path, folder: Path) -> None:
     """Say how to look around, and wait for Ctrl-C."""
     customer = folder / "customer"
     words = f"--connection {connection} --wallet {customer / 'admin.json'}"
-    click.echo("\nEverything goes on until Ctrl-C. As the customer, for example:", err=True)
-    click.echo(f"  ocx lease show 1 --why {words} --passphrase-file {customer / 'passphrase'}", err=True)
     with contextlib.suppress(KeyboardInterrupt):
+        click.echo("\nEverything goes on until Ctrl-C. As the customer, for example:", err=True)
+        click.echo(f"  ocx lease show 1 --why {words} --passphrase-file {customer / 'passphrase'}", err=True)
         while True:
             stage.check_alive()
             time.sleep(0.5)
