@@ -31,7 +31,7 @@ from chain.generated import events
 from chain.sealed import BoxKey
 from market.windows import SlotWindow
 from provisioner.settings import Settings
-from provisioner.store import Store
+from provisioner.store.store import Store
 from tests.chain.network import die_with_parent
 
 __all__ = ["run"]

@@ -191,7 +191,7 @@ def retry(app: App, config_file: Path, what: str) -> None:
     WHAT is a lease's number, or what `ocx provider status --format json` names under errors; without it,
     everything. Lifts the hold on machines whose build failed, too.
     """
-    from provisioner.store import Store
+    from provisioner.store.store import Store
 
     settings = load_settings(config_file)
     if not settings.database.exists():

@@ -124,7 +124,7 @@ def rotate_gateway(app: App, config_file: Path, wait: int) -> None:
     Makes the next key beside the current one, registers it, and waits until the running gateway shows it;
     the old key is removed then. Killed and given again, it goes on where it was.
     """
-    from provisioner.tls import ensure_certificate, ensure_next, next_hash
+    from provisioner.gateway.tls import ensure_certificate, ensure_next, next_hash
 
     settings = load_settings(config_file)
     require_agents_user(settings)

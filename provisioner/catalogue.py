@@ -19,8 +19,8 @@ from chain.exchange import Exchange
 from market.errors import InvalidInput
 from market.specs import canonical_document, class_id, class_name
 from provisioner.plugin import Inspected, Provisioner, load
-from provisioner.records import MachineRecord
 from provisioner.settings import PluginSettings
+from provisioner.store.records import MachineRecord
 
 __all__ = [
     "Action",

@@ -24,12 +24,12 @@ from chain.wallet import Wallet, address_of
 from chain.wire import Block
 from market.billing import bond, price
 from market.errors import OcxError
+from provisioner.agent.vitals import disk_free
 from provisioner.catalogue import Action, load_plugins, measure, plan
+from provisioner.gateway.tls import ensure_certificate, next_hash
 from provisioner.plugin import Provisioner
 from provisioner.secrets import redact
 from provisioner.settings import Settings
-from provisioner.tls import ensure_certificate, next_hash
-from provisioner.vitals import disk_free
 
 __all__ = ["NEEDED", "Finding", "examine"]
 

@@ -23,13 +23,13 @@ from chain.exchange import Exchange
 from chain.wallet import Wallet, from_file
 from chain.wallet import load as load_wallet
 from market.errors import Refused
-from provisioner.agent import Agent
+from provisioner.agent.loop import Agent
 from provisioner.catalogue import load_plugins
 from provisioner.check import Finding, examine
-from provisioner.gateway import GatewayServer
-from provisioner.health import HealthServer, report, write
+from provisioner.gateway.server import GatewayServer
+from provisioner.health.page import HealthServer, report, write
 from provisioner.settings import Settings
-from provisioner.store import Store
+from provisioner.store.store import Store
 
 __all__ = ["check", "health_path", "open_exchange", "open_wallet", "run", "stop_on_signals"]
 

@@ -20,9 +20,9 @@ from chain.contracts.leases import Delivery
 from chain.gateway import ConnectionDocument, Endpoint
 from chain.sealed import BoxKey, connection_hash, seal
 from chain.wallet import from_file
-from provisioner.gateway import GatewayServer
+from provisioner.gateway.server import GatewayServer
 from provisioner.settings import load
-from provisioner.store import Blob, Store
+from provisioner.store.store import Blob, Store
 from tests.chain.network import anvil, die_with_parent
 from tests.cli.conftest import Market, Person, config_of, found
 

@@ -7,8 +7,8 @@ import sqlite3
 import time
 from typing import Any
 
-from provisioner.health import HealthServer
-from provisioner.store import Store
+from provisioner.health.page import HealthServer
+from provisioner.store.store import Store
 from tests.cli.conftest import Market, Person, config_of
 
 SICK: dict[str, Any] = {

@@ -19,7 +19,7 @@ from cli import keyring, rotate
 from cli.keys import public_half
 from market.errors import InvalidInput, Refused
 from provisioner.amend import name_wallet
-from provisioner.tls import ensure_certificate, next_hash
+from provisioner.gateway.tls import ensure_certificate, next_hash
 from tests.cli.conftest import Market, Person, config_of
 from tests.cli.test_access import Counter, document, lease, with_key
 
@@ -188,7 +188,7 @@ def test_a_gateway_that_is_down_shows_the_new_key_when_it_is_up_again(market: Ma
     settings = counter.settings.model_copy(
         update={"gateway": counter.settings.gateway.model_copy(update={"port": port})}
     )
-    from provisioner.gateway import GatewayServer
+    from provisioner.gateway.server import GatewayServer
 
     server = GatewayServer(settings, market.north.exchange(), counter.store)
     server.start()

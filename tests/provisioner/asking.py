@@ -12,11 +12,11 @@ from chain.console import ConsoleDocument
 from chain.gateway import GatewayClient, spki_hash
 from chain.power import Action, PowerRequest, sign
 from chain.wallet import Wallet
+from provisioner.agent.steps import operation_key
 from provisioner.capabilities import ConsoleAccess
 from provisioner.plugin import Connection, Inspected, Order, Provisioner, Status, WipeEvidence
 from provisioner.plugins.fake import FakePlugin
 from provisioner.settings import Settings
-from provisioner.steps import operation_key
 from tests.provisioner.world import Buyer, Provider, Running, wait_for
 
 SECRET_URL = "https://console.invalid/?token=sesame-open"

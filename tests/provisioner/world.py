@@ -34,14 +34,14 @@ from chain.sender import Sender
 from chain.wallet import Wallet
 from market.specs import Spec
 from market.windows import SlotWindow
-from provisioner.agent import Agent
+from provisioner.agent.loop import Agent
 from provisioner.catalogue import hardware_key, load_plugins, measure, plan
-from provisioner.gateway import GatewayServer
-from provisioner.health import report
+from provisioner.gateway.server import GatewayServer
+from provisioner.health.page import report
 from provisioner.plugins.fake import FakePlugin
 from provisioner.run import open_wallet
 from provisioner.settings import Settings, load, render
-from provisioner.store import Store
+from provisioner.store.store import Store
 from tests.chain.network import Anvil, die_with_parent, wallet
 
 PARAMS = DeployParams(

@@ -12,11 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from chain.disk import DiskTrouble
 from chain.rpc import ChainStale, RpcUnreachable, WrongNetwork
 from market.errors import Permanent, Temporary
-from provisioner.conditions import RULES, Conditions, Facts
-from provisioner.health import HealthServer, report
-from provisioner.operations import Outcome, Retries
-from provisioner.operations import Running as Call
-from provisioner.vitals import Held
+from provisioner.agent.operations import Outcome, Retries
+from provisioner.agent.operations import Running as Call
+from provisioner.agent.vitals import Held
+from provisioner.health.conditions import RULES, Conditions, Facts
+from provisioner.health.page import HealthServer, report
 from tests.provisioner.world import Buyer, Provider, Running, wait_for
 
 PROVIDERS = 2
@@ -115,7 +115,7 @@ def test_metrics_tell_what_health_tells_and_nothing_of_tenants(provider: Provide
 
 
 def test_errors_are_counted_by_plugin_and_kind() -> None:
-    from provisioner.metrics import Metrics
+    from provisioner.health.metrics import Metrics
 
     metrics = Metrics()
     for error in (Temporary("later"), Permanent("never"), KeyError("x"), RpcUnreachable("away")):

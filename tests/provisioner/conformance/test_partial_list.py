@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from market.errors import Temporary
-from provisioner.hands import release
+from provisioner.agent.hands import release
 from provisioner.plugin import WipeEvidence
 from provisioner.plugins.fake import FakePlugin
 from tests.provisioner.conformance.benches import FakeBench

@@ -24,8 +24,8 @@ from cli.demo.lab import Lab
 from cli.demo.lab.ironic_setup import IronicClient
 from market.errors import InvalidInput, Permanent, Temporary
 from market.specs import Spec, canonical_document
+from provisioner.agent.handover import changes
 from provisioner.capabilities import PowerAction
-from provisioner.handover import changes
 from provisioner.plugin import Conflict, Order, State, load
 from provisioner.plugins.ironic import IronicPlugin
 

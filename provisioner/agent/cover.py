@@ -1,0 +1,34 @@
+"""How much must be free before a bid is sealed: whoever wins and cannot lock its bond loses the deposit (A6).
+
+Bids that are still open count too: all of them may win. Only reads; amounts are microcredits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from chain.contracts.tender import Bid
+from chain.exchange import Exchange
+from chain.generated.enums import BidStatus, Stage
+from chain.wire import Block
+from market.billing import bond, price
+from provisioner.store.records import TenderRecord
+
+__all__ = ["cover_needed"]
+
+
+def cover_needed(exchange: Exchange, org: int, bids: Iterable[tuple[TenderRecord, Bid]], head: Block) -> int:
+    """Bonds of all these bids of `org`, and deposits not locked yet; tenders that are over need nothing."""
+    default_ppm = exchange.leases.terms().default_ppm
+    total = 0
+    for record, bid in bids:
+        tender = exchange.tender.tender(record.request, block=head.number)
+        window = record.window.window(exchange.slot)
+        if tender.stage is not Stage.OPEN or window.end <= head.timestamp:
+            continue
+        if exchange.tender.bidder(record.request, org, block=head.number).status is BidStatus.NONE:
+            total += tender.deposit
+        rate = record.ceiling_rate if tender.vickrey else bid.rate
+        cost = price(rate, len(bid.resources), window.start, window.end, head.timestamp)
+        total += bond(cost, default_ppm)
+    return total
