@@ -1,8 +1,8 @@
 """What goes wrong around an agent: it keeps running, health says what to do, and it goes on by itself.
 
-Clouds that raise, hang or refuse, kills, and a node that dies are in agent/test_loop;
-an Ironic that is down is in plugins/test_ironic_down. Here are the wrong network, missing rights and money, and a deadline that passes
-while the agent is dead.
+Clouds that raise, hang or refuse, kills, and a node that dies are in agent/test_loop; an Ironic that is down
+is in plugins/test_ironic_down. Here are the wrong network, missing rights and money, and a deadline that
+passes while the agent is dead.
 """
 
 from __future__ import annotations
