@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import ipaddress
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 def pytest_configure() -> None:
-    """Find the chain engine and guard the sockets, in each worker process."""
+    """Find the chain engine, hear Ctrl-C and guard the sockets, in each worker process."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a background job, whose children inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["PATH"] = f"{_ROOT / 'node_modules' / '.bin'}{os.pathsep}{os.environ['PATH']}"
     sys.addaudithook(_refuse_foreign_connections)
 
