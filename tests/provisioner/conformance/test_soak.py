@@ -13,7 +13,7 @@ from bench.soak import main
 @pytest.mark.timeout(280)
 def test_half_a_hundred_kills_double_and_lose_nothing(tmp_path: Path) -> None:
     told = tmp_path / "soak.json"
-    wanted = "--kills 50 --minutes 1 --seed 3 --providers 2 --life 3 --run-out 0"
+    wanted = "--kills 50 --minutes 0.5 --seed 3 --providers 2 --life 3 --run-out 0"
     code = main([*wanted.split(), "--json", str(told)])
     numbers = json.loads(told.read_text())
     assert (numbers["doubles"], numbers["lost"], numbers["findings"]) == (0, 0, [])
