@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
+import functools
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from cli.demo.lab.lab import Lab
-from market.errors import OcxError
-
-
-def _interrupt(_signum: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+from cli.demo.lab.service import foreground
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,24 +20,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--class", dest="resource_class", default="bm.large", help="their resource class")
     parser.add_argument("--no-first-clean", action="store_true", help="trust the new machines' empty disks")
     args = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        lab = Lab(
+    return foreground(
+        "lab",
+        lambda: Lab(
             args.dir,
             machines=args.machines,
             resource_class=args.resource_class,
             first_clean=not args.no_first_clean,
             fake_machines=args.fake_machines,
-            say=lambda line: print(line, flush=True),
-        )
-        with lab:
-            lab.wait()
-    except KeyboardInterrupt:
-        return 0
-    except OcxError as error:
-        print(f"lab: {error}", file=sys.stderr)
-        return 1
-    return 0
+            say=functools.partial(print, flush=True),
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -14,22 +14,20 @@ Whatever ends the lab, SIGKILL included, ends every process of it.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import pwd
 import secrets
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any
 
 from cli.demo.lab.agent import call
 from cli.demo.lab.ironic_setup import lab_venv
-from cli.demo.lab.service import Service, free_ports
-from market.errors import OcxError, Permanent
+from cli.demo.lab.service import Services, foreground, free_ports
 
 __all__ = ["Ec2Lab", "main"]
 
@@ -43,7 +41,7 @@ _STRICT = {
 _LIVE = ("pending", "running", "stopping", "stopped")
 
 
-class Ec2Lab:
+class Ec2Lab(Services):
     """A context manager: entered, an EC2 answers at `url`; left, all its machines are gone.
 
     `directory` gets logs, the machines' disks, `credentials.json` and `ec2.json` (the `description`). `units`
@@ -51,47 +49,17 @@ class Ec2Lab:
     (some 3 s on two cores) and raises `Permanent` if something does not start.
     """
 
+    described = "ec2.json"
+
     def __init__(
         self, directory: Path, *, units: int = 4, say: Callable[[str], None] = lambda _line: None
     ) -> None:
-        self._dir, self._units, self._say = Path(directory).resolve(), units, say
-        self._services: list[Service] = []
+        super().__init__(directory)
+        self._units, self._say = units, say
         self.url = ""
         """Where EC2 and STS answer."""
         self.description: dict[str, Any] = {}
         """What `ec2.json` holds: `settings` of the aws plugin."""
-
-    def __enter__(self) -> Self:
-        """Start everything and write `ec2.json`."""
-        started = time.monotonic()
-        try:
-            self._start()
-        except BaseException:
-            self.stop()
-            raise
-        self._say(f"lab: {time.monotonic() - started:5.1f} s  EC2 answers at {self.url}")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End everything."""
-        self.stop()
-
-    def stop(self) -> None:
-        """End every process of the lab; logs and disks stay for the curious."""
-        (self._dir / "ec2.json").unlink(missing_ok=True)
-        for service in self._services:
-            service.begin_stop()
-        for service in self._services:
-            service.finish_stop()
-        self._services.clear()
-
-    def wait(self) -> None:
-        """Block until one of the lab's processes ends, which raises `Permanent`."""
-        while not any(service.has_ended() for service in self._services):
-            time.sleep(0.2)
-        raise Permanent("a process of the EC2 lab ended by itself", hint=f"See {self._dir}/*.out.")
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of the aws plugin for this lab, which sells `vm.small` and `vm.large`; `more` replaces."""
@@ -141,6 +109,7 @@ class Ec2Lab:
     # ---- start-up --------------------------------------------------------------------------------------
 
     def _start(self) -> None:
+        started = time.monotonic()
         venv = lab_venv()
         (self._dir / "disks").mkdir(parents=True, exist_ok=True)
         (self._dir / "ec2.json").unlink(missing_ok=True)
@@ -155,14 +124,12 @@ class Ec2Lab:
         config = {"url": self.url, "disks": disks, "ssh_port": ssh_port, "http_port": http_port}
         farm = self._write("farm.json", config)
         program = Path(__file__).with_name("run_moto.py")
-        self._run("moto", [venv / "bin/python", "-P", program, moto])
-        self._services[0].wait_until_it_answers(f"{self.url}/_lab/instances")
-        self._run("farm", [sys.executable, "-m", "cli.demo.lab.ec2_farm", farm])
-        self._describe(ssh_port)
-
-    def _run(self, name: str, command: list[object]) -> None:
         env = {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"} | _STRICT
-        self._services.append(Service(name, command, self._dir / f"{name}.out", env))
+        api = self._run("moto", [venv / "bin/python", "-P", program, moto], env)
+        api.wait_until_it_answers(f"{self.url}/_lab/instances")
+        self._run("farm", [sys.executable, "-m", "cli.demo.lab.ec2_farm", farm], env)
+        self._describe(ssh_port)
+        self._say(f"lab: {time.monotonic() - started:5.1f} s  EC2 answers at {self.url}")
 
     def _describe(self, ssh_port: int) -> None:
         common = {"image": _IMAGE, "ssh_port": ssh_port, "count": self._units}
@@ -199,26 +166,14 @@ class Ec2Lab:
         return partial.rename(path)
 
 
-def _interrupt(_signum: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line described at the top of this module."""
     parser = argparse.ArgumentParser(prog="python -m cli.demo.lab.ec2", description=__doc__)
     parser.add_argument("--dir", type=Path, required=True, help="folder for logs, disks and ec2.json")
     parser.add_argument("--units", type=int, default=4, help="how many instances of each class are for sale")
     args = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        with Ec2Lab(args.dir, units=args.units, say=lambda line: print(line, flush=True)) as lab:
-            lab.wait()
-    except KeyboardInterrupt:
-        return 0
-    except OcxError as error:
-        print(f"lab: {error}", file=sys.stderr)
-        return 1
-    return 0
+    say = functools.partial(print, flush=True)
+    return foreground("lab", lambda: Ec2Lab(args.dir, units=args.units, say=say))
 
 
 if __name__ == "__main__":

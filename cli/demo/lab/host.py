@@ -18,18 +18,16 @@ import ctypes
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any
 
-from cli.demo.lab.service import Service, free_ports
-from market.errors import OcxError, Permanent
+from cli.demo.lab.service import Services, foreground, free_ports
+from market.errors import Permanent
 from provisioner.keeper import die_with_parent
 
 __all__ = ["HostLab", "main"]
@@ -61,16 +59,18 @@ Subsystem sftp internal-sftp
 """
 
 
-class HostLab:
+class HostLab(Services):
     """A context manager: entered, its hosts answer SSH; left, nothing of them is there any more.
 
     `directory` gets logs, the operator's SSH key and the ansible plugin's state. Entering blocks (under a
     second; measured) and raises `Permanent` where hosts cannot be had, saying what is missing.
     """
 
+    described = "hosts.json"
+
     def __init__(self, directory: Path, hosts: int = 1) -> None:
-        self._dir, self._count = Path(directory).resolve(), hosts
-        self._services: dict[str, Service] = {}
+        super().__init__(directory)
+        self._count = hosts
         self.hosts: list[dict[str, Any]] = []
         """The hosts: name, address, port (of the operator's sshd), tenant_port, host_key, pid (of the first
         process)."""
@@ -96,41 +96,6 @@ class HostLab:
                 f"hosts of their own need namespaces and overlay mounts, which this machine refuses: {said}"
             )
         return None
-
-    def __enter__(self) -> Self:
-        """Start the hosts."""
-        if (missing := self.missing()) is not None:
-            raise Permanent(missing, hint="Run the lab as root on a Linux machine that allows mounts.")
-        try:
-            self._start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End the hosts."""
-        self.stop()
-
-    def stop(self) -> None:
-        """End every process of the lab."""
-        (self._dir / "hosts.json").unlink(missing_ok=True)
-        services = list(self._services.values())
-        self._services.clear()
-        for service in services:
-            service.begin_stop()
-        for service in services:
-            service.finish_stop()
-
-    def wait(self) -> None:
-        """Block until one of the hosts ends, which raises `Permanent`."""
-        while True:
-            for name, service in self._services.items():
-                if service.has_ended():
-                    raise Permanent(f"{name} ended by itself", hint=f"See {self._dir / name}.out.")
-            time.sleep(0.2)
 
     # ---- for those who use the hosts -------------------------------------------------------------------
 
@@ -190,6 +155,8 @@ class HostLab:
     # ---- start-up --------------------------------------------------------------------------------------
 
     def _start(self) -> None:
+        if (missing := self.missing()) is not None:
+            raise Permanent(missing, hint="Run the lab as root on a Linux machine that allows mounts.")
         self._dir.mkdir(parents=True, exist_ok=True)
         (self._dir / "hosts.json").unlink(missing_ok=True)
         operator = self._dir / "operator"
@@ -218,7 +185,7 @@ class HostLab:
         space = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child"]
         command = [*space, sys.executable, "-m", "cli.demo.lab.host", "--inside", folder]
         path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-        self._services[name] = Service(name, command, self._dir / f"{name}.out", {"PATH": path})
+        self._run(name, command, {"PATH": path})
 
     def _up(self, name: str, timeout: float = 20.0) -> dict[str, Any]:
         """Wait until a host answers SSH; returns what it says of itself."""
@@ -317,10 +284,6 @@ def _say_up(outside: int, host: dict[str, Any]) -> None:
     os.rename("up.json.part", "up.json", src_dir_fd=outside, dst_dir_fd=outside)
 
 
-def _interrupt(_signum: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line described at the top of this module."""
     parser = argparse.ArgumentParser(prog="python -m cli.demo.lab.host", description=__doc__)
@@ -332,17 +295,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _inside(args.inside)
     if args.dir is None:
         parser.error("--dir is missing")
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        with HostLab(args.dir, args.hosts) as lab:
-            print(f"{args.hosts} host(s) are up: {args.dir / 'hosts.json'}", flush=True)
-            lab.wait()
-    except KeyboardInterrupt:
-        return 0
-    except OcxError as error:
-        print(f"hosts: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return foreground("hosts", lambda: HostLab(args.dir, args.hosts))
 
 
 if __name__ == "__main__":

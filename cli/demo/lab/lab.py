@@ -9,18 +9,15 @@ import os
 import pwd
 import secrets
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from cli.demo.lab.hardware import bmc_settings, fake_hardware, fake_node, system, write_guest
 from cli.demo.lab.ironic_setup import IronicClient, lab_venv, prepare_database, write_config, write_htpasswd
-from cli.demo.lab.service import Service, free_ports
-from market.errors import Permanent
+from cli.demo.lab.service import Services, free_ports
 
 __all__ = ["Lab"]
 
@@ -31,7 +28,7 @@ _IMAGES = {"os.raw": _IMAGE, "other.raw": b"OCX lab operating system image 2\n" 
 _FAKE_CLASS = "bm.small"
 
 
-class Lab:
+class Lab(Services):
     """A context manager: entered, its machines are `available` in a running Ironic; left, all is gone.
 
     `directory` gets logs, state and `lab.json` (the `description`). `machines` is how many; each is enrolled
@@ -44,6 +41,8 @@ class Lab:
     Entering blocks (13 s on two cores; measured) and raises `Permanent` if something does not start.
     """
 
+    described = "lab.json"
+
     def __init__(
         self,
         directory: Path,
@@ -55,51 +54,14 @@ class Lab:
         ironic_options: Mapping[str, Mapping[str, Any]] | None = None,
         say: Callable[[str], None] = lambda _line: None,
     ) -> None:
-        self._dir, self._count, self._class = Path(directory).resolve(), machines, resource_class
+        super().__init__(directory)
+        self._count, self._class = machines, resource_class
         self._fake_count, self._options = fake_machines, ironic_options
         self._first_clean, self._say = first_clean, say
-        self._services: dict[str, Service] = {}
-        self._lock, self._stopped = threading.Lock(), False
         self.description: dict[str, Any] = {}
         """What `lab.json` holds: ironic_url, username, password_file, image_url, image_sha256, images (by
         name: source and sha256), deploy_iso, machines with node_name, node_uuid, address, ssh_port,
         http_port, class, disk, and fake_machines with the same but http_port and disk."""
-
-    def __enter__(self) -> Self:
-        """Start everything and write `lab.json`."""
-        started = time.monotonic()
-        try:
-            self._start(started)
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End everything."""
-        self.stop()
-
-    def stop(self) -> None:
-        """End every process of the lab; logs and disks stay for the curious."""
-        (self._dir / "lab.json").unlink(missing_ok=True)
-        with self._lock:
-            self._stopped = True
-            services = list(self._services.values())
-            self._services.clear()
-        for service in services:
-            service.begin_stop()
-        for service in services:
-            service.finish_stop()
-
-    def wait(self) -> None:
-        """Block until one of the lab's processes ends, which raises `Permanent`."""
-        while True:
-            for name, service in self._services.items():
-                if service.has_ended():
-                    raise Permanent(f"{name} ended by itself", hint=f"See {self._dir / name}.out.")
-            time.sleep(0.2)
 
     def stop_ironic(self) -> None:
         """Kill Ironic, as a power cut would; `start_ironic` brings it back with its database."""
@@ -111,7 +73,7 @@ class Lab:
         """Start Ironic and return when it answers (4 s)."""
         program = Path(__file__).with_name("run_ironic.py")
         command = [self._venv / "bin/python", "-P", program, "--config-file", self._config]
-        self._run("ironic", command, f"{self._ironic_url}/v1/")
+        self._serve("ironic", command, f"{self._ironic_url}/v1/")
 
     # ---- for tests -------------------------------------------------------------------------------------
 
@@ -160,7 +122,9 @@ class Lab:
 
     # ---- start-up --------------------------------------------------------------------------------------
 
-    def _start(self, started: float) -> None:
+    def _start(self) -> None:
+        started = time.monotonic()
+
         def say(line: str) -> None:
             self._say(f"lab: {time.monotonic() - started:5.1f} s  {line}")
 
@@ -183,14 +147,10 @@ class Lab:
                 self.stop()
                 raise
 
-    def _run(self, name: str, command: list[object], url: str) -> None:
+    def _serve(self, name: str, command: list[object], url: str) -> None:
         """Start a service and return when it answers at `url`."""
         path = f"{self._venv / 'bin'}:/usr/sbin:/usr/bin:/sbin:/bin"
-        with self._lock:
-            if self._stopped:
-                raise Permanent(f"{name} is not started: the lab was stopped")
-            service = self._services[name] = Service(name, command, self._dir / f"{name}.out", {"PATH": path})
-        service.wait_until_it_answers(url)
+        self._run(name, command, {"PATH": path}).wait_until_it_answers(url)
 
     def _prepare(self) -> None:
         """Ports, secrets, configuration files and the database: everything before the first process."""
@@ -259,19 +219,19 @@ class Lab:
 
     def _start_farm(self) -> None:
         command = [sys.executable, "-m", "cli.demo.lab.farm", self._dir / "farm.json"]
-        self._run("farm", command, f"{self._files_url}/deploy.iso")
+        self._serve("farm", command, f"{self._files_url}/deploy.iso")
 
     def _start_bmcs(self) -> None:
         program = Path(__file__).with_name("bmc.py")
         command = [self._venv / "bin/python", "-P", program, self._dir / "bmc.conf"]
-        self._run("bmc", command, f"{self._bmc_url}/redfish/v1/")
+        self._serve("bmc", command, f"{self._bmc_url}/redfish/v1/")
 
     def _start_guest(self) -> None:
         disk = self._dir / "fake-disk"
         write_guest(disk)
         ports = ["--ssh-port", self._fake_ports["ssh"], "--http-port", self._fake_ports["http"]]
         command = [sys.executable, "-m", "provisioner.guest", "--disk", disk, "--host", _HOST, *ports]
-        self._run("guest", command, f"http://{_HOST}:{self._fake_ports['http']}/")
+        self._serve("guest", command, f"http://{_HOST}:{self._fake_ports['http']}/")
 
     def _enrol_fake(self, hardware: dict[str, Any]) -> dict[str, Any]:
         extra = {"ocx_address": _HOST, "ocx_ssh_port": self._fake_ports["ssh"]}

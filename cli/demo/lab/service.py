@@ -1,4 +1,4 @@
-"""Start, await and end the lab's processes, and choose their ports.
+"""Start, await and end a lab's processes, all of them together, and choose their ports.
 
 Every process runs under `provisioner.keeper` (started by command), so its whole tree ends with the lab.
 """
@@ -8,19 +8,23 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Self
 
-from market.errors import Permanent
+from market.errors import OcxError, Permanent
 
-__all__ = ["Service", "environment", "free_ports"]
+__all__ = ["Service", "Services", "environment", "foreground", "free_ports"]
 
 _PORTS = range(20000, 32000)
 
@@ -86,3 +90,81 @@ class Service:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+class Services:
+    """A context manager of services that stand and fall together; a lab says in `_start` which.
+
+    `described` is the file in its folder that is there exactly while all of them are up.
+    """
+
+    described: str
+
+    def __init__(self, directory: Path) -> None:
+        self._dir = Path(directory).resolve()
+        self._services: dict[str, Service] = {}
+        self._lock, self._stopped = threading.Lock(), False
+
+    def __enter__(self) -> Self:
+        """Start everything; after a failure nothing is left."""
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End everything."""
+        self.stop()
+
+    def stop(self) -> None:
+        """End every process; logs and disks stay for the curious."""
+        (self._dir / self.described).unlink(missing_ok=True)
+        with self._lock:
+            self._stopped = True
+            services = list(self._services.values())
+            self._services.clear()
+        for service in services:
+            service.begin_stop()
+        for service in services:
+            service.finish_stop()
+
+    def wait(self) -> None:
+        """Block until one of the processes ends, which raises `Permanent`."""
+        while True:
+            for name, service in self._services.items():
+                if service.has_ended():
+                    raise Permanent(f"{name} ended by itself", hint=f"See {self._dir / name}.out.")
+            time.sleep(0.2)
+
+    def _start(self) -> None:
+        raise NotImplementedError
+
+    def _run(self, name: str, command: Sequence[object], env: Mapping[str, str]) -> Service:
+        """Start one, unless the lab was stopped meanwhile."""
+        with self._lock:
+            if self._stopped:
+                raise Permanent(f"{name} is not started: the lab was stopped")
+            self._services[name] = Service(name, command, self._dir / f"{name}.out", env)
+            return self._services[name]
+
+
+def foreground(name: str, make: Callable[[], Services]) -> int:
+    """Run a lab until SIGTERM or Ctrl-C; the exit code. A failure is told in one line."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with make() as lab:
+            lab.wait()
+    except KeyboardInterrupt:
+        return 0
+    except OcxError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _interrupt(_signum: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
