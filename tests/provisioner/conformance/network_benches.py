@@ -51,7 +51,7 @@ class IronicBench(NetworkBench):
 
     name = "ironic"
     lanes = 4
-    tries = 6
+    tries = 5
     slow: ClassVar = {"deploy_timeout": 0.0}
 
     def __init__(self, lab: Lab) -> None:
@@ -94,7 +94,7 @@ class AwsBench(NetworkBench):
 
     name = "aws"
     lanes = 4
-    tries = 8
+    tries = 5
     changes = r"Action=(?!Describe|Get)"
     questions = r"Action=(Describe|Get)"
     slow: ClassVar = {"launch_timeout": 0.0}
@@ -156,7 +156,7 @@ class AnsibleBench(NetworkBench):
 
     name = "ansible"
     lanes = 2
-    tries = 4
+    tries = 3
     http = False
     slow: ClassVar = {"setup_timeout": 0.5}
 
