@@ -42,6 +42,8 @@ CALL_TIMEOUT = 120.0
 HOLD = 180.0
 """Seconds for which an agent has an ask to itself, counted from the last call it began."""
 _LIVE = (LeaseState.DELIVERED, LeaseState.ACTIVE)
+_BEFORE = (LeaseState.AWARDED, LeaseState.SIGNED)
+"""As an agent sees a lease whose blocks it has not all read: the gateway knew better when it took the ask."""
 _CAPABILITY: Mapping[str, type] = {POWER: Power, CONSOLE: Console}
 _PREFIX = "ask"
 
@@ -113,8 +115,9 @@ class Asks:
 
         Returns when (monotonic) to look again at the latest; None: nothing is asked.
         """
-        live = state(view.facts, now) in _LIVE
-        if not live:
+        stands = state(view.facts, now)
+        live = stands in _LIVE
+        if not live and stands not in _BEFORE:
             self.kept.end(view.lease, f"the lease is {describe(view.facts, now)}", self._clock())
         self._forget_troubles(view.lease)
         return (

@@ -79,9 +79,14 @@ class Anvil:
             self._process = None
 
     def freeze(self) -> None:
-        """Stop it without closing its connections."""
+        """Stop it without closing its connections; stopped for sure when this returns."""
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
+        threads = [task / "stat" for task in Path(f"/proc/{self._process.pid}/task").iterdir()]
+        deadline = time.monotonic() + 10
+        while any(") T " not in thread.read_text() for thread in threads):
+            assert time.monotonic() < deadline, "the node does not stop"
+            time.sleep(0.005)
 
     def thaw(self) -> None:
         """Let it go on."""

@@ -48,6 +48,8 @@ class Build:
         now = cloud.clock()
         self._deadline, self._patient_until = now + self._settings.launch_timeout, now
         self._launched: str | None = None
+        self._first = True
+        self._settled_at = now
         self._restarted = self._unproven = False
         self._answered_at: float | None = None
         self._seen: tuple[str, str] | None = None
@@ -55,20 +57,22 @@ class Build:
     def run(self) -> Connection:
         """Do it; see `Provisioner.provision`."""
         with self._cloud.step(self._order.key):
-            if not reserve(self._cloud, self._order, self._product):
+            self._first = reserve(self._cloud, self._order, self._product)
+            if not self._first:
                 self._patient_until += self._settings.patience
         while True:
             with self._cloud.step(self._order.key):
                 view = self._look()
                 instance = self._advance(view)
-                if instance and self._is_up(instance):
+                up = instance is not None and self._is_up(instance)
+                if instance and up and self._cloud.clock() >= self._settled_at:
                     return marks.connection_of(instance, self._settings.ssh_user)
-                noted = instance is not None and self._note_ready(view, instance)
-            if instance and not noted:
+                noted = instance is not None and not up and self._note_ready(view, instance)
+            if instance and not noted and not up:
                 self._seen = self._see(instance)
             if self._cloud.clock() > self._deadline:
                 raise Temporary(self._overdue(view), retry_after=10)
-            if not noted and self._seen is None:
+            if up or (not noted and self._seen is None):
                 self._cloud.wait(self._settings.poll)
 
     def _is_up(self, instance: Item) -> bool:
@@ -139,6 +143,9 @@ class Build:
                 self._patient_until = self._cloud.clock() + self._settings.patience
                 return
             else:
+                # Another call may have launched just now, and what it launched may not show yet.
+                if not self._first:
+                    self._settled_at = self._cloud.clock() + self._settings.patience
                 return
         raise Temporary(f"EC2 ended every launch of {self._order.key}", retry_after=60)
 
