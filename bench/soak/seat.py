@@ -17,7 +17,7 @@ from tests.provisioner.world import Buyer
 
 __all__ = ["Buying", "Cloud", "Watching"]
 
-_LIMIT = 300.0
+_LIMIT = 400.0
 """Seconds within which a lease must reach what is waited for, killings and all."""
 _OVER = ("terminated", "cancelled", "defaulted", "completed")
 _FATES = {"end early": 60, "cancel": 25, "reject": 8, "run out": 7}
