@@ -247,6 +247,8 @@ class Server:
         self._access_key, self.control = access_key, Control()
         self._tokens: dict[tuple[str, str], tuple[dict[str, str], str, list[bytes]]] = {}
         self._tokens_lock = threading.Lock()
+        # Moto's serializer changes, while it answers, a dictionary that its other threads walk through.
+        self._one_at_a_time = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
         """One request."""
@@ -264,7 +266,8 @@ class Server:
         fault = self.control.fault(action)
         if fault and fault["when"] == "before":
             return _error(start, wanted, fault.get("status", 503), fault["code"], fault.get("message", "lab"))
-        answer = self._through(action, form, environ, start, buffer=fault is not None)
+        with self._one_at_a_time:
+            answer = list(self._through(action, form, environ, start, buffer=fault is not None))
         if not action.startswith(("Describe", "Get")):
             _notify()
         if fault and fault["when"] == "half":
