@@ -141,7 +141,7 @@ def test_an_award_for_a_node_that_just_broke_defaults_and_the_node_is_held_until
         assert not clouds.has(resource)  # it would be bid and broken again
         running.store.ask_again("", 0)
         wait_for("the node to be offered again", lambda: clouds.has(resource))
-        assert "machine-held" not in running.conditions()
+        wait_for("the end of it", lambda: "machine-held" not in running.conditions())
 
 
 def test_what_waits_for_a_person_goes_on_when_the_person_says_so_without_a_restart(
