@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+import {IWitnesses} from "./IWitnesses.sol";
+import {LeaseId, OrgId} from "./Types.sol";
+
+/// @notice Finds witnesses out: audits of single measurements, canary leases, two different leaves, persistent
+/// outliers (rules W11, W12). Never for one round.
+///
+/// Assumes: an auditor is an organisation the council gave that role; canaries are as honest as it.
+/// Does NOT move leases' money: a slashed stake goes to the council's fund.
+interface IAudits {
+    /// @notice One measurement.
+    /// @param at Unix milliseconds; has to lie within `tolerance` after the round's secret offset.
+    /// @param outcome 1 up, 2 down (provider), 3 down (buyer), 4 cannot tell (path). 1 to 3 are measured.
+    /// @param nonce What the responder signed, with `signature` (65 bytes; empty without a responder):
+    /// `sha256(abi.encodePacked("OCX guest 1", uint32 lease, uint8 place, uint32 epoch, uint16 round, address witness,
+    /// bytes32 nonce))`.
+    struct Sample {
+        uint16 round;
+        uint64 at;
+        uint8 outcome;
+        bytes32 nonce;
+        bytes signature;
+    }
+
+    struct Audit {
+        OrgId org;
+        uint32 epoch;
+        LeaseId lease;
+        uint8 place;
+        uint16 round;
+        uint40 deadline;
+        bytes32 commitment;
+        bool closed;
+    }
+
+    /// @notice All that a witness published for an epoch, so that what is absent is shown, too.
+    struct Page {
+        OrgId org;
+        bytes32 root;
+        bytes32 salt;
+        IWitnesses.Leaf[][] chunks;
+    }
+
+    /// @notice A leaf under `root`, the tree over all leaves of a witness.
+    struct Rooted {
+        IWitnesses.Leaf leaf;
+        bytes32[] proof;
+    }
+
+    event AuditOpened(
+        uint256 indexed audit, OrgId indexed org, uint32 epoch, LeaseId lease, uint8 place, uint16 round, uint40 deadline
+    );
+    event AuditPassed(uint256 indexed audit);
+    event AuditFailed(uint256 indexed audit, bytes32 why);
+    event CanaryCommitted(uint256 indexed canary, OrgId indexed auditor, bytes32 hash);
+    event CanaryRevealed(uint256 indexed canary, LeaseId indexed lease, uint8 place, uint32 epoch, uint256 down);
+    event CanaryMissed(uint256 indexed canary, OrgId indexed org);
+    event OutlierRecorded(OrgId indexed org, LeaseId indexed lease, uint32 epoch, uint256 total);
+
+    /// @notice only an auditor may do this
+    /// @dev Ask the council for the role ('ocx member set-roles').
+    error Audits_NotAuditor(OrgId org);
+    /// @notice this epoch cannot be audited now, or the witness has too many open audits
+    /// @dev Audit complete ticks of the last epochs.
+    error Audits_Closed(OrgId org, uint32 epoch);
+    /// @notice there is no such open audit, or its time is not over
+    error Audits_NoAudit(uint256 audit);
+    /// @notice the answer is not what was committed
+    /// @dev Answer with the epoch's key, leaf and sample exactly as they were committed.
+    error Audits_NotCommitted(uint256 audit);
+    /// @notice the canary was committed too late, revealed too early, or is another
+    error Audits_BadCanary(uint256 canary);
+    /// @notice this does not show what it is said to show
+    error Audits_NotShown(OrgId org);
+    /// @notice this was counted already
+    error Audits_Counted(OrgId org, uint32 epoch);
+
+    /// @notice An auditor asks a seat of the lease's committee to open one round of its leaf, within an epoch's time.
+    function audit(OrgId org, uint32 epoch, LeaseId lease, uint8 place, uint16 round) external returns (uint256 id);
+
+    /// @notice The witness opens the epoch's key, its leaf and the sample. What does not fit is slashed at once.
+    /// @dev `salt == keccak256(abi.encodePacked("OCX salt 1", key))`; the offset of a round, ms, is
+    /// `uint256(keccak256(abi.encodePacked(key, lease, place, round))) % (round's length in ms)`.
+    function answer(
+        uint256 audit,
+        bytes32 key,
+        IWitnesses.Opening calldata opening,
+        Rooted calldata leaf,
+        Sample calldata sample,
+        bytes32[] calldata proof
+    ) external;
+
+    /// @notice Anyone closes an audit that was not answered in time: slashed.
+    function fail(uint256 audit) external;
+
+    /// @notice An auditor commits to the outages of a lease it rents, before their epoch:
+    /// `keccak256(abi.encode(lease, place, epoch, down, salt))`.
+    function commitCanary(bytes32 hash) external returns (uint256 id);
+
+    function revealCanary(uint256 canary, LeaseId lease, uint8 place, uint32 epoch, uint256 down, bytes32 salt) external;
+
+    /// @notice Anyone shows that a seat did not report at least half of a canary's outage: slashed.
+    function missCanary(uint256 canary, Page calldata page) external;
+
+    /// @notice Anyone shows two different leaves of a witness for one machine and epoch: slashed.
+    function twoLeaves(
+        OrgId org,
+        uint32 epoch,
+        IWitnesses.Opening calldata opening,
+        Rooted calldata a,
+        Rooted calldata b
+    ) external;
+
+    /// @notice Anyone shows that a published leaf differs from the one under `root`: slashed.
+    function unlikeRoot(OrgId org, uint32 epoch, IWitnesses.Published calldata published, Rooted calldata leaf) external;
+
+    /// @notice Anyone shows by all pages of a committee that a seat disagreed with a quorum of the others in more than
+    /// half of the rounds that it or they call down (ten at least). Over `outlierEpochs` such epochs: slashed.
+    function outlier(OrgId org, LeaseId lease, uint8 place, uint32 epoch, Page[] calldata pages) external;
+
+    function auditOf(uint256 id) external view returns (Audit memory);
+
+    function outliers(OrgId org) external view returns (uint256);
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+import {IWitnesses} from "./IWitnesses.sol";
+import {LeaseId, OrgId, SlaId} from "./Types.sol";
+
+/// @notice What a quorum's published leaves mean for a lease's money: claims, tiers, grace, recorded power-off, breach,
+/// appeal, and the witnesses' flat pay (rules W5-W9, W11, W13).
+///
+/// Judged is a span of epochs: one as a rule; a first or last epoch with fewer than ten whole rounds of the lease joins
+/// its neighbour. A span is named by its last epoch. Claims on it are open from two epochs after its end for one epoch,
+/// then it is final by time.
+///
+/// Assumes: `Witnesses` vouches for leaves and ticks; `Settlement` caps a penalty at the span's price.
+/// Does NOT measure, and does NOT pay a penalty out before its span is final.
+interface IVerdicts {
+    /// @param belowPpm Availability below this.
+    /// @param penaltyPpm Of the span's price.
+    /// @param breachAfter Consecutive spans below it after which the user may end; 0: never.
+    struct Tier {
+        uint32 belowPpm;
+        uint32 penaltyPpm;
+        uint8 breachAfter;
+    }
+
+    /// @notice The running judgement of one machine of a lease.
+    /// @param last Last epoch of the span judged last.
+    /// @param ppm Penalty of that span, ppm of its price.
+    /// @param graceUntil Second until which down rounds are forgiven (W7).
+    /// @param streaks Consecutive spans below each tier, 8 bits each.
+    /// @param breached When a tier's number was reached, the span's last epoch; else 0.
+    struct Record {
+        uint32 last;
+        uint24 ppm;
+        uint40 graceUntil;
+        uint32 streaks;
+        uint32 breached;
+    }
+
+    /// @notice One seat's published leaf for one epoch of the span.
+    struct Evidence {
+        uint32 epoch;
+        uint8 seat;
+        IWitnesses.Published published;
+    }
+
+    /// @notice EIP-712 `PowerRequest(uint32 lease,uint8 action,uint64 nonce,uint40 time)`, domain OCX/1/chainId/Leases.
+    /// @param action 1 on, 2 off, 3 reboot.
+    struct PowerRequest {
+        LeaseId lease;
+        uint8 action;
+        uint64 nonce;
+        uint40 time;
+    }
+
+    struct Appeal {
+        LeaseId lease;
+        uint8 place;
+        uint32 epoch;
+        OrgId by;
+        address account;
+        uint96 bond;
+        uint96 amount;
+        uint40 filedAt;
+        bool decided;
+    }
+
+    event SlaRegistered(SlaId indexed sla, Tier[] tiers, bool guest);
+    /// @param down Rounds a quorum marked down, per epoch of the span, before grace.
+    /// @param judged Whole rounds of the lease in the span, without suspended ones.
+    /// @param counted Down rounds that counted.
+    event VerdictGiven(
+        LeaseId indexed lease,
+        uint8 indexed place,
+        uint32 indexed epoch,
+        uint256[] down,
+        uint16 judged,
+        uint16 counted,
+        uint32 penaltyPpm,
+        uint256 penalty,
+        uint8 seats
+    );
+    event BreachReached(LeaseId indexed lease, uint8 indexed place, uint32 epoch);
+    event PowerRecorded(LeaseId indexed lease, uint8 action, uint64 nonce, address indexed by);
+    event AppealFiled(
+        uint256 indexed appeal, LeaseId indexed lease, uint8 place, uint32 epoch, OrgId indexed by, uint256 amount
+    );
+    event AppealDecided(uint256 indexed appeal, uint256 toBuyer, uint256 toProvider, bool upheld);
+    event WitnessPaid(LeaseId indexed lease, uint32 indexed term, OrgId indexed org, uint256 epochs, uint256 amount);
+
+    /// @notice tiers must be 1 to 4, worse availability costing more
+    /// @dev Order them from the mildest to the worst.
+    error Verdicts_BadTiers(uint256 index);
+    /// @notice there is no such SLA
+    /// @dev See 'ocx sla list'.
+    error Verdicts_UnknownSla(SlaId sla);
+    /// @notice claims on this span are not open now
+    /// @dev They are open between the times named.
+    error Verdicts_ClaimClosed(LeaseId lease, uint32 epoch, uint256 from, uint256 until);
+    /// @notice the span has too few rounds to judge, or the lease does not bill yet
+    error Verdicts_Undetermined(LeaseId lease, uint32 epoch);
+    /// @notice a seat is named twice, or does not sit in this committee
+    error Verdicts_BadSeat(uint256 index);
+    /// @notice the leaf is of another lease or machine
+    error Verdicts_OtherLeaf(uint256 index);
+    /// @notice this claim makes no worse verdict than there is
+    /// @dev Name more seats, or leave it.
+    error Verdicts_NotWorse(LeaseId lease, uint32 epoch, uint32 penaltyPpm);
+    /// @notice the request is not signed by a member of the buyer that may buy, is old, or was overtaken
+    /// @dev Sign a new one ('ocx lease power').
+    error Verdicts_BadPower(LeaseId lease, address signer);
+    /// @notice power was switched too often in this epoch
+    /// @dev Wait for the next one.
+    error Verdicts_TooMuchPower(LeaseId lease);
+    /// @notice no breach that lets the buyer end has been found
+    error Verdicts_NoBreach(LeaseId lease);
+    /// @notice this span cannot be appealed now
+    /// @dev Appeal once claims are open and before the span is final.
+    error Verdicts_AppealClosed(LeaseId lease, uint32 epoch);
+    /// @notice an appeal stands for this span already
+    error Verdicts_Appealed(LeaseId lease, uint32 epoch);
+    /// @notice there is no such open appeal, or its time is not over
+    error Verdicts_NoAppeal(uint256 appeal);
+    /// @notice this term cannot be paid yet, or was
+    error Verdicts_PayClosed(LeaseId lease, uint32 term);
+    /// @notice the organisation is not a party of the lease
+    error Verdicts_NotParty(LeaseId lease, OrgId org);
+
+    /// @notice Anyone registers an SLA once; the same terms have the same id.
+    /// @param guest Whether only an answer of the responder in the guest counts as up (W10).
+    function registerSla(Tier[] calldata tiers, bool guest) external returns (SlaId);
+
+    /// @notice Anyone turns the published leaves of a quorum into a verdict (W5, W6, W7, W9).
+    /// @dev A later claim with more seats may make it worse while claims are open, never milder.
+    function claim(LeaseId lease, uint8 place, uint32 epoch, Evidence[] calldata evidence) external;
+
+    /// @notice Anyone records the buyer's signed power request; off suspends the SLA from this block (W8).
+    function postPower(PowerRequest calldata request, bytes calldata signature) external;
+
+    /// @notice The buyer ends a lease whose SLA was breached (W9).
+    function endForBreach(LeaseId lease, uint8 place) external;
+
+    /// @notice A party disputes a span before it is final: the buyer that no or too mild a verdict was given, the
+    /// provider that there is one. Its money waits for the council's time lock (W13).
+    function appeal(LeaseId lease, uint8 place, uint32 epoch) external returns (uint256 id);
+
+    /// @notice The council's time lock decides how much of what is in dispute goes to the buyer.
+    function decide(uint256 appeal, uint256 toBuyer, bool upheld) external;
+
+    /// @notice Anyone closes an appeal the council left undecided: the verdict stands, the bond returns.
+    function lapse(uint256 appeal) external;
+
+    /// @notice Anyone pays a term's seats for their ticks once its epochs are final; the last returns what is left.
+    function pay(LeaseId lease, uint32 term) external;
+
+    function sla(SlaId id) external view returns (Tier[] memory tiers, bool guest);
+
+    function record(LeaseId lease, uint8 place) external view returns (Record memory);
+
+    function appealOf(uint256 id) external view returns (Appeal memory);
+
+    /// @notice The recorded times without power, oldest first: `[from, until)` each.
+    function powerOf(LeaseId lease) external view returns (uint40[2][] memory);
+
+    /// @notice First and last epoch of the span an epoch belongs to, and whole rounds of the lease in it.
+    function spanOf(LeaseId lease, uint32 epoch) external view returns (uint32 first, uint32 last, uint256 whole);
+}

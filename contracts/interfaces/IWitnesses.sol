@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+import {LeaseId, OrgId} from "./Types.sol";
+
+/// @notice Who witnesses: stakes, the pool, committees by lot, one tick per witness and epoch, proofs of delivery
+/// (rules W1-W5, L2).
+///
+/// A witness measures during epoch `e`. Its tick `e`, accepted in the epoch after it, commits to what it measured:
+/// `keccak256(abi.encode(org, e, downHash, root, salt))`. Its next tick opens that: `root`, `salt`, and in calldata
+/// every leaf with a down round. `downHash` is computed from those leaves, so a witness publishes all of them or none;
+/// `root` is over all its leaves, the good ones too, for audits.
+///
+/// Assumes: `Leases` knows a lease's facts; only contracts with `Rights.WITNESSES_SLASH` judge witnesses.
+/// Does NOT judge leases (`Verdicts`) or witnesses (`Audits`).
+interface IWitnesses {
+    /// @param smallSize Seats, and `smallQuorum` of them make a verdict, while fewer than `largePool` are eligible.
+    /// @param minStake Microcredits; who has less is not drawn and owes no ticks.
+    /// @param tickFine For an epoch without a complete tick.
+    /// @param slashPpm Of the stake, for what `Audits` proves.
+    struct Terms {
+        uint8 smallSize;
+        uint8 smallQuorum;
+        uint8 largeSize;
+        uint8 largeQuorum;
+        uint8 largePool;
+        uint96 minStake;
+        uint96 tickFine;
+        uint32 slashPpm;
+    }
+
+    /// @param signer The key that ticks and signs; never an admin's.
+    /// @param joined First epoch it owes a tick for.
+    /// @param exit First epoch it owes none for; 0 while it stays.
+    /// @param barredFrom Outside the draw in `[barredFrom, barredUntil)`.
+    struct Witness {
+        address signer;
+        uint32 joined;
+        uint32 exit;
+        uint32 barredFrom;
+        uint32 barredUntil;
+        uint96 stake;
+        address stakedBy;
+    }
+
+    /// @param seats Organisations, `size` of them; empty if too few were eligible.
+    /// @param drawn The epoch it was drawn in; nobody measures or is paid for an earlier one.
+    struct Committee {
+        OrgId[] seats;
+        uint8 quorum;
+        uint32 drawn;
+    }
+
+    /// @notice What a witness found about one machine of a lease in one epoch; bit i is round i.
+    /// @param place The machine's place in `Leases.resourcesOf`.
+    /// @param measured Rounds it could tell; `down` is a part of it.
+    /// @param samples Merkle root of the single measurements, for audits.
+    struct Leaf {
+        LeaseId lease;
+        uint8 place;
+        uint256 measured;
+        uint256 down;
+        bytes32 samples;
+    }
+
+    /// @notice Opens a commitment. All zero where the epoch before had none.
+    /// @param chunks Merkle roots of the published leaves, chunk by chunk; `downHash` is their hash (packed).
+    struct Opening {
+        bytes32[] chunks;
+        bytes32 root;
+        bytes32 salt;
+    }
+
+    /// @notice Shows that a leaf was published: by its chunk, and a proof into it.
+    struct Published {
+        Opening opening;
+        uint256 chunk;
+        bytes32[] proof;
+        Leaf leaf;
+    }
+
+    event WitnessJoined(OrgId indexed org, address indexed signer, uint256 stake, uint32 from);
+    event StakeAdded(OrgId indexed org, uint256 amount, uint256 stake);
+    event SignerChanged(OrgId indexed org, address indexed signer);
+    event WitnessLeaving(OrgId indexed org, uint32 exit);
+    event StakeReturned(OrgId indexed org, uint256 amount);
+    event Ticked(
+        OrgId indexed org, uint32 indexed epoch, bytes32 commitment, bytes32 root, bytes32 salt, uint256 chunks
+    );
+    event LeavesPublished(OrgId indexed org, uint32 indexed epoch, uint256 chunk, Leaf[] leaves);
+    event CommitteeDrawn(LeaseId indexed lease, uint32 indexed term, OrgId[] seats, uint8 quorum, uint32 epoch);
+    event DeliveryProven(LeaseId indexed lease, uint64 resources, address[] guests, OrgId[] by);
+    event TickMissed(OrgId indexed org, uint32 indexed epoch, uint256 fine, OrgId to);
+    event WitnessSlashed(OrgId indexed org, bytes32 indexed reason, uint256 amount);
+
+    /// @notice this organisation is a witness already
+    /// @dev See 'ocx witness show'.
+    error Witnesses_Joined(OrgId org);
+    /// @notice this organisation is not a witness
+    /// @dev Join first ('ocx witness join').
+    error Witnesses_NotWitness(OrgId org);
+    /// @notice this key signs for another witness, or is the zero address
+    /// @dev Use a fresh key.
+    error Witnesses_BadSigner(address signer);
+    /// @notice this key signs for no witness
+    /// @dev Use the key the organisation joined with ('ocx witness show').
+    error Witnesses_NotSigner(address caller);
+    /// @notice the pool is full
+    /// @dev Wait until a witness has left.
+    error Witnesses_PoolFull(uint256 max);
+    /// @notice the stake would be below the least one
+    /// @dev Stake at least the amount named.
+    error Witnesses_StakeTooLow(uint256 stake, uint256 least);
+    /// @notice the stake is still needed
+    /// @dev Wait for the epoch named; its duties end there.
+    error Witnesses_StillBound(OrgId org, uint32 until);
+    /// @notice ticks of this epoch are accepted in the epoch after it only
+    /// @dev Look at the clock of the witness ('ocx witness check').
+    error Witnesses_TickClosed(uint32 epoch, uint256 from, uint256 until);
+    /// @notice this epoch was ticked already
+    error Witnesses_Ticked(OrgId org, uint32 epoch);
+    /// @notice what is opened is not what was committed
+    /// @dev Open the epoch before exactly as it was committed.
+    error Witnesses_NotCommitted(OrgId org, uint32 epoch);
+    /// @notice too many leaves in a chunk, none, or not in order of lease and place
+    /// @dev Publish 1 to 128 leaves a chunk, sorted, each with a down round that was measured.
+    error Witnesses_BadLeaves(uint256 index);
+    /// @notice this leaf was not published
+    /// @dev Only published leaves count.
+    error Witnesses_NotPublished(OrgId org, uint32 epoch);
+    /// @notice no committee is drawn for this lease and term now
+    /// @dev Draw once the epoch named has begun.
+    error Witnesses_DrawClosed(LeaseId lease, uint32 term, uint32 fromEpoch);
+    /// @notice the committee of this term is drawn
+    error Witnesses_Drawn(LeaseId lease, uint32 term);
+    /// @notice a signature is not of the seat it is given for, or a seat is named twice
+    /// @dev Give each seat once, in order, with its signature over the delivery as it stands.
+    error Witnesses_BadSignature(uint256 index);
+    /// @notice too few seats of the committee signed
+    /// @dev Collect as many as the quorum.
+    error Witnesses_NoQuorum(uint256 signatures, uint8 quorum);
+    /// @notice nothing is to be fined for this epoch
+    error Witnesses_NoFine(OrgId org, uint32 epoch);
+
+    /// @notice An organisation with the witness role puts up a stake and joins the pool with the next epoch.
+    /// @dev By an admin; the stake comes from its free balance.
+    function join(address signer, uint96 stake) external;
+
+    function addStake(uint96 amount) external;
+
+    function setSigner(address signer) external;
+
+    /// @notice Leaves the draw at once, and the duties when every committee it may sit in has served.
+    function leave() external;
+
+    /// @notice Returns the stake, from the exit epoch on and once no audit is open.
+    function withdraw() external;
+
+    /// @notice The one transaction of a witness in an epoch: opens `epoch - 1`, commits `epoch` (W4).
+    /// @param leaves The first chunk of what is published of `epoch - 1`; empty if nothing was down.
+    function tick(uint32 epoch, bytes32 commitment, Opening calldata opening, Leaf[] calldata leaves) external;
+
+    /// @notice A further chunk, in the same window as the tick that opened `epoch`.
+    function publish(uint32 epoch, uint256 chunk, bytes32[] calldata chunks, Leaf[] calldata leaves) external;
+
+    /// @notice Draws the committee of a lease's term (24 epochs each, from the epoch it was signed in) (W2).
+    /// @dev Anyone. With no more eligible than seats all sit and no seed is awaited. Too few: the lease has none.
+    function draw(LeaseId lease, uint32 term) external;
+
+    /// @notice Q seats signed that they fetched what was delivered and saw the endpoint present its host key (L2).
+    /// @dev Anyone. EIP-712 `DeliverySeen(uint32 lease,uint64 resources,bytes32 delivery,bytes32 guests)`, domain
+    /// OCX/1/chainId/this; `delivery` is `Leases.Lease.delivery`, `guests` the hash of the responders' keys.
+    /// @param guests By place; the zero address for a machine without a responder.
+    /// @param seats Places in the committee of term 0, increasing.
+    function prove(
+        LeaseId lease,
+        uint64 resources,
+        address[] calldata guests,
+        uint8[] calldata seats,
+        bytes[] calldata signatures
+    ) external;
+
+    /// @notice Anyone has a witness fined for an epoch it owed a tick for and did not complete.
+    /// @param lease Where it sat and too few ticked, the fine goes to this lease's buyer; 0: to the council's fund.
+    function fine(OrgId org, uint32 epoch, LeaseId lease) external;
+
+    /// @notice For `Audits`.
+    function slash(OrgId org, bytes32 reason) external;
+
+    /// @notice For `Audits`: an open challenge keeps a stake bound; counts up or down.
+    function bind(OrgId org, bool bound) external;
+
+    function terms() external view returns (Terms memory);
+
+    /// @notice Seconds of an epoch, and rounds in it (from `Leases`).
+    function epoch() external view returns (uint32);
+
+    function rounds() external view returns (uint32);
+
+    function witness(OrgId org) external view returns (Witness memory);
+
+    function signerOf(address signer) external view returns (OrgId);
+
+    function pool() external view returns (OrgId[] memory);
+
+    function committee(LeaseId lease, uint32 term) external view returns (Committee memory);
+
+    /// @notice The term an epoch belongs to for a lease.
+    function termOf(LeaseId lease, uint32 epoch) external view returns (uint32);
+
+    /// @notice The responders' keys as proven, by place; empty if not proven.
+    function guestsOf(LeaseId lease) external view returns (address[] memory);
+
+    /// @notice Epochs with a complete tick in `[from, until)`, counted.
+    function ticks(OrgId org, uint32 from, uint32 until) external view returns (uint256);
+
+    function ticked(OrgId org, uint32 epoch) external view returns (bool);
+
+    /// @notice The commitment of an epoch while it is remembered (16 epochs), else 0.
+    function commitmentOf(OrgId org, uint32 epoch) external view returns (bytes32);
+
+    /// @notice Reverts unless the leaf was published by that witness for that epoch.
+    function requirePublished(OrgId org, uint32 epoch, Published calldata published) external view;
+
+    /// @notice Reverts unless the opening is of that witness's complete tick for that epoch.
+    function requireOpening(OrgId org, uint32 epoch, Opening calldata opening) external view;
+
+    /// @notice The seed of a draw: folded from the salts accepted during an epoch; 0 if there were none.
+    function seedOf(uint32 epoch) external view returns (bytes32);
+}
