@@ -19,6 +19,10 @@ type AwardId is uint32;
 /// @notice A signed contract between one provider and one buyer. 0 is none.
 type LeaseId is uint32;
 
+/// @notice What availability a lease promises, and what falling short costs; registered in `Verdicts`. 0 promises nothing:
+/// no committee, no fees, and silence accepts.
+type SlaId is uint32;
+
 using {eqOrg as ==, neOrg as !=} for OrgId global;
 
 function eqOrg(OrgId a, OrgId b) pure returns (bool) {

@@ -15,4 +15,10 @@ library Rights {
     bytes32 internal constant LEASES_OPEN = "leases.open";
     /// @notice Report facts that move a lease's money. `Leases` alone.
     bytes32 internal constant SETTLEMENT_REPORT = "settlement.report";
+    /// @notice Push what a committee found into a lease: drawn, delivered, breached. `Witnesses`, `Verdicts`.
+    bytes32 internal constant LEASES_WITNESS = "leases.witness";
+    /// @notice Set a penalty against a lease's price. `Verdicts` alone.
+    bytes32 internal constant SETTLEMENT_JUDGE = "settlement.judge";
+    /// @notice Slash witnesses. `Audits` alone.
+    bytes32 internal constant WITNESSES_SLASH = "witnesses.slash";
 }
