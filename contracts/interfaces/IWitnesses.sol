@@ -89,7 +89,10 @@ interface IWitnesses {
     );
     event LeavesPublished(OrgId indexed org, uint32 indexed epoch, uint256 chunk, Leaf[] leaves);
     event CommitteeDrawn(LeaseId indexed lease, uint32 indexed term, OrgId[] seats, uint8 quorum, uint32 epoch);
-    event DeliveryProven(LeaseId indexed lease, uint64 resources, address[] guests, OrgId[] by);
+    event DeliverySeen(
+        LeaseId indexed lease, OrgId indexed org, uint64 resources, bytes32 delivery, address[] guests, uint256 seats
+    );
+    event DeliveryProven(LeaseId indexed lease, uint64 resources, address[] guests);
     event TickMissed(OrgId indexed org, uint32 indexed epoch, uint256 fine, OrgId to);
     event WitnessSlashed(OrgId indexed org, bytes32 indexed reason, uint256 amount);
 
@@ -133,12 +136,12 @@ interface IWitnesses {
     error Witnesses_DrawClosed(LeaseId lease, uint32 term, uint32 fromEpoch);
     /// @notice the committee of this term is drawn
     error Witnesses_Drawn(LeaseId lease, uint32 term);
-    /// @notice a signature is not of the seat it is given for, or a seat is named twice
-    /// @dev Give each seat once, in order, with its signature over the delivery as it stands.
-    error Witnesses_BadSignature(uint256 index);
-    /// @notice too few seats of the committee signed
-    /// @dev Collect as many as the quorum.
-    error Witnesses_NoQuorum(uint256 signatures, uint8 quorum);
+    /// @notice the account does not sit in the committee of this lease
+    /// @dev Only its seats say what they saw ('ocx witness show').
+    error Witnesses_NotSeat(LeaseId lease, address account);
+    /// @notice what was seen is not the delivery as it stands
+    /// @dev Fetch it again; the provider delivered more meanwhile, or the lease is over.
+    error Witnesses_OtherDelivery(LeaseId lease, uint64 resources, bytes32 delivery);
     /// @notice nothing is to be fined for this epoch
     error Witnesses_NoFine(OrgId org, uint32 epoch);
 
@@ -167,18 +170,15 @@ interface IWitnesses {
     /// @dev Anyone. With no more eligible than seats all sit and no seed is awaited. Too few: the lease has none.
     function draw(LeaseId lease, uint32 term) external;
 
-    /// @notice Q seats signed that they fetched what was delivered and saw the endpoint present its host key (L2).
-    /// @dev Anyone. EIP-712 `DeliverySeen(uint32 lease,uint64 resources,bytes32 delivery,bytes32 guests)`, domain
-    /// OCX/1/chainId/this; `delivery` is `Leases.Lease.delivery`, `guests` the hash of the responders' keys.
-    /// @param guests By place; the zero address for a machine without a responder.
-    /// @param seats Places in the committee of term 0, increasing.
-    function prove(
-        LeaseId lease,
-        uint64 resources,
-        address[] calldata guests,
-        uint8[] calldata seats,
-        bytes[] calldata signatures
-    ) external;
+    /// @notice A seat says that it fetched what was delivered and saw each endpoint present its host key; the call with
+    /// which as many as the quorum say the same proves the delivery (L2).
+    /// @dev By the seat's signer, on chain, since seats have no other channel that a party could not cut. Counted per
+    /// lease over (resources, delivery, guests), each seat once for each; a seat may say something else later. Only
+    /// what is of the delivery as it stands can be said. Nothing to do for what is proven already: no revert then.
+    /// Seats: those of the term of now, or of the one before while that is not drawn.
+    /// @param resources `Leases.Lease.delivered`, and `delivery` is `Leases.Lease.delivery`, as the seat saw them.
+    /// @param guests The responders' keys by place; the zero address for a machine without a responder.
+    function seen(LeaseId lease, uint64 resources, bytes32 delivery, address[] calldata guests) external;
 
     /// @notice Anyone has a witness fined for an epoch it owed a tick for and did not complete.
     /// @param lease Where it sat and too few ticked, the fine goes to this lease's buyer; 0: to the council's fund.
