@@ -116,13 +116,14 @@ class Asks:
         Returns when (monotonic) to look again at the latest; None: nothing is asked.
         """
         stands = state(view.facts, now)
-        live = stands in _LIVE
-        if not live and stands not in _BEFORE:
+        if stands in _BEFORE:
+            return None
+        if stands not in _LIVE:
             self.kept.end(view.lease, f"the lease is {describe(view.facts, now)}", self._clock())
+            self._forget_troubles(view.lease)
+            return None
         self._forget_troubles(view.lease)
-        return (
-            min([self._pursue(ask) for ask in self.kept.pending(view.lease)], default=None) if live else None
-        )
+        return min([self._pursue(ask) for ask in self.kept.pending(view.lease)], default=None)
 
     def note(self, outcome: Outcome) -> int | None:
         """Take the end of a call of ours; the lease to look at, None if it was none of ours."""

@@ -8,15 +8,20 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from chain.exchange import Exchange
 from chain.power import Action, PowerRequest, recover
-from provisioner.agent.asks import PATIENCE
+from market.leases import LeaseFacts
+from provisioner.agent.asks import PATIENCE, Asks
+from provisioner.agent.clouds import Clouds
+from provisioner.agent.operations import Operations, Retries
 from provisioner.plugin import State
 from provisioner.store.asks import CONSOLE, POWER, Ask, AskStore
 from provisioner.store.store import Store
+from tests.provisioner.agent.test_steps import AWARDED, DELIVERED, ME, SIGNED, view
 from tests.provisioner.asking import SECRET_URL, Tenancy, WithUrl, answers, client_of, free_port, rent
 from tests.provisioner.world import Buyer, Process, Provider, Running, World, health_file, wait_for
 
@@ -50,6 +55,32 @@ def ask_row(lease: int, at: float, **changes: Any) -> Ask:
         "wanted": (1,),
     }
     return Ask(**(fields | changes))
+
+
+@pytest.mark.parametrize("behind", [AWARDED, SIGNED])
+def test_an_agent_whose_head_is_behind_drops_no_ask(tmp_path: Path, behind: LeaseFacts) -> None:
+    asks = _offline(tmp_path)
+    kept = asks.kept.add(ask_row(7, 0.0))
+    assert asks.look(view(behind), behind.created_at + 5) is None
+    assert asks.kept.pending(7) == [kept]
+
+
+def test_what_is_asked_of_a_lease_that_is_over_is_dropped(tmp_path: Path) -> None:
+    asks = _offline(tmp_path)
+    asks.kept.add(ask_row(7, 0.0))
+    assert asks.look(view(DELIVERED), DELIVERED.end) is None
+    last = asks.kept.newest(7, POWER)
+    assert last is not None and (last.state, last.detail) == ("dropped", "the lease is ending")
+
+
+def _offline(folder: Path) -> Asks:
+    """The asks of an agent that has no cloud, and does not get as far as asking the chain anything."""
+    exchange = cast(Exchange, None)
+    store, operations = Store(folder / "agent.db"), Operations(1, lambda: None, time.monotonic)
+    retries = Retries(time.monotonic)
+    clocks = {"clock": time.time, "monotonic": time.monotonic}
+    clouds = Clouds({}, exchange, store, operations, retries, inspect_every=60, look_every=60, **clocks)
+    return Asks(exchange, store, clouds, operations, retries, me=ME, wake=lambda: None, **clocks)
 
 
 def test_off_ends_ssh_on_all_machines_of_the_lease_and_on_brings_it_back(
