@@ -1,8 +1,8 @@
 """When each lease or tender is looked at next: at a chain time, after a while, or at once, and why.
 
 One place for it, so that no look is lost: a wake-up that comes while something is being looked at counts for
-the look after. Chain times are unix seconds of blocks, the other ones are the caller's clock. This module
-must not decide anything and must not look at anything itself.
+the look after. Chain times are unix seconds of blocks, the other ones are of the caller's monotonic clock.
+This module must not decide anything and must not look at anything itself.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Look:
 class Agenda:
     """The next looks, by number. What was never planned is due. `wake` may be called from any thread."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
         self._looks: dict[int, Look] = {}
         self._lock = threading.Lock()
         self._wakes = 0
@@ -54,7 +54,7 @@ class Agenda:
         if head.number < look.block:
             return False
         timely = look.chain is not None and head.timestamp >= look.chain
-        return timely or self._clock() >= look.at or look.wakes < self._seen
+        return timely or self._monotonic() >= look.at or look.wakes < self._seen
 
     def plan(self, item: int, why: str, *, after: Iterable[float | None], chain: int | None = None) -> None:
         """Look again at the first of the times `after` (None: never), or from the chain time on."""

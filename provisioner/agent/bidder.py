@@ -108,7 +108,7 @@ def _after_award(tender: Tender, bidder: ChainBidder) -> Move:
 
 
 class Bidder:
-    """All tenders of one agent; called once per cycle. `clock` measures time, `now` is unix seconds."""
+    """All tenders of one agent; called once per cycle. `clock` is unix seconds, `monotonic` measures time."""
 
     def __init__(
         self,
@@ -122,15 +122,15 @@ class Bidder:
         *,
         org: int,
         clock: Callable[[], float],
-        now: Callable[[], float],
+        monotonic: Callable[[], float],
     ) -> None:
         self._exchange, self._store = exchange, store
         self._hands = hands
         self._operations, self._retries = operations, retries
         self._org = org
-        self._clock, self._now = clock, now
+        self._clock, self._monotonic = clock, monotonic
         self._margin = int(2 * exchange.connection.block_time) + 1
-        self._agenda = Agenda(clock)
+        self._agenda = Agenda(monotonic)
         self._choice = BidChoice(settings, exchange, store, clouds, org)
         self._acts: dict[Move, Callable[[_Turn], Call | str]] = {
             Move.COMMIT: self._commit,
@@ -175,7 +175,7 @@ class Bidder:
             return
         if plan.move is not Move.WAIT:
             plan = self._act(plan, turn)
-        self._agenda.plan(request, plan.move.value, after=[self._clock() + plan.pause], chain=plan.until)
+        self._agenda.plan(request, plan.move.value, after=[self._monotonic() + plan.pause], chain=plan.until)
         self.reports[request] = BidReport(plan.move.value, plan.why)
 
     def _plan(self, turn: _Turn) -> _Plan:
@@ -219,7 +219,7 @@ class Bidder:
     def _commit(self, turn: _Turn) -> Call | str:
         if turn.mine is None:
             return self._not_ours(turn)
-        if not self._store.seal_bid(turn.mine, _key(turn.record), self._now()):
+        if not self._store.seal_bid(turn.mine, _key(turn.record), self._clock()):
             return "another agent of ours has replaced the bid"
         return self._exchange.tender.commit(turn.record.request, turn.mine.commitment)
 

@@ -69,14 +69,14 @@ class Clouds:
         inspect_every: float,
         look_every: float,
         clock: Callable[[], float],
-        now: Callable[[], float],
+        monotonic: Callable[[], float],
     ) -> None:
-        """`clock` measures time and need not say what o'clock it is; `now` does, in unix seconds."""
+        """`clock` says what o'clock it is, in unix seconds; `monotonic` measures time and need not."""
         self.plugins = plugins
         self._exchange, self._store = exchange, store
         self._operations, self._retries = operations, retries
         self._every = {"inspect": inspect_every, "look": look_every}
-        self._clock, self._now = clock, now
+        self._clock, self._monotonic = clock, monotonic
         self.documents = Documents(store)
         self._readings: dict[str, Reading] = {}
         self._count = 0
@@ -96,12 +96,12 @@ class Clouds:
         """Start the readings that are due."""
         for name in self.plugins:
             for kind in ("inspect", "look"):
-                if self._due.get((name, kind), 0.0) > self._clock():
+                if self._due.get((name, kind), 0.0) > self._monotonic():
                     continue
                 if self._retries.blocked(f"cloud/{name}/{kind}"):
                     continue
                 if self._start(name, kind):
-                    self._due[name, kind] = self._clock() + self._every[kind]
+                    self._due[name, kind] = self._monotonic() + self._every[kind]
 
     def _start(self, name: str, kind: str) -> bool:
         """Begin a reading, beside one that hangs if need be."""
@@ -110,7 +110,7 @@ class Clouds:
             running = self._operations.running(key)
             if running is None:
                 return self._operations.start(key, kind, self._reader(name, kind), _READ_TIMEOUT)
-            if running.hung_at > self._clock():
+            if running.hung_at > self._monotonic():
                 break
         return False
 
@@ -167,7 +167,7 @@ class Clouds:
         if reading is None:
             return None
         good_for = _LOOKS * (self._every["look"] + reading.ended - reading.began)
-        return reading if self._clock() - reading.ended <= good_for else None
+        return reading if self._monotonic() - reading.ended <= good_for else None
 
     @property
     def readings(self) -> int:
@@ -289,7 +289,7 @@ class Clouds:
         Raises `Permanent` if the cloud does not have that machine any more.
         """
         with self._measure_lock(name):
-            if self._clock() - self._measured_at.get(name, float("-inf")) > freshness:
+            if self._monotonic() - self._measured_at.get(name, float("-inf")) > freshness:
                 self._measure(name)
             found = self._last.get(name, {}).get(local_id)
             if found is not None:
@@ -310,7 +310,7 @@ class Clouds:
         self._remember(name, [item for item in found if known.get(item.local_id) != item])
         self._last[name] = {item.local_id: item for item in found}
         self._located = {}
-        self._measured_at[name] = self._clock()
+        self._measured_at[name] = self._monotonic()
         self._count_misses(name, {item.local_id for item in found})
         return found
 
@@ -320,7 +320,7 @@ class Clouds:
             part = changed[start : start + _PART]
             records = [record(Measured(name, item)) for item in part]
             with self._store.transaction():
-                self._store.keep_machines(records, int(self._now()))
+                self._store.keep_machines(records, int(self._clock()))
                 for item in part:
                     self.documents.keep(item)
 
@@ -330,7 +330,7 @@ class Clouds:
         missing = self._store.machines_of(name) - found
         self._misses[name] = {local_id: before.get(local_id, 0) + 1 for local_id in missing}
         if any(times < _MISSES for times in self._misses[name].values()):
-            self._due[name, "inspect"] = self._clock() + self._every["look"]
+            self._due[name, "inspect"] = self._monotonic() + self._every["look"]
 
     @contextlib.contextmanager
     def _measure_lock(self, name: str) -> Iterator[None]:

@@ -79,8 +79,8 @@ class Agent:
             self.retries,
             inspect_every=settings.inspect_every,
             look_every=settings.look_every,
-            clock=monotonic,
-            now=clock,
+            clock=clock,
+            monotonic=monotonic,
         )
         timeouts = {"provision": settings.provision_timeout, "release": settings.release_timeout}
         self.hands = Hands(exchange, store, self.clouds, self.operations, timeouts=timeouts, clock=clock)
@@ -226,8 +226,8 @@ class Agent:
                 self.operations,
                 self.retries,
                 org=self.org,
-                clock=self.monotonic,
-                now=self.clock,
+                clock=self.clock,
+                monotonic=self.monotonic,
             )
 
     # ---- one lease -------------------------------------------------------------------------------------

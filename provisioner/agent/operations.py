@@ -26,7 +26,7 @@ _LONGEST_BACKOFF = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A call under way: since when, and when it is called hung (by the clock given)."""
+    """A call under way: since when, and when it is called hung (by the monotonic clock)."""
 
     key: str
     kind: str
@@ -36,7 +36,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call ended: a value, or an error; `started` and `ended` by the clock given."""
+    """How a call ended: a value, or an error; `started` and `ended` by the monotonic clock."""
 
     key: str
     kind: str
@@ -49,16 +49,16 @@ class Outcome:
 class Operations:
     """Starts calls, at most one per key and kind, at most `limit` of a kind beside those that hang.
 
-    `clock` measures time in seconds; what o'clock it is does not matter. Each kind has a limit of its own, so
-    that machines which take half an hour to build never hold up a signature, a reveal or a fence.
+    `monotonic` measures time in seconds; what o'clock it is does not matter. Each kind has a limit of its
+    own, so that machines which take half an hour to build never hold up a signature, a reveal or a fence.
     `on_end` is called from the call's own thread after each end. Threads are daemons: a call that never comes
     back does not keep the process alive.
     """
 
-    def __init__(self, limit: int, on_end: Callable[[], None], clock: Callable[[], float]) -> None:
+    def __init__(self, limit: int, on_end: Callable[[], None], monotonic: Callable[[], float]) -> None:
         self._limit = limit
         self._on_end = on_end
-        self._clock = clock
+        self._monotonic = monotonic
         self._lock = threading.Lock()
         self._running: dict[tuple[str, str], Running] = {}
         self._ended: deque[Outcome] = deque()
@@ -67,7 +67,7 @@ class Operations:
 
     def start(self, key: str, kind: str, call: Callable[[], Any], timeout: float) -> bool:
         """Start a call, unless the same runs already or too many of its kind; whether it was started."""
-        now = self._clock()
+        now = self._monotonic()
         with self._lock:
             active = sum(1 for item in self._running.values() if item.kind == kind and item.hung_at > now)
             if self._closed or (key, kind) in self._running or active >= self._limit:
@@ -117,7 +117,7 @@ class Operations:
 
     def hung(self) -> list[Running]:
         """Calls that should have come back by now."""
-        now = self._clock()
+        now = self._monotonic()
         with self._lock:
             return [item for item in self._running.values() if item.hung_at <= now]
 
@@ -126,10 +126,10 @@ class Operations:
         with self._lock:
             self._closed = True
             kinds = {f"{item.kind} {item.key}" for item in self._running.values()}
-        deadline = self._clock() + patience
+        deadline = self._monotonic() + patience
         for thread in threading.enumerate():
             if thread.name in kinds:
-                thread.join(max(0.0, deadline - self._clock()))
+                thread.join(max(0.0, deadline - self._monotonic()))
         with self._lock:
             return list(self._running.values())
 
@@ -139,7 +139,7 @@ class Operations:
             value = call()
         except Exception as caught:  # noqa: BLE001  the boundary: whatever a plugin raises ends here
             error = caught
-        now = self._clock()
+        now = self._monotonic()
         outcome = Outcome(running.key, running.kind, running.since, now, value, error)
         with self._lock:
             del self._running[running.key, running.kind]
@@ -152,7 +152,7 @@ class Operations:
 class Trouble:
     """What went wrong with a key: how often in a row, and when to try again (None: a person has to act).
 
-    `error`: the class of the last error; `at`: when it came, by the clock.
+    `error`: the class of the last error; `at`: when it came, by the monotonic clock.
     """
 
     message: str
@@ -165,8 +165,8 @@ class Trouble:
 class Retries:
     """When to try again what failed; one entry per key, gone at the first success."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
         self._troubles: dict[str, Trouble] = {}
         self._logged: set[str] = set()
         self.unforeseen = 0
@@ -179,7 +179,7 @@ class Retries:
         times = self._troubles[key].times + 1 if key in self._troubles else 1
         retry_at = self._retry_at(error, times, final)
         message = str(error) if isinstance(error, OcxError) else f"{type(error).__name__}: {error}"
-        trouble = Trouble(redact(" ".join(message.split())), times, retry_at, type(error), self._clock())
+        trouble = Trouble(redact(" ".join(message.split())), times, retry_at, type(error), self._monotonic())
         self._troubles[key] = trouble
         self._log(key, error, trouble)
         return trouble
@@ -192,7 +192,7 @@ class Retries:
         """Try a key again now, whoever was to act first; how often it failed is not forgotten."""
         trouble = self._troubles.get(key)
         if trouble is not None:
-            self._troubles[key] = replace(trouble, retry_at=self._clock())
+            self._troubles[key] = replace(trouble, retry_at=self._monotonic())
 
     def trouble(self, key: str) -> Trouble | None:
         """What is wrong with a key."""
@@ -201,12 +201,12 @@ class Retries:
     def blocked(self, key: str) -> str | None:
         """Why nothing is tried with a key just now, None if it may be."""
         trouble = self._troubles.get(key)
-        if trouble is None or (trouble.retry_at is not None and trouble.retry_at <= self._clock()):
+        if trouble is None or (trouble.retry_at is not None and trouble.retry_at <= self._monotonic()):
             return None
         return trouble.message
 
     def retry_at(self, key: str) -> float | None:
-        """When a blocked key may be tried again, by the clock; None if never, or if it is not blocked."""
+        """When (monotonic) a blocked key may be tried again; None if never, or if it is not blocked."""
         trouble = self._troubles.get(key)
         return None if trouble is None else trouble.retry_at
 
@@ -226,7 +226,7 @@ class Retries:
         else:
             self.unforeseen += 1
             first = 2.0
-        return self._clock() + max(first, min(_LONGEST_BACKOFF, first * 2.0 ** min(times - 1, 16)))
+        return self._monotonic() + max(first, min(_LONGEST_BACKOFF, first * 2.0 ** min(times - 1, 16)))
 
     def _log(self, key: str, error: Exception, trouble: Trouble) -> None:
         line = f"{key}: {trouble.message}"

@@ -302,7 +302,7 @@ class AnsiblePlugin(Provisioner):
             return wanted and phase == "setup"
 
         log.info("%s: run %s begins", machine.name, play.ident)
-        result = run_play(keys, machine, play, keep_open=door.line_fd, stop=stop, clock=time.monotonic)
+        result = run_play(keys, machine, play, keep_open=door.line_fd, stop=stop, monotonic=time.monotonic)
         log.info("%s: run %s: %s %s", machine.name, play.ident, result.status, result.detail)
         return result, proof
 

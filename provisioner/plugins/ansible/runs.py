@@ -120,7 +120,7 @@ def run_play(
     *,
     keep_open: int,
     stop: Callable[[], bool],
-    clock: Callable[[], float],
+    monotonic: Callable[[], float],
 ) -> Result:
     """Run a play on a machine and wait for it. Blocking; ends the play if this raises or `stop` says so.
 
@@ -136,9 +136,9 @@ def run_play(
                 with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
                     pipe.write(json.dumps(request).encode())
                 watch = _Watch(keys, machine, play, result)
-                deadline = clock() + play.timeout
+                deadline = monotonic() + play.timeout
                 while watch.read(process.stdout):
-                    if clock() > deadline:
+                    if monotonic() > deadline:
                         return _ended(result, "timeout", f"it took longer than {play.timeout:.0f} s")
                     if stop():
                         return _ended(result, "stopped", "it was stopped")

@@ -29,7 +29,7 @@ class Builder:
     def provision(self, order: Order) -> Connection:
         """See `Provisioner.provision`. A build that had failed is started again once per call."""
         walk, image = self._walk, self._image(order)
-        deadline, begun, state = walk.clock() + walk.settings.deploy_timeout, False, "locked"
+        deadline, begun, state = walk.monotonic() + walk.settings.deploy_timeout, False, "locked"
         while True:
             with walk.step(order.local_id) as step:
                 node = self._node_of(order)
@@ -51,7 +51,7 @@ class Builder:
                     begun = True
             if state == "active":
                 return self._connect(order, image)
-            if walk.clock() > deadline:
+            if walk.monotonic() > deadline:
                 raise Temporary(f"node {order.local_id} is still {state}", retry_after=10)
             walk.pause()
 
@@ -148,7 +148,7 @@ class Builder:
     def _connect(self, order: Order, image: Image) -> Connection:
         """Wait until SSH answers, write the host key down, and return the connection."""
         walk = self._walk
-        deadline = walk.clock() + walk.settings.ssh_timeout
+        deadline = walk.monotonic() + walk.settings.ssh_timeout
         host_key: str | None = None
         while True:
             with walk.step(order.local_id):
@@ -160,7 +160,7 @@ class Builder:
                 return marks.connection_of(node, walk.settings.ssh_user)  # its tenant switched it off
             host, port = marks.address_of(node) or ("", 0)
             host_key = host_key_at(host, port)
-            if walk.clock() > deadline:
+            if walk.monotonic() > deadline:
                 what = "the node stays locked" if host_key else f"no SSH answers at {host}:{port}"
                 raise Temporary(f"{marks.label(node)} is active but {what}", retry_after=10)
             if not host_key:

@@ -43,14 +43,14 @@ class IronicPlugin(Provisioner, Power, Console, Firmware):
         self,
         settings: IronicSettings,
         *,
-        clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`clock` measures seconds, `now` tells unix seconds, `wait` waits seconds."""
+        """`clock` tells unix seconds, `monotonic` measures seconds, `wait` waits seconds."""
         self._settings = settings
         self._api = IronicApi(settings)
-        walk = Walk(settings, self._api, clock=clock, now=now, wait=wait)
+        walk = Walk(settings, self._api, clock=clock, monotonic=monotonic, wait=wait)
         self._walk = walk
         self._builder, self._releaser, self._tenant = Builder(walk), Releaser(walk), TenantActions(walk)
 

@@ -77,7 +77,7 @@ class Releaser:
         found = walk.find(key)
         if found is None:
             return self._former_evidence(key)
-        call = _Call(key, walk.clock() + walk.settings.clean_timeout)
+        call = _Call(key, walk.monotonic() + walk.settings.clean_timeout)
         while True:
             with walk.step(found["uuid"]) as step:
                 node = walk.api.node(found["uuid"])
@@ -93,7 +93,7 @@ class Releaser:
                         return evidence
                 else:
                     self._push_down(node, call, step)
-            if walk.clock() > call.deadline:
+            if walk.monotonic() > call.deadline:
                 raise Temporary(f"{marks.label(found)} is still {(call.seen or ['?'])[-1]}", retry_after=10)
             walk.pause()
 
@@ -158,8 +158,8 @@ class Releaser:
         walk = self._walk
         if call.console_asked is None:
             walk.api.set_console(node["uuid"], False)
-            call.console_asked = walk.clock()
-        elif walk.clock() - call.console_asked > walk.settings.power_timeout:
+            call.console_asked = walk.monotonic()
+        elif walk.monotonic() - call.console_asked > walk.settings.power_timeout:
             why = walk.last_error(node)
             raise Temporary(f"the console of {marks.label(node)} cannot be closed: {why}", retry_after=30)
         return False
@@ -189,15 +189,15 @@ class Releaser:
 
     def _claim(self, node: Node, call: _Call) -> None:
         held = {marks.instance_of(call.key): call.key}
-        info = {"ocx_key": held, "ocx_freeing": {call.claim: int(self._walk.now())}}
+        info = {"ocx_key": held, "ocx_freeing": {call.claim: int(self._walk.clock())}}
         self._walk.api.patch(node["uuid"], {"instance_uuid": call.claim, "instance_info": info})
 
     def _await(self, node: Node, call: _Call, freer: str) -> None:
         """Let another call finish; take its claim off if it stood still too long."""
         walk = self._walk
         if call.other is None or call.other[0] != freer:
-            call.other = (freer, walk.clock())
-        elif walk.clock() - call.other[1] > walk.settings.claim_timeout:
+            call.other = (freer, walk.monotonic())
+        elif walk.monotonic() - call.other[1] > walk.settings.claim_timeout:
             self._unclaim(node, freer)
 
     def _unclaim(self, node: Node, claim: str) -> None:
@@ -305,7 +305,7 @@ class Releaser:
         for node in self._walk.api.nodes(marks.FIELDS):
             if evidence := marks.evidence_of(node, key):
                 return evidence
-        return WipeEvidence(key, None, int(self._walk.now()), {"plugin": "ironic", "absent": True})
+        return WipeEvidence(key, None, int(self._walk.clock()), {"plugin": "ironic", "absent": True})
 
 
 def _lessee_before(node: Node) -> dict[str, Any]:

@@ -100,19 +100,19 @@ class TenantActions:
 
     def _ask(self, key: str, uuid: str, ask: Callable[[Node], bool], what: str) -> bool:
         """Ask Ironic once the node is free for it; whether anything was asked."""
-        deadline, asked = self._walk.clock() + self._walk.settings.power_timeout, None
+        deadline, asked = self._walk.monotonic() + self._walk.settings.power_timeout, None
         while asked is None:
             with self._walk.step(uuid):
                 asked = ask(self._look(key, uuid))
             if asked is None:
-                if self._walk.clock() > deadline:
+                if self._walk.monotonic() > deadline:
                     raise Temporary(f"{what} cannot be changed: the node is busy", retry_after=10)
                 self._walk.pause()
         return asked
 
     def _await(self, key: str, uuid: str, done: Callable[[Node], bool], failure: str) -> None:
         """Look until it is done; Ironic has done with the node's power when it has no target any more."""
-        deadline = self._walk.clock() + self._walk.settings.power_timeout
+        deadline = self._walk.monotonic() + self._walk.settings.power_timeout
         while True:
             node = self._look(key, uuid)
             if not node["reservation"] and not node["target_power_state"]:
@@ -122,7 +122,7 @@ class TenantActions:
                     raise Temporary(
                         f"{marks.label(node)} {failure}: {self._walk.last_error(node)}", retry_after=10
                     )
-            if self._walk.clock() > deadline:
+            if self._walk.monotonic() > deadline:
                 raise Temporary(f"{marks.label(node)} {failure} in time", retry_after=10)
             self._walk.pause()
 

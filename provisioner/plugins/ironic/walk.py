@@ -24,13 +24,13 @@ _STALE = 5.0
 class Step:
     """Holds a node's lock; a conflict in Ironic ends the step quietly, which means: look again."""
 
-    def __init__(self, lock: threading.Lock, clock: Callable[[], float]) -> None:
-        self._lock, self._clock = lock, clock
+    def __init__(self, lock: threading.Lock, monotonic: Callable[[], float]) -> None:
+        self._lock, self._monotonic = lock, monotonic
         self._began = 0.0
 
     def __enter__(self) -> Step:
         self._lock.acquire()
-        self._began = self._clock()
+        self._began = self._monotonic()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> bool:
@@ -39,31 +39,31 @@ class Step:
 
     def must_be_fresh(self) -> None:
         """Raise `Busy` if what was seen in this step may be over by now. To be called before a verb."""
-        if self._clock() - self._began > _STALE:
+        if self._monotonic() - self._began > _STALE:
             raise Busy("this agent stood still; what it saw of the node may be over", retry_after=1)
 
 
 class Walk:
-    """The tools; `clock` in seconds that only measure, `now` in unix seconds. Safe from several threads."""
+    """The tools; `clock` is unix seconds, `monotonic` measures seconds. Safe from several threads."""
 
     def __init__(
         self,
         settings: IronicSettings,
         api: IronicApi,
         *,
-        clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self.settings, self.api = settings, api
-        self.clock, self.now, self._wait = clock, now, wait
+        self.clock, self.monotonic, self._wait = clock, monotonic, wait
         self._locks: dict[str, threading.Lock] = {}
         self._locks_lock = threading.Lock()
 
     def step(self, uuid: str) -> Step:
         """Look and act without another thread of ours in between."""
         with self._locks_lock:
-            return Step(self._locks.setdefault(uuid, threading.Lock()), self.clock)
+            return Step(self._locks.setdefault(uuid, threading.Lock()), self.monotonic)
 
     def pause(self) -> None:
         """Wait before the next look."""

@@ -185,7 +185,7 @@ def test_a_takedown_that_is_late_finds_the_next_lease_protected(bare: Bare) -> N
 
 def test_an_agent_that_stood_still_looks_again_before_it_acts(bare: Bare) -> None:
     ticks = [0.0]
-    plugin = IronicPlugin(bare.plugin()._settings, clock=lambda: ticks[0], wait=lambda _: None)
+    plugin = IronicPlugin(bare.plugin()._settings, monotonic=lambda: ticks[0], wait=lambda _: None)
     wanted, real = bare.order(), plugin._api.node
     plugin.provision(wanted)
     stops = iter([10.0])
