@@ -6,6 +6,7 @@ import random
 import signal
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -86,7 +87,7 @@ class Agents:
         self._born[name] = now + self._dice.random() * away
 
 
-class Repeated:
+class Repeated(ABC):
     """Something done again and again until it is over."""
 
     def __init__(self, pause: Callable[[], float]) -> None:
@@ -104,13 +105,13 @@ class Repeated:
         self._thread.join(30)
         self.heal()
 
+    @abstractmethod
     def act(self) -> None:
         """Do it once."""
-        raise NotImplementedError
 
+    @abstractmethod
     def heal(self) -> None:
         """Make all well again."""
-        raise NotImplementedError
 
     def _run(self) -> None:
         while not self._over.wait(self._pause()):

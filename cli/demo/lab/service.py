@@ -16,6 +16,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -92,7 +93,7 @@ class Service:
             self._process.wait()
 
 
-class Services:
+class Services(ABC):
     """A context manager of services that stand and fall together; a lab says in `_start` which.
 
     `described` is the file in its folder that is there exactly while all of them are up.
@@ -140,8 +141,9 @@ class Services:
                     raise Permanent(f"{name} ended by itself", hint=f"See {self._dir / name}.out.")
             time.sleep(0.2)
 
+    @abstractmethod
     def _start(self) -> None:
-        raise NotImplementedError
+        """Start the services of this lab, each by `_run`."""
 
     def _run(self, name: str, command: Sequence[object], env: Mapping[str, str]) -> Service:
         """Start one, unless the lab was stopped meanwhile."""
