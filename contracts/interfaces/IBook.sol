@@ -10,6 +10,7 @@ import {
     RequestId,
     ResourceId,
     Skip,
+    SlaId,
     Spec,
     Window
 } from "./Types.sol";
@@ -23,11 +24,13 @@ interface IBook {
     /// @param floorRate Microcredits per resource and hour; no bid on this offer may be lower.
     /// @param buyNowRate 0 means not for sale at once; else at least the floor.
     /// @param minSlots Shortest piece that buy-now sells.
+    /// @param sla What leases bought at once promise; a tender's promise what its request asks for.
     struct OfferTerms {
         Window window;
         uint64 floorRate;
         uint64 buyNowRate;
         uint32 minSlots;
+        SlaId sla;
     }
 
     /// @param by The seller's member whose consent and limit carry the bonds of this offer's leases.
@@ -42,18 +45,21 @@ interface IBook {
         address by;
         bool closed;
         uint40 createdAt;
+        SlaId sla;
         uint96 deposit;
     }
 
     /// @param spec What each resource must have at least.
     /// @param ceilingRate Microcredits per resource and hour, the most the buyer pays.
     /// @param allOrNothing Fewer than `count` are worth nothing to the buyer.
+    /// @param sla What the leases are to promise. Whoever bids agrees to it.
     struct RequestTerms {
         Window window;
         uint16 count;
         Policy policy;
         bool allOrNothing;
         uint64 ceilingRate;
+        SlaId sla;
         bytes32 class;
         Spec spec;
     }
@@ -67,6 +73,7 @@ interface IBook {
         bool allOrNothing;
         bool closed;
         uint64 ceilingRate;
+        SlaId sla;
         address by;
         uint40 createdAt;
         bytes32 class;
@@ -82,7 +89,8 @@ interface IBook {
         uint64 floorRate,
         uint64 buyNowRate,
         uint32 minSlots,
-        ResourceId[] resources
+        ResourceId[] resources,
+        SlaId sla
     );
     event OfferClosed(OfferId indexed offer, bool cancelled);
     event BoughtNow(OfferId indexed offer, OrgId indexed buyer, AwardId indexed award, LeaseId lease);
@@ -96,7 +104,8 @@ interface IBook {
         uint64 ceilingRate,
         bool allOrNothing,
         Policy policy,
-        Spec spec
+        Spec spec,
+        SlaId sla
     );
     event RequestClosed(RequestId indexed request);
 

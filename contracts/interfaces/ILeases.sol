@@ -4,6 +4,7 @@ pragma solidity ^0.8.24;
 import {
     Award,
     AwardId,
+    Committee,
     EndReason,
     Fault,
     LeaseId,
@@ -14,7 +15,9 @@ import {
     Policy,
     RequestId,
     ResourceId,
-    Skip
+    Skip,
+    SlaId,
+    Window
 } from "./Types.sol";
 
 /// @notice Leases: facts and deadlines. Every auction ends in `open`; from there one way on (rules C, L1-L6).
@@ -22,10 +25,17 @@ import {
 /// A deadline's exact second is too late (T2). States are derived from facts and the clock (`stateOf`); nobody sets
 /// them, and a missed deadline counts before anybody calls `expire`.
 ///
+/// A lease with an SLA waits for its committee (`Committee`): it is accepted by its buyer or proven by the committee,
+/// and its provider draws only what no verdict can touch any more (`finalUntil`).
+///
 /// Assumes: it alone books slots and reports to `Settlement`; callers of `open` took the parties' consent.
 /// Does NOT stop for a suspended organisation: suspension blocks new orders only (E7).
 interface ILeases {
     /// @notice Deployment constants, seconds and parts per million.
+    /// @param epoch Seconds of an epoch of the witnesses.
+    /// @param rounds Rounds in it, at most 256.
+    /// @param seatFee Microcredits a seat of the committee gets for an epoch; 0: no fees.
+    /// @param seats Seats that fees are locked for: the largest committee.
     struct Terms {
         uint32 signTime;
         uint32 fenceTime;
@@ -37,6 +47,10 @@ interface ILeases {
         uint32 signMissPpm;
         uint32 reservePpm;
         uint32 wipePpm;
+        uint32 epoch;
+        uint32 rounds;
+        uint64 seatFee;
+        uint8 seats;
     }
 
     /// @param start First slot of the window.
@@ -45,7 +59,8 @@ interface ILeases {
     /// @param endedAt When a typed reason ended it, or will (a notice may still run); 0 while it runs out by itself.
     /// @param missing Resources whose default was settled; their slots are free.
     /// @param delivered Bitmap of resources, by their place in `resourcesOf`.
-    /// @param accepted What the buyer accepted of them.
+    /// @param accepted What the buyer accepted of them, or the committee saw.
+    /// @param committeeAt When it was known whether there is a committee.
     /// @param delivery Keccak-256 of the last delivery's connection hash, host key and spec hash.
     struct Lease {
         AwardId award;
@@ -72,6 +87,9 @@ interface ILeases {
         uint64 delivered;
         uint64 accepted;
         uint40 wipedAt;
+        SlaId sla;
+        Committee committee;
+        uint40 committeeAt;
         bytes32 delivery;
     }
 
@@ -97,7 +115,8 @@ interface ILeases {
         uint32 start,
         uint32 end,
         ResourceId[] resources,
-        Policy policy
+        Policy policy,
+        SlaId sla
     );
     event LegSkipped(AwardId indexed award, OrgId indexed provider, Skip reason);
     event BuyerSigned(LeaseId indexed lease, address indexed by);
@@ -110,6 +129,8 @@ interface ILeases {
         LeaseId indexed lease, uint64 resources, bytes32 connectionHash, bytes32 hostKey, bytes32 specHash
     );
     event LeaseAccepted(LeaseId indexed lease, uint64 resources, address indexed by);
+    event CommitteeSet(LeaseId indexed lease, Committee committee);
+    event LeaseProven(LeaseId indexed lease, uint64 resources);
     event LeaseEnded(
         LeaseId indexed lease, EndReason indexed reason, Fault fault, uint40 endedAt, bytes32 note
     );
@@ -158,7 +179,7 @@ interface ILeases {
     /// @dev See 'ocx lease show --why'.
     error Leases_NothingToExpire(LeaseId lease);
 
-    /// @notice Opens one lease per leg under one award: books slots, locks price and bond.
+    /// @notice Opens one lease per leg under one award: books slots, locks price, bond and witness fees.
     /// @dev A leg whose party cannot cover, or whose slots are gone, is skipped with an event and leaves a 0.
     function open(Award calldata award, Leg[] calldata legs)
         external
@@ -169,6 +190,10 @@ interface ILeases {
 
     /// @notice The price of a leg opened now: `ceil(rate * count * (end - max(start, now)) / 3600)` (E2).
     function priceOf(Award calldata award, Leg calldata leg) external view returns (uint256);
+
+    /// @notice Witness fees of a lease opened now: for each seat and each epoch that what is left of the window touches
+    /// (C2). Half from each side, the odd microcredit from the buyer.
+    function feeOf(Window calldata window) external view returns (uint256);
 
     /// @notice The buyer's signature, where the policy asks for both.
     function signAsBuyer(LeaseId lease) external;
@@ -188,7 +213,8 @@ interface ILeases {
     /// @param resources What it looked at, `Lease.delivered`. Every delivery adds a bit, so none can slip in between.
     function accept(LeaseId lease, uint64 resources) external;
 
-    /// @notice The buyer refuses a delivery before it counts as accepted (L4).
+    /// @notice The buyer refuses a delivery before it counts as accepted; it pays what accrued, at most for the
+    /// acceptance time (L4).
     /// @param note The buyer's reason, a code of up to 32 bytes.
     function reject(LeaseId lease, bytes32 note) external;
 
@@ -198,17 +224,32 @@ interface ILeases {
     /// @notice The buyer leaves early and pays to the end of the notice (L5).
     function endEarly(LeaseId lease) external;
 
-    /// @notice Anyone settles a missed signature or delivery deadline (C4, L1).
+    /// @notice Anyone settles a missed signature or delivery deadline, or a delivery that its committee did not prove and
+    /// its buyer did not accept in time (C4, L1, L3).
     function expire(LeaseId lease) external;
 
-    /// @notice Wipe evidence, by the provider, or the council's decision in its place (L6).
+    /// @notice Wipe evidence, by the provider, or the council's decision in its place (L6). Frees slots, and the bond
+    /// unless a proof of delivery is still open.
     function wipe(LeaseId lease, bytes32 evidenceHash) external;
 
     /// @notice Anyone settles a missed wipe deadline: penalty, and the resources are held.
     function missWipe(LeaseId lease) external;
 
-    /// @notice Anyone lets the provider draw what accrued; after the end, also returns the rest of the price (E5).
+    /// @notice Anyone lets the provider draw what accrued and is final; once all is, also returns the rest of the
+    /// price (E5).
     function settle(LeaseId lease) external;
+
+    /// @notice `Witnesses` says that the committee was drawn, or that there is none for lack of eligible witnesses:
+    /// then the fees go back. Only while the lease is signed and not over (W2).
+    function setCommittee(LeaseId lease, bool drawn) external;
+
+    /// @notice `Witnesses` says that a quorum saw what is delivered: this counts as accepted (L2).
+    /// @param resources What it saw, `Lease.delivered`.
+    function prove(LeaseId lease, uint64 resources) external;
+
+    /// @notice `Verdicts` says that the SLA was breached and the buyer ends the lease, now. The default share of the
+    /// price not served goes from the bond to the buyer (W9).
+    function breach(LeaseId lease, bytes32 note) external;
 
     /// @notice How many leases there are; ids run from 1.
     function count() external view returns (uint32);
@@ -222,6 +263,9 @@ interface ILeases {
     function holds(LeaseId lease, ResourceId resource) external view returns (bool);
 
     function stateOf(LeaseId lease) external view returns (LeaseState);
+
+    /// @notice Until when no verdict can change any more what accrued (E5, W6). With no committee to wait for: now.
+    function finalUntil(LeaseId lease) external view returns (uint40);
 
     /// @notice The reason and the fault of an end; `Time` once a lease simply ran out.
     function endOf(LeaseId lease) external view returns (EndReason, Fault);

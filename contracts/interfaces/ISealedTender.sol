@@ -41,7 +41,8 @@ interface ISealedTender {
     }
 
     /// @param deposit What each commitment locks.
-    /// @param ceilingAmount What the buyer locks.
+    /// @param ceilingAmount What the buyer locks: the ceiling, and its half of the witness fees for as many leases as
+    /// there may be.
     /// @param commits, reveals, excused How many there were.
     /// @param share What each revealed valid bid without an award may claim of the forfeits.
     struct Tender {

@@ -3,12 +3,15 @@ pragma solidity ^0.8.24;
 
 import {LeaseId, OrgId} from "./Types.sol";
 
-/// @notice The money of leases: price, accrual, bond, and what a missed duty costs (rules E2, E3, C2, C4, L).
+/// @notice The money of leases: price, accrual, bond, witness fees, and what a missed duty or a bad verdict costs
+/// (rules E2, E3, E5, C2, C4, L, W9).
 ///
 /// Assumes: `Leases` alone holds `Rights.SETTLEMENT_REPORT` and reports each fact once, with the parties and the rate
-/// that the lease was opened with.
-/// Does NOT know deadlines or states: it is told facts and moves money.
-/// Invariant: of a lease's price, paid + refunded + still locked is always what was locked; the same of its bond.
+/// that the lease was opened with; holders of `Rights.SETTLEMENT_JUDGE` set penalties after draws reached the span's
+/// first second and before they reach its end.
+/// Does NOT know deadlines, states or evidence: it is told facts and moves money.
+/// Invariant: what is locked of a lease is always
+/// `price - paid + pending + disputed + bond + fee - feePaid`; every draw, refund and penalty comes out of that.
 interface ISettlement {
     /// @param rate Microcredits per resource and hour.
     struct Parties {
@@ -20,11 +23,17 @@ interface ISettlement {
 
     /// @param price What accrual may reach: the price less what was unlocked.
     /// @param bond What is left of it.
-    /// @param paid Accrual drawn by the provider so far.
+    /// @param paid Accrual that is spoken for: drawn by the provider, or put aside as a penalty or in dispute.
     /// @param units Resources that bill.
     /// @param startSum Sum over those of the second each bills from.
     /// @param firstStart The earliest of those.
     /// @param closed No accrual is left to draw; the rest of the price went back.
+    /// @param pendingSpan The span the pending penalties are of, named by its last epoch.
+    /// @param pending Penalties put aside for the buyer until their span is final.
+    /// @param disputed What an appeal holds (rule L11).
+    /// @param pendingUntil The second that span ends.
+    /// @param fee Witness fees, locked half by either side (odd microcredit: the buyer).
+    /// @param feePaid What of them the witnesses got. Once the rest went back, `fee` is no more than that.
     struct Account {
         address buyerBy;
         uint96 price;
@@ -35,26 +44,46 @@ interface ISettlement {
         uint64 startSum;
         uint40 firstStart;
         bool closed;
+        uint32 pendingSpan;
+        uint96 pending;
+        uint96 disputed;
+        uint40 pendingUntil;
+        uint96 fee;
+        uint96 feePaid;
     }
 
-    event Funded(LeaseId indexed lease, uint256 price, uint256 bond);
+    event Funded(LeaseId indexed lease, uint256 price, uint256 bond, uint256 fee);
     event Accrued(LeaseId indexed lease, uint256 amount, uint256 total);
     event PriceRefunded(LeaseId indexed lease, uint256 amount);
     event ReservePaid(LeaseId indexed lease, uint256 amount);
     event BondForfeited(LeaseId indexed lease, uint256 amount);
     event BondFreed(LeaseId indexed lease, uint256 amount);
+    event PenaltyWithheld(LeaseId indexed lease, uint32 indexed span, uint256 amount);
+    event PenaltyPaid(LeaseId indexed lease, uint32 indexed span, uint256 amount);
+    event Disputed(LeaseId indexed lease, uint256 amount);
+    event DisputeResolved(LeaseId indexed lease, uint256 toBuyer, uint256 toProvider);
+    event FeePaid(LeaseId indexed lease, OrgId indexed org, uint256 amount);
+    event FeesReturned(LeaseId indexed lease, uint256 toBuyer, uint256 toProvider);
     event FundReturned(bytes32 indexed fund, OrgId indexed org, uint256 amount);
+
+    /// @notice what a dispute is resolved to is not what it is about
+    /// @dev Give both parts so that they add up.
+    error Settlement_BadSplit(LeaseId lease, uint256 amount, uint256 parts);
+    /// @notice only what reports a lease's facts, or judges it, may do this
+    error Settlement_NotAllowed(address caller);
 
     /// @notice Seconds that billed time is rounded up to, once, at the end (E3).
     function quantum() external view returns (uint32);
 
-    /// @notice Locks price and bond. A `fund` that is not 0 pays the price instead of the buyer's free balance.
+    /// @notice Locks price, bond, and witness fees from both sides. A `fund` that is not 0 pays the buyer's part of it
+    /// instead of its free balance.
     function open(
         Parties calldata parties,
         address buyerBy,
         uint96 price,
         address providerBy,
         uint96 bond,
+        uint96 fee,
         bytes32 fund
     ) external;
 
@@ -69,7 +98,8 @@ interface ISettlement {
     function lowerPrice(Parties calldata parties, uint96 price) external;
 
     /// @notice Pays what accrued until a second, less what was paid before. The last draw rounds billed time up to the
-    /// quantum, refunds the rest of the price and closes accrual.
+    /// quantum, refunds the rest of the price and closes accrual. Pending penalties of a span that ends by then go to the
+    /// buyer.
     function draw(Parties calldata parties, uint40 until, bool last) external;
 
     /// @notice Pays a part of the price to the provider for a machine kept ready in vain, refunds the rest, closes.
@@ -84,10 +114,44 @@ interface ISettlement {
     /// @notice Gives what is left of the bond back to the provider.
     function freeBond(Parties calldata parties) external;
 
+    /// @notice Puts a penalty aside for the buyer: `ppm` of what one machine costs over a span, at most what of the
+    /// span's price is not spoken for. Penalties pending of another span are paid first: that one is final.
+    /// @param from, until The span, cut to what of it bills.
+    /// @param span Its name.
+    /// @param units How many machines it is for.
+    /// @param ppm Of their price. A worse claim on the same span and machine gives only what it adds.
+    function applyVerdict(
+        Parties calldata parties,
+        uint40 from,
+        uint40 until,
+        uint32 span,
+        uint16 units,
+        uint32 ppm
+    ) external returns (uint256 penalty);
+
+    /// @notice Puts an amount in dispute, until `resolve`: of the pending penalties, or of what has accrued until a
+    /// second and is not drawn.
+    /// @return moved As much of the amount as there was.
+    function dispute(Parties calldata parties, uint256 amount, bool ofPending, uint40 until)
+        external
+        returns (uint256 moved);
+
+    /// @notice Pays an amount out of dispute. Both parts must add up to it.
+    function resolve(Parties calldata parties, uint256 amount, uint256 toBuyer, uint256 toProvider) external;
+
+    /// @notice Pays a witness out of the fees, at most what is left of them.
+    function payFee(Parties calldata parties, OrgId to, uint256 amount) external returns (uint256 paid);
+
+    /// @notice Gives what is left of the fees back to both sides. Does nothing the second time.
+    function returnFees(Parties calldata parties) external;
+
     function account(LeaseId lease) external view returns (Account memory);
 
     /// @notice What has accrued until a second; `last` as in `draw`.
     function accrued(LeaseId lease, uint64 rate, uint40 until, bool last) external view returns (uint256);
+
+    /// @notice What one machine of a lease costs between two seconds, by accrual.
+    function spanPrice(LeaseId lease, uint64 rate, uint40 from, uint40 until) external view returns (uint256);
 
     /// @notice Credits that wait in a fund.
     function fundBalance(bytes32 fund) external view returns (uint256);

@@ -77,7 +77,20 @@ enum EndReason {
     Cancelled,
     BuyerUnsigned,
     ProviderUnsigned,
-    Undelivered
+    Undelivered,
+    Unproven,
+    Breach
+}
+
+/// @notice Whether a lease has a committee of witnesses (rules W2, L3).
+enum Committee {
+    /// Its SLA promises nothing.
+    None,
+    /// Not drawn yet: only the buyer can accept, and the acceptance time does not run.
+    Awaited,
+    Drawn,
+    /// Too few were eligible: as without one from then on.
+    Waived
 }
 
 /// @notice Whose doing an end was (rule L5).
@@ -100,7 +113,8 @@ enum Skip {
 /// @param by The buyer's member whose consent and limit carry the price.
 /// @param request 0 for a buy-now.
 /// @param fund Account of `Settlement` in `Escrow` that an auction filled beforehand; 0 takes the price from the
-/// buyer's free balance.
+/// buyer's free balance. It holds the buyer's half of the witness fees, too.
+/// @param sla What every lease of the award promises.
 struct Award {
     OrgId buyer;
     address by;
@@ -109,6 +123,7 @@ struct Award {
     Policy policy;
     bool allOrNothing;
     bytes32 fund;
+    SlaId sla;
 }
 
 /// @notice One provider's part of an award.
