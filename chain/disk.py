@@ -7,14 +7,14 @@ not know what the files hold.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from market.errors import Temporary
 
-__all__ = ["DiskTrouble", "connect", "transaction"]
+__all__ = ["DiskTrouble", "add_columns", "connect", "transaction"]
 
 
 class DiskTrouble(Temporary):
@@ -66,6 +66,22 @@ def transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
+
+
+def add_columns(db: sqlite3.Connection, columns: Iterable[tuple[str, str, str]]) -> None:
+    """Give a file of an earlier version the columns it lacks: table, column, and what follows its name.
+
+    Nothing is written where nothing is missing; two processes may do it at once.
+    """
+    for table, column, kind in columns:
+        if not _has_column(db, table, column):
+            with transaction(db):
+                if not _has_column(db, table, column):
+                    db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+
+
+def _has_column(db: sqlite3.Connection, table: str, column: str) -> bool:
+    return column in {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
 
 
 def _translated(error: sqlite3.OperationalError, path: Path) -> Exception:

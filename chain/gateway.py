@@ -1,27 +1,26 @@
-"""The customer's side of a provider's gateway, and the form of what is fetched there (rules P1, P2).
+"""The customer's side of a provider's gateway, for a buyer and for a committee's witnesses (rules P1, P2).
 
 `GatewayClient` speaks to one gateway and to no other: the TLS key is compared with the hash pinned in
-`Members` before a single byte is sent. `ConnectionDocument` is what is sealed: provider and buyer, who may
-not import each other, agree on it here. Nothing in this module reads the chain or keeps a secret on disk.
+`Members` before a single byte is sent. What is fetched has its form in `chain.connection_data` and
+`chain.lease_endpoints`. Nothing in this module reads the chain or keeps a secret on disk.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import http.client
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from eth_utils.crypto import keccak
-
 from chain import challenge as challenges
+from chain.connection_data import ConnectionDocument, Endpoint, combined_hash, delivery_hash, fingerprint
+from chain.lease_endpoints import MachineStatus, Told, from_json
 from chain.pinned import PinnedConnection, WrongGateway, shown_key, spki_hash
 from chain.power import PowerRequest
+from chain.sealed import sealed_hash
 from chain.wallet import Wallet
 from market.errors import InvalidInput, OcxError, Permanent, Refused, Temporary
 
@@ -38,85 +37,6 @@ __all__ = [
 ]
 
 _MOST_ANSWER = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """How to reach one resource; `host_key` is `ssh-ed25519 AAAA...` without a comment."""
-
-    resource: int
-    host: str
-    port: int
-    user: str
-    host_key: str
-    details: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionDocument:
-    """What is sealed to the buyer: one document for all delivered resources of a lease.
-
-    `ssh_private_key` (OpenSSH text) is there only if the buyer named no key in time: the provider made one.
-    """
-
-    lease: int
-    resources: tuple[Endpoint, ...]
-    ssh_private_key: str | None = None
-
-    def to_bytes(self) -> bytes:
-        """The same bytes for the same content."""
-        fields = asdict(self)
-        if self.ssh_private_key is None:
-            del fields["ssh_private_key"]
-        return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
-
-    @classmethod
-    def from_bytes(cls, raw: bytes) -> ConnectionDocument:
-        """From what was opened; InvalidInput if it is not such a document."""
-        try:
-            fields = json.loads(raw)
-            endpoints = tuple(
-                Endpoint(
-                    int(item["resource"]),
-                    str(item["host"]),
-                    int(item["port"]),
-                    str(item["user"]),
-                    str(item["host_key"]),
-                    {str(name): str(value) for name, value in item["details"].items()},
-                )
-                for item in fields["resources"]
-            )
-            key = fields.get("ssh_private_key")
-            return cls(int(fields["lease"]), endpoints, None if key is None else str(key))
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-            raise InvalidInput("the opened data are not connection data of a lease") from error
-
-    def host_key_hash(self) -> bytes:
-        """What the chain holds as `hostKey` for these endpoints."""
-        return combined_hash([fingerprint(item.host_key) for item in self.resources], hashlib.sha256)
-
-
-def fingerprint(host_key: str) -> bytes:
-    """SHA-256 of an SSH host key, as `ssh-keygen -lf` shows it in base64; InvalidInput if it is none."""
-    try:
-        return hashlib.sha256(base64.b64decode(host_key.split()[1], validate=True)).digest()
-    except (IndexError, ValueError) as error:
-        raise InvalidInput(
-            "that is not an SSH host key", hint="It looks like: ssh-ed25519 AAAA..."
-        ) from error
-
-
-def combined_hash(hashes: Sequence[bytes], algorithm: Any = keccak) -> bytes:
-    """One hash for several resources in the chain's order: for one, its own; else that of all in a row."""
-    if len(hashes) == 1:
-        return hashes[0]
-    digest = algorithm(b"".join(hashes))
-    return bytes(digest if isinstance(digest, bytes) else digest.digest())
-
-
-def delivery_hash(connection_hash: bytes, host_key: bytes, spec_hash: bytes) -> bytes:
-    """`Lease.delivery`: keccak256 of the three hashes that `LeaseDelivered` shows."""
-    return keccak(connection_hash + host_key + spec_hash)
 
 
 class GatewayClient:
@@ -152,13 +72,32 @@ class GatewayClient:
         self._repin, self._patience = repin, patience
         self._token: str | None = None
 
-    def connection(self, lease: int) -> bytes:
-        """The sealed connection data of a delivered lease."""
+    def connection(self, lease: int) -> tuple[bytes, Told]:
+        """The sealed connection data of a delivered lease, and what the committee is told beside them."""
         answer = self._authorised("GET", f"/v1/leases/{lease}/connection")
         try:
-            return base64.b64decode(answer["sealed"], validate=True)
-        except (KeyError, TypeError, ValueError) as error:
+            sealed = base64.b64decode(answer["sealed"], validate=True)
+            return sealed, Told(sealed_hash(sealed), from_json(answer["endpoints"]))
+        except (KeyError, TypeError, ValueError, InvalidInput) as error:
             raise Permanent("the gateway gave no sealed data") from error
+
+    def endpoints(self, lease: int) -> Told:
+        """Where the machines of a delivered lease are reached; compare `Told.connection_hash` with the
+        chain's. For members of the buyer and of the lease's committee."""
+        answer = self._authorised("GET", f"/v1/leases/{lease}/endpoints")
+        try:
+            digest = bytes.fromhex(str(answer["sealed_hash"]).removeprefix("0x"))
+            return Told(digest, from_json(answer["endpoints"]))
+        except (KeyError, ValueError, InvalidInput) as error:
+            raise Permanent("the gateway gave no endpoints of the lease", hint=str(error)) from error
+
+    def status(self, lease: int) -> tuple[MachineStatus, ...]:
+        """What the provider's control plane last saw of the machines, by place. For the same accounts."""
+        answer = self._authorised("GET", f"/v1/leases/{lease}/status")
+        places = answer.get("places")
+        if not isinstance(places, list):
+            raise Permanent("the gateway gave no status of the lease's machines")
+        return tuple(MachineStatus.from_json(item) for item in places)
 
     def put_setup(
         self,

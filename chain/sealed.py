@@ -24,7 +24,7 @@ from nacl.utils import random
 from chain.wallet import PassphraseSource, write_private
 from market.errors import Bug, InvalidInput, Refused
 
-__all__ = ["BoxKey", "connection_hash", "seal"]
+__all__ = ["BoxKey", "seal", "sealed_hash"]
 
 _KIND = "ocx-box-key"
 _KDF = "argon2id"
@@ -137,8 +137,8 @@ def seal(public_key: bytes, data: bytes) -> bytes:
         raise InvalidInput("the receiver's encryption key is not a usable X25519 key") from error
 
 
-def connection_hash(sealed: bytes) -> bytes:
-    """keccak256 of sealed connection data: what the chain holds of them."""
+def sealed_hash(sealed: bytes) -> bytes:
+    """keccak256 of sealed data; the chain holds it as a part of `chain.lease_endpoints.Told`."""
     return keccak(sealed)
 
 

@@ -159,14 +159,14 @@ def _run_there(app: App, endpoint: Endpoint, key: Path, known_hosts: Path, comma
 
 def _open_document(app: App, exchange: Exchange, number: int, key_file: Path | None) -> ConnectionDocument:
     from chain.gateway import ConnectionDocument
-    from chain.sealed import connection_hash
+    from chain.lease_endpoints import endpoints_of
     from cli.keyring import open_sealed
 
     kept = exchange.leases.lease(number)
     delivery = _last_delivery(exchange, number)
     with hinted(number):
-        sealed = gateway_of(exchange, kept.provider).connection(number)
-    if connection_hash(sealed) != delivery.connection_hash:
+        sealed, told = gateway_of(exchange, kept.provider).connection(number)
+    if told.connection_hash != delivery.connection_hash:
         raise Refused(
             f"the gateway's data for lease {number} are not those whose hash is on the chain",
             hint="do not use them; ask again, and reject the delivery if it stays so",
@@ -179,6 +179,12 @@ def _open_document(app: App, exchange: Exchange, number: int, key_file: Path | N
             f"the connection data of lease {number} contradict the fingerprint on the chain",
             hint="do not log in; reject the delivery unless the provider explains it",
             expected=delivery.host_key,
+        )
+    if endpoints_of(document, exchange.leases.resources_of(number)) != told.endpoints:
+        raise Refused(
+            f"the committee of lease {number} was told of other machines than you were given",
+            hint="its verdicts would not be about yours; reject the delivery",
+            told=[f"{item.host}:{item.port}" for item in told.endpoints],
         )
     return document
 

@@ -231,7 +231,7 @@ def expire(app: App, number: int) -> None:
 @pass_app
 def wipe(app: App, number: int, evidence: Path) -> None:
     """Give wipe evidence by hand (provider, or the council in its place); the agent does it by itself."""
-    from chain.sealed import connection_hash as keccak
+    from chain.sealed import sealed_hash as keccak
 
     try:
         digest = keccak(evidence.read_bytes())

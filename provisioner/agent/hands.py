@@ -17,8 +17,9 @@ from chain.contracts.base import Call
 from chain.contracts.leases import Delivery, Lease
 from chain.exchange import Exchange
 from chain.gateway import ConnectionDocument, Endpoint, combined_hash, delivery_hash
+from chain.lease_endpoints import Told, canonical_bytes, endpoints_of
 from chain.nonces import Entry
-from chain.sealed import connection_hash, seal
+from chain.sealed import seal, sealed_hash
 from chain.wire import Receipt
 from market.errors import Bug, InvalidInput, OcxError, Permanent, Temporary
 from market.specs import Json, canonical_document
@@ -249,7 +250,9 @@ class Hands:
             return before
         sealed = seal(receiver, plain)
         spec_hash = combined_hash([item.document_hash for item in connected])
-        blob = Blob(bits, sealed, connection_hash(sealed), document.host_key_hash(), spec_hash)
+        told = Told(sealed_hash(sealed), endpoints_of(document, [m.resource for m in view.machines]))
+        endpoints = canonical_bytes(told.endpoints)
+        blob = Blob(bits, sealed, endpoints, told.connection_hash, document.host_key_hash(), spec_hash)
         delivery = delivery_hash(blob.connection_hash, blob.host_key, blob.spec_hash)
         self._store.keep_sealed(view.lease, delivery, plain_hash, blob, int(self._clock()))
         return blob

@@ -11,6 +11,7 @@ This module must not touch a cloud or send a transaction, and must not log bodie
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import threading
 import time
@@ -119,6 +120,7 @@ class Gateway:
                 "lease": lease_id,
                 "sealed": base64.b64encode(blob.sealed).decode(),
                 "connection_hash": "0x" + blob.connection_hash.hex(),
+                "endpoints": json.loads(blob.endpoints),
             }
         )
 

@@ -9,6 +9,7 @@ from market.specs import Spec
 from market.windows import SlotWindow
 
 __all__ = [
+    "LATER_COLUMNS",
     "SCHEMA",
     "Blob",
     "MachineRecord",
@@ -54,7 +55,8 @@ CREATE TABLE IF NOT EXISTS setup (
     private_key TEXT, at INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS sealed (
     lease INTEGER NOT NULL, delivery BLOB NOT NULL, plain_hash BLOB NOT NULL, bits INTEGER NOT NULL,
-    blob BLOB NOT NULL, connection_hash BLOB NOT NULL, host_key BLOB NOT NULL, spec_hash BLOB NOT NULL,
+    blob BLOB NOT NULL, endpoints BLOB NOT NULL DEFAULT X'5B5D', connection_hash BLOB NOT NULL,
+    host_key BLOB NOT NULL, spec_hash BLOB NOT NULL,
     at INTEGER NOT NULL, PRIMARY KEY (lease, delivery));
 CREATE TABLE IF NOT EXISTS evidence (
     key TEXT PRIMARY KEY, lease INTEGER NOT NULL, resource INTEGER NOT NULL, content TEXT NOT NULL);
@@ -71,6 +73,8 @@ CREATE TABLE IF NOT EXISTS try_again (id INTEGER PRIMARY KEY, what TEXT NOT NULL
 CREATE TABLE IF NOT EXISTS metric (
     lease INTEGER PRIMARY KEY, award_to_provision_ms INTEGER NOT NULL, due_to_provision_ms INTEGER NOT NULL);
 """
+LATER_COLUMNS = (("sealed", "endpoints", "BLOB NOT NULL DEFAULT X'5B5D'"),)
+"""Table, column and kind of what SCHEMA gained after files were made by it; the default stands for `[]`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +139,14 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Sealed connection data of one delivery, with the hashes the chain was told."""
+    """Sealed connection data of one delivery, with the hashes the chain was told.
+
+    `endpoints`: what the committee is told of the machines, as `chain.lease_endpoints.canonical_bytes`.
+    """
 
     bits: int
     sealed: bytes
+    endpoints: bytes
     connection_hash: bytes
     host_key: bytes
     spec_hash: bytes

@@ -28,6 +28,7 @@ from market.windows import SlotWindow
 from provisioner.plugin import Order, WipeEvidence
 from provisioner.secrets import redact
 from provisioner.store.records import (
+    LATER_COLUMNS,
     SCHEMA,
     Blob,
     MachineRecord,
@@ -54,6 +55,7 @@ class Store:
         self._plugins: dict[str, str] = {}
         for statement in filter(str.strip, SCHEMA.split(";")):
             self.db.execute(statement)
+        disk.add_columns(self.db, LATER_COLUMNS)
 
     @property
     def db(self) -> sqlite3.Connection:
@@ -305,8 +307,9 @@ class Store:
         """Keep sealed data before the chain is told their hash; `delivery`: the chain's hash of all three."""
         hashes = (blob.connection_hash, blob.host_key, blob.spec_hash)
         self.db.execute(
-            "INSERT OR IGNORE INTO sealed VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (lease, delivery, plain_hash, blob.bits, blob.sealed, *hashes, now),
+            "INSERT OR IGNORE INTO sealed (lease, delivery, plain_hash, bits, blob, endpoints,"
+            " connection_hash, host_key, spec_hash, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (lease, delivery, plain_hash, blob.bits, blob.sealed, blob.endpoints, *hashes, now),
         )
 
     def sealed_before(self, lease: int, plain_hash: bytes) -> Blob | None:
@@ -319,7 +322,7 @@ class Store:
 
     def _blob(self, where: str, values: tuple[Any, ...]) -> Blob | None:
         row = self.db.execute(
-            f"SELECT bits, blob, connection_hash, host_key, spec_hash FROM sealed WHERE {where}",  # noqa: S608
+            f"SELECT bits, blob, endpoints, connection_hash, host_key, spec_hash FROM sealed WHERE {where}",  # noqa: S608
             values,
         ).fetchone()
         return None if row is None else Blob(*row)

@@ -11,7 +11,7 @@ from eth_utils.crypto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.sealed import BoxKey, connection_hash, seal
+from chain.sealed import BoxKey, seal, sealed_hash
 from market.errors import Bug, InvalidInput, Refused
 
 KEY = BoxKey.generate()
@@ -62,8 +62,8 @@ def test_nothing_is_sealed_to_what_is_no_key(public: bytes) -> None:
         seal(public, b"x")
 
 
-def test_the_hash_on_chain_is_keccak_of_what_was_sealed() -> None:
-    assert connection_hash(b"sealed") == keccak(b"sealed")
+def test_the_hash_of_sealed_data_is_their_keccak() -> None:
+    assert sealed_hash(b"sealed") == keccak(b"sealed")
 
 
 def test_a_key_shows_only_its_public_half_and_is_not_copied() -> None:

@@ -18,7 +18,8 @@ import yaml
 
 from chain.contracts.leases import Delivery
 from chain.gateway import ConnectionDocument, Endpoint
-from chain.sealed import BoxKey, connection_hash, seal
+from chain.lease_endpoints import Told, canonical_bytes, endpoints_of
+from chain.sealed import BoxKey, seal, sealed_hash
 from chain.wallet import from_file
 from provisioner.gateway.server import GatewayServer
 from provisioner.settings import load
@@ -62,20 +63,32 @@ class Counter:
         self.exchange.sender.close()
 
     def deliver(
-        self, told: bytes, host_key: bytes, served: bytes | None = None, measured: bytes = b"s" * 32
+        self,
+        told: bytes,
+        host_key: bytes,
+        served: bytes | None = None,
+        measured: bytes = b"s" * 32,
+        port: int = 2222,
     ) -> None:
-        """Tell the chain of one sealed blob and serve it, or another; `measured` is the spec's hash."""
-        delivery = Delivery(1, connection_hash(told), host_key, measured)
+        """Tell the chain of one sealed blob and serve it, or another; `measured` is the spec's hash, `port`
+        what the committee is told."""
+        endpoints = endpoints_of(document(self.market, self.lease, port), [self.market.nodes["north"][1]])
+        hash_ = Told(sealed_hash(told), endpoints).connection_hash
+        delivery = Delivery(1, hash_, host_key, measured)
         self.exchange.send(self.exchange.leases.sign(self.lease))
         self.exchange.send(self.exchange.leases.deliver(self.lease, delivery))
-        blob = Blob(1, served or told, delivery.connection_hash, delivery.host_key, delivery.spec_hash)
+        committee = canonical_bytes(endpoints)
+        blob = Blob(
+            1, served or told, committee, delivery.connection_hash, delivery.host_key, delivery.spec_hash
+        )
         digest = self.exchange.leases.lease(self.lease).delivery
         self.store.keep_sealed(self.lease, digest, b"p" * 32, blob, int(time.time()))
 
 
-def document(lease: int) -> ConnectionDocument:
+def document(market: Market, lease: int, port: int = 2222) -> ConnectionDocument:
     """Connection data as a provider makes them."""
-    return ConnectionDocument(lease, (Endpoint(1, "127.0.0.1", 2222, "root", HOST_KEY, {}),))
+    node = market.nodes["north"][1]
+    return ConnectionDocument(lease, (Endpoint(node, "127.0.0.1", port, "root", HOST_KEY, {}),))
 
 
 @pytest.fixture
@@ -94,7 +107,7 @@ def lease(market: Market) -> int:
 def test_honest_data_are_opened_and_ssh_is_told_to_accept_that_host_key_only(
     market: Market, lease: int
 ) -> None:
-    key, content = with_key(market.buyer), document(lease)
+    key, content = with_key(market.buyer), document(market, lease)
     with Counter(market, lease) as counter:
         counter.deliver(seal(key.public, content.to_bytes()), content.host_key_hash())
         way = market.buyer.does(f"lease connect {lease}")
@@ -105,7 +118,7 @@ def test_honest_data_are_opened_and_ssh_is_told_to_accept_that_host_key_only(
 
 
 def test_the_buyer_is_told_whether_the_node_is_what_was_registered(market: Market, lease: int) -> None:
-    key, content = with_key(market.buyer), document(lease)
+    key, content = with_key(market.buyer), document(market, lease)
     with Counter(market, lease) as counter:
         [node] = counter.exchange.leases.resources_of(lease)
         registered = counter.exchange.inventory.resource(node)
@@ -122,7 +135,7 @@ def test_the_buyer_is_told_whether_the_node_is_what_was_registered(market: Marke
 def test_a_node_that_differs_from_what_was_registered_is_shown_with_a_way_out(
     market: Market, lease: int
 ) -> None:
-    key, content = with_key(market.buyer), document(lease)
+    key, content = with_key(market.buyer), document(market, lease)
     with Counter(market, lease) as counter:
         counter.deliver(seal(key.public, content.to_bytes()), content.host_key_hash())
         told = market.buyer.does(f"lease connect {lease}")["measured"]
@@ -131,7 +144,7 @@ def test_a_node_that_differs_from_what_was_registered_is_shown_with_a_way_out(
 
 
 def test_data_that_are_not_those_on_the_chain_are_not_opened(market: Market, lease: int) -> None:
-    key, content = with_key(market.buyer), document(lease)
+    key, content = with_key(market.buyer), document(market, lease)
     sealed = [seal(key.public, content.to_bytes()) for _ in range(2)]
     with Counter(market, lease) as counter:
         counter.deliver(sealed[0], content.host_key_hash(), served=sealed[1])
@@ -139,14 +152,21 @@ def test_data_that_are_not_those_on_the_chain_are_not_opened(market: Market, lea
 
 
 def test_host_key_that_contradicts_the_chain_is_refused(market: Market, lease: int) -> None:
-    key, content = with_key(market.buyer), document(lease)
+    key, content = with_key(market.buyer), document(market, lease)
     with Counter(market, lease) as counter:
         counter.deliver(seal(key.public, content.to_bytes()), b"x" * 32)
         assert "fingerprint" in market.buyer.is_refused(f"lease connect {lease}")
 
 
+def test_a_committee_that_was_told_of_another_machine_is_noticed(market: Market, lease: int) -> None:
+    key, content = with_key(market.buyer), document(market, lease)
+    with Counter(market, lease) as counter:
+        counter.deliver(seal(key.public, content.to_bytes()), content.host_key_hash(), port=2223)
+        assert "told of other machines" in market.buyer.is_refused(f"lease connect {lease}")
+
+
 def test_data_sealed_to_another_key_are_told_apart(market: Market, lease: int) -> None:
-    content = document(lease)
+    content = document(market, lease)
     with Counter(market, lease) as counter:
         counter.deliver(seal(BoxKey.generate().public, content.to_bytes()), content.host_key_hash())
         assert "cannot be opened" in market.buyer.is_refused(f"lease connect {lease}")

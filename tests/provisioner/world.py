@@ -28,8 +28,9 @@ from chain.deploy import DeployParams, deploy
 from chain.exchange import Exchange
 from chain.gateway import ConnectionDocument, GatewayClient
 from chain.generated import events as ledger
+from chain.lease_endpoints import endpoints_of
 from chain.rpc import Rpc
-from chain.sealed import BoxKey, connection_hash
+from chain.sealed import BoxKey
 from chain.sender import Sender
 from chain.wallet import Wallet
 from market.specs import Spec
@@ -194,10 +195,11 @@ class Buyer(Party):
 
     def open(self, client: GatewayClient, lease: int) -> ConnectionDocument:
         """Fetch and open connection data as the command line does, hashes compared."""
-        sealed = client.connection(lease)
+        sealed, served = client.connection(lease)
         document = ConnectionDocument.from_bytes(self.key.open(sealed))
         told = self.events(ledger.LeaseDelivered, lease)[-1]
-        assert told.connection_hash == connection_hash(sealed)
+        assert told.connection_hash == served.connection_hash
+        assert served.endpoints == endpoints_of(document, self.exchange.leases.resources_of(lease))
         assert told.host_key == document.host_key_hash()
         return document
 

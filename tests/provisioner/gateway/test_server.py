@@ -27,7 +27,8 @@ from chain.gateway import (
     fingerprint,
     spki_hash,
 )
-from chain.sealed import connection_hash, seal
+from chain.lease_endpoints import Told, canonical_bytes, endpoints_of
+from chain.sealed import seal, sealed_hash
 from chain.wallet import Wallet
 from market.errors import InvalidInput, Refused, Temporary
 from provisioner.gateway.server import GatewayServer
@@ -290,16 +291,18 @@ def test_connection_data_are_served_only_as_the_chain_recorded_them(served: Serv
     lease = buyer.buy(served.provider, 120, places=(1,))
     with pytest.raises(Temporary, match="not delivered yet"):
         client.connection(lease)
-    endpoint = Endpoint(1, "10.0.0.1", 22, "root", "ssh-ed25519 AAAA", {})
+    [resource] = served.exchange.leases.resources_of(lease)
+    endpoint = Endpoint(resource, "10.0.0.1", 22, "root", "ssh-ed25519 AAAA", {})
     document = ConnectionDocument(lease, (endpoint,))
     sealed = seal(buyer.key.public, document.to_bytes())
-    hashes = connection_hash(sealed), document.host_key_hash(), b"\7" * 32
+    told = Told(sealed_hash(sealed), endpoints_of(document, [resource]))
+    hashes = told.connection_hash, document.host_key_hash(), b"\7" * 32
     leases = served.exchange.leases
     served.exchange.send(leases.sign(lease))
     served.exchange.send(leases.deliver(lease, Delivery(1, *hashes)))
     with pytest.raises(Refused, match="not at this gateway"):
         client.connection(lease)
-    blob = Blob(1, sealed, *hashes)
+    blob = Blob(1, sealed, canonical_bytes(told.endpoints), *hashes)
     served.store.keep_sealed(lease, delivery_hash(*hashes), b"p" * 32, blob, 0)
     assert leases.lease(lease).delivery == delivery_hash(*hashes)
     assert buyer.open(client, lease) == document

@@ -41,7 +41,7 @@ with store.transaction():
     store.keep_order(Order("k", "m", "h", ("key",), 1, 2), 7, "fake", 10)
 entry = store.begin("k", "provision", 1.0)
 store.finish(entry, 2.0, result="ok")
-store.keep_sealed(7, b"d" * 32, b"p" * 32, Blob(1, b"x", b"h" * 32, b"k" * 32, b"s" * 32), 10)
+store.keep_sealed(7, b"d" * 32, b"p" * 32, Blob(1, b"x", b"[]", b"h" * 32, b"k" * 32, b"s" * 32), 10)
 store.keep_evidence(7, 4, WipeEvidence("k", "m", 11, {"a": 1}))
 print("done", flush=True)
 """
