@@ -58,9 +58,10 @@ def test_check_says_what_is_missing_and_exits_1(market: Market) -> None:
 
 def test_status_of_an_agent_that_does_not_run_is_told(market: Market) -> None:
     config = config_of(market.south)
-    assert "is the agent running" in market.south.is_refused(f"provider status --config {config}")
     folder = market.south.folder / "agent"
     folder.mkdir(exist_ok=True)
+    (folder / "health.json").unlink(missing_ok=True)  # other tests had an agent here
+    assert "is the agent running" in market.south.is_refused(f"provider status --config {config}")
     (folder / "health.json").write_text(json.dumps({"ok": True, "at": 1}))
     assert "last word" in market.south.is_refused(f"provider status --config {config}")
 
