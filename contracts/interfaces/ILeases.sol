@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
+import {IInventory} from "./IInventory.sol";
 import {
     Award,
     AwardId,
@@ -255,6 +256,9 @@ interface ILeases {
     function count() external view returns (uint32);
 
     function terms() external view returns (Terms memory);
+
+    /// @notice Where slots are booked; it knows how long one is.
+    function inventory() external view returns (IInventory);
 
     function lease(LeaseId lease) external view returns (Lease memory);
 
