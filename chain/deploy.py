@@ -23,6 +23,7 @@ from chain.rpc import Rpc
 from chain.sender import Sender
 from chain.wire import Receipt
 from market.errors import Bug, InvalidInput
+from market.rounds import Grid
 
 __all__ = ["DeployParams", "Deployment", "deploy"]
 
@@ -39,10 +40,27 @@ _GRANTS = (
 )
 """Who may ask what of whom; the same list stands in tests/contracts/Exchange.sol."""
 
+_LIMITS = {
+    "seat_fee": (1 << 64) - 1,
+    "min_stake": (1 << 96) - 1,
+    "tick_fine": (1 << 96) - 1,
+    "appeal_bond": (1 << 96) - 1,
+    "small_size": 8,
+    "large_size": 8,
+    "large_pool": 64,
+}
+_POSITIVE = ("slot", "quantum", "sign_time", "fence_time", "deliver_time", "max_open_orders", "small_size")
+
 
 @dataclass(frozen=True)
 class DeployParams:
-    """Deployment constants: seconds, slots and parts per million; the defaults suit a consortium (T4)."""
+    """Deployment constants; the defaults suit a consortium (T4).
+
+    Times are seconds (`slot`, `quantum`, `epoch` too; `tolerance_ms` milliseconds), `_ppm` parts per million,
+    money microcredits: `seat_fee` a seat and epoch, `min_stake` what a witness stakes at least, `tick_fine`
+    for an epoch without a tick, `appeal_bond` for an appeal. `rounds` are those of an epoch; `small_size` seats
+    of which `small_quorum` agree, while fewer than `large_pool` witnesses are eligible (W1).
+    """
 
     slot: int = 3600
     quantum: int = 60
@@ -60,16 +78,43 @@ class DeployParams:
     order_deposit_ppm: int = 1_000
     max_open_orders: int = 1_000
     timelock_delay: int = 172_800
+    epoch: int = 3600
+    rounds: int = 60
+    restore_time: int = 600
+    power_time: int = 600
+    seat_fee: int = 10_000
+    small_size: int = 3
+    small_quorum: int = 2
+    large_size: int = 5
+    large_quorum: int = 4
+    large_pool: int = 12
+    min_stake: int = 1_000_000_000
+    tick_fine: int = 10_000_000
+    slash_ppm: int = 500_000
+    appeal_bond: int = 10_000_000
+    appeal_time: int = 2_592_000
+    tolerance_ms: int = 2_000
+    outlier_epochs: int = 6
 
     def __post_init__(self) -> None:
         """Refuse what would make no exchange."""
         for name, value in asdict(self).items():
-            limit = 1_000_000 if name.endswith("_ppm") else (1 << 32) - 1
+            limit = 1_000_000 if name.endswith("_ppm") else _LIMITS.get(name, (1 << 32) - 1)
             if not isinstance(value, int) or not 0 <= value <= limit:
                 raise InvalidInput(f"{name} of {value!r} is not a whole number from 0 to {limit}")
-        for name in ("slot", "quantum", "sign_time", "fence_time", "deliver_time", "max_open_orders"):
+        for name in _POSITIVE:
             if getattr(self, name) == 0:
                 raise InvalidInput(f"{name} must be at least 1")
+        Grid(self.epoch, self.rounds)
+        for kind in ("small", "large"):
+            size, quorum = getattr(self, f"{kind}_size"), getattr(self, f"{kind}_quorum")
+            if not size < 2 * quorum <= 2 * size:
+                raise InvalidInput(
+                    f"a quorum of {quorum} in a committee of {size} is no majority",
+                    hint=f"Give {kind}_quorum more than half of {kind}_size, and not more than it",
+                )
+        if self.small_size > self.large_size:
+            raise InvalidInput("small_size is more than large_size")
 
     @classmethod
     def demo(cls) -> DeployParams:
@@ -84,6 +129,15 @@ class DeployParams:
             wipe_time=60,
             notice=2,
             timelock_delay=2,
+            epoch=10,
+            rounds=10,
+            restore_time=3,
+            power_time=60,
+            seat_fee=1_000,
+            min_stake=1_000_000,
+            tick_fine=1_000,
+            appeal_bond=1_000,
+            appeal_time=60,
         )
 
     @classmethod
