@@ -8,18 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from chain import connection as connection_file
 from chain.codec import Event
 from chain.connection import ConnectionFile
+from chain.contracts.audits import Audits
 from chain.contracts.base import Call, Contract
 from chain.contracts.book import Book
 from chain.contracts.directory import Directory
+from chain.contracts.inquiries import Inquiries
 from chain.contracts.inventory import Inventory
 from chain.contracts.leases import Leases
 from chain.contracts.members import Members
 from chain.contracts.money import Credits, Escrow, Settlement
 from chain.contracts.tender import SealedTender
+from chain.contracts.verdicts import Verdicts
+from chain.contracts.witnesses import Witnesses
 from chain.generated import events
 from chain.rpc import Rpc
 from chain.sender import Sender
@@ -28,6 +33,8 @@ from chain.wire import Log, Receipt
 from market.errors import InvalidInput
 
 __all__ = ["Exchange"]
+
+C = TypeVar("C", bound=Contract)
 
 
 class Exchange:
@@ -93,6 +100,26 @@ class Exchange:
         return SealedTender(self.directory.latest("SealedTender"), self.rpc)
 
     @cached_property
+    def witnesses(self) -> Witnesses | None:
+        """Stakes, committees and ticks; None on an exchange without witnesses."""
+        return self._optional(Witnesses)
+
+    @cached_property
+    def verdicts(self) -> Verdicts | None:
+        """SLAs and what they cost; None on an exchange without witnesses."""
+        return self._optional(Verdicts)
+
+    @cached_property
+    def audits(self) -> Audits | None:
+        """What finds witnesses out; None on an exchange without."""
+        return self._optional(Audits)
+
+    @cached_property
+    def inquiries(self) -> Inquiries | None:
+        """Questions to committees; None on an exchange without."""
+        return self._optional(Inquiries)
+
+    @cached_property
     def sender(self) -> Sender:
         """The one way out for this wallet; InvalidInput if there is none."""
         if self.wallet is None or self._state_dir is None:
@@ -108,7 +135,7 @@ class Exchange:
 
     def contracts(self) -> list[Contract]:
         """All of them, the directory first."""
-        return [
+        core = [
             self.directory,
             self.members,
             self.credits,
@@ -119,6 +146,13 @@ class Exchange:
             self.book,
             self.tender,
         ]
+        further = (self.witnesses, self.verdicts, self.audits, self.inquiries)
+        return core + [contract for contract in further if contract is not None]
+
+    def _optional(self, kind: type[C]) -> C | None:
+        """A contract that not every exchange has."""
+        known = self.directory.versions(kind.NAME)
+        return kind(self.directory.at(kind.NAME, known), self.rpc) if known else None
 
     def addresses(self) -> list[str]:
         """Where their events come from."""

@@ -33,6 +33,7 @@ __all__ = [
     "Rooted",
     "Sample",
     "Tree",
+    "canary_hash",
     "chunks_of",
     "commitment_of",
     "down_hash",
@@ -65,8 +66,8 @@ class Outcome(IntEnum):
 class Sample:
     """One measurement (IAudits.Sample).
 
-    `at` in unix milliseconds; `nonce` (32 bytes) and `signature` (65) of the responder in the guest, zeros and
-    empty without one.
+    `at` in unix milliseconds; `nonce` (32 bytes) and `signature` (65) of the responder in the guest, zeros
+    and empty without one.
     """
 
     round: int
@@ -283,7 +284,8 @@ def root_of(leaves: Iterable[Leaf]) -> bytes:
 
 def samples_root(samples: Iterable[Sample]) -> bytes:
     """What a leaf says of its measurements: the root over them by round; zeros if there are none."""
-    return Tree.of(sorted(samples, key=lambda sample: sample.round)).root
+    ordered = sorted(samples, key=lambda sample: sample.round)
+    return Tree.of(ordered).root
 
 
 def chunks_of(leaves: Iterable[Leaf]) -> tuple[tuple[Leaf, ...], ...]:
@@ -313,6 +315,11 @@ def commitment_of(org: int, epoch: int, chunks: Sequence[bytes], root: bytes, sa
 def _words(*values: int | bytes) -> bytes:
     """What `abi.encode` makes of numbers and bytes32."""
     return b"".join(value if isinstance(value, bytes) else value.to_bytes(32, "big") for value in values)
+
+
+def canary_hash(lease: int, place: int, epoch: int, down: int, salt: bytes) -> bytes:
+    """What an auditor commits to before the outages of its canary (IAudits.commitCanary)."""
+    return keccak(_words(lease, place, epoch, down, salt))
 
 
 # ---- keys, offsets, the guest ----
