@@ -14,8 +14,20 @@ import {LeaseId, OrgId, SlaId} from "./Types.sol";
 /// Assumes: `Witnesses` vouches for leaves and ticks; `Settlement` caps a penalty at the span's price.
 /// Does NOT measure, and does NOT pay a penalty out before its span is final.
 interface IVerdicts {
+    /// @notice Deployment constants.
+    /// @param restoreTime Seconds of grace (W7), and seconds a reboot suspends for (W8).
+    /// @param powerTime Seconds a signed power request is good for.
+    /// @param appealBond Microcredits an appeal locks.
+    /// @param appealTime Seconds the council has to decide one.
+    struct Terms {
+        uint32 restoreTime;
+        uint32 powerTime;
+        uint96 appealBond;
+        uint32 appealTime;
+    }
+
     /// @param belowPpm Availability below this.
-    /// @param penaltyPpm Of the span's price.
+    /// @param penaltyPpm Of what the machine costs in the span; at least 1.
     /// @param breachAfter Consecutive spans below it after which the user may end; 0: never.
     struct Tier {
         uint32 belowPpm;
@@ -28,7 +40,8 @@ interface IVerdicts {
     /// @param ppm Penalty of that span, ppm of its price.
     /// @param graceUntil Second until which down rounds are forgiven (W7).
     /// @param streaks Consecutive spans below each tier, 8 bits each.
-    /// @param breached When a tier's number was reached, the span's last epoch; else 0.
+    /// @param breached When a tier's number was reached, the span's last epoch; else 0. The first such span that is not
+    /// under appeal.
     struct Record {
         uint32 last;
         uint24 ppm;
@@ -66,9 +79,12 @@ interface IVerdicts {
     }
 
     event SlaRegistered(SlaId indexed sla, Tier[] tiers, bool guest);
-    /// @param down Rounds a quorum marked down, per epoch of the span, before grace.
+    /// @param down Judged rounds a quorum marked down, per epoch of the span, before grace.
     /// @param judged Whole rounds of the lease in the span, without suspended ones.
     /// @param counted Down rounds that counted.
+    /// @param penaltyPpm Of the machine's price in the span, in all.
+    /// @param penalty What this claim put aside; an earlier, milder claim did the rest.
+    /// @param seats Leaves it rests on.
     event VerdictGiven(
         LeaseId indexed lease,
         uint8 indexed place,
@@ -82,11 +98,19 @@ interface IVerdicts {
     );
     event BreachReached(LeaseId indexed lease, uint8 indexed place, uint32 epoch);
     event PowerRecorded(LeaseId indexed lease, uint8 action, uint64 nonce, address indexed by);
+    /// @param amount In dispute; a worse claim on the span adds to a provider's appeal, with this event again.
     event AppealFiled(
-        uint256 indexed appeal, LeaseId indexed lease, uint8 place, uint32 epoch, OrgId indexed by, uint256 amount
+        uint256 indexed appeal,
+        LeaseId indexed lease,
+        uint8 place,
+        uint32 epoch,
+        OrgId indexed by,
+        uint256 amount
     );
     event AppealDecided(uint256 indexed appeal, uint256 toBuyer, uint256 toProvider, bool upheld);
-    event WitnessPaid(LeaseId indexed lease, uint32 indexed term, OrgId indexed org, uint256 epochs, uint256 amount);
+    event WitnessPaid(
+        LeaseId indexed lease, uint32 indexed term, OrgId indexed org, uint256 epochs, uint256 amount
+    );
 
     /// @notice tiers must be 1 to 4, worse availability costing more
     /// @dev Order them from the mildest to the worst.
@@ -99,11 +123,12 @@ interface IVerdicts {
     error Verdicts_ClaimClosed(LeaseId lease, uint32 epoch, uint256 from, uint256 until);
     /// @notice the span has too few rounds to judge, or the lease does not bill yet
     error Verdicts_Undetermined(LeaseId lease, uint32 epoch);
-    /// @notice a seat is named twice, or does not sit in this committee
+    /// @notice a seat is named twice or out of order, or does not sit in this committee
+    /// @dev Name the seats of one epoch after the other, in order.
     error Verdicts_BadSeat(uint256 index);
     /// @notice the leaf is of another lease or machine
     error Verdicts_OtherLeaf(uint256 index);
-    /// @notice this claim makes no worse verdict than there is
+    /// @notice this claim makes no worse verdict than there is, and begins no grace earlier
     /// @dev Name more seats, or leave it.
     error Verdicts_NotWorse(LeaseId lease, uint32 epoch, uint32 penaltyPpm);
     /// @notice the request is not signed by a member of the buyer that may buy, is old, or was overtaken
@@ -112,7 +137,8 @@ interface IVerdicts {
     /// @notice power was switched too often in this epoch
     /// @dev Wait for the next one.
     error Verdicts_TooMuchPower(LeaseId lease);
-    /// @notice no breach that lets the buyer end has been found
+    /// @notice no breach that lets the buyer end has been found, or it is not final, or under appeal
+    /// @dev Wait until its span is final ('ocx sla report').
     error Verdicts_NoBreach(LeaseId lease);
     /// @notice this span cannot be appealed now
     /// @dev Appeal once claims are open and before the span is final.
@@ -131,31 +157,43 @@ interface IVerdicts {
     function registerSla(Tier[] calldata tiers, bool guest) external returns (SlaId);
 
     /// @notice Anyone turns the published leaves of a quorum into a verdict (W5, W6, W7, W9).
-    /// @dev A later claim with more seats may make it worse while claims are open, never milder.
+    /// @dev A later claim with more seats may make it worse while claims are open, never milder. Nobody claims on a span
+    /// that its buyer has appealed.
+    /// @param evidence By epoch, then by seat, strictly increasing.
     function claim(LeaseId lease, uint8 place, uint32 epoch, Evidence[] calldata evidence) external;
 
     /// @notice Anyone records the buyer's signed power request; off suspends the SLA from this block (W8).
     function postPower(PowerRequest calldata request, bytes calldata signature) external;
 
-    /// @notice The buyer ends a lease whose SLA was breached (W9).
+    /// @notice The buyer ends a lease whose SLA was breached, once that span is final and not under appeal (W9, W13).
     function endForBreach(LeaseId lease, uint8 place) external;
 
     /// @notice A party disputes a span before it is final: the buyer that no or too mild a verdict was given, the
     /// provider that there is one. Its money waits for the council's time lock (W13).
+    /// @dev Once by each of the two. Locks a bond from the caller's organisation.
     function appeal(LeaseId lease, uint8 place, uint32 epoch) external returns (uint256 id);
 
-    /// @notice The council's time lock decides how much of what is in dispute goes to the buyer.
+    /// @notice The council's time lock decides how much of what is in dispute goes to the buyer; the rest is the provider's.
+    /// @param upheld Who appealed was right: its bond returns, and the span is no breach if it was the provider. Else the
+    /// bond goes to the council's fund.
     function decide(uint256 appeal, uint256 toBuyer, bool upheld) external;
 
     /// @notice Anyone closes an appeal the council left undecided: the verdict stands, the bond returns.
     function lapse(uint256 appeal) external;
 
     /// @notice Anyone pays a term's seats for their ticks once its epochs are final; the last returns what is left.
+    /// @dev Term by term. Paid are epochs of the lease's window from the one the committee was drawn in. Without a
+    /// committee, term 0 returns all once the lease is over.
     function pay(LeaseId lease, uint32 term) external;
+
+    function terms() external view returns (Terms memory);
 
     function sla(SlaId id) external view returns (Tier[] memory tiers, bool guest);
 
     function record(LeaseId lease, uint8 place) external view returns (Record memory);
+
+    /// @notice The next term of a lease to be paid.
+    function nextPay(LeaseId lease) external view returns (uint32 term, bool done);
 
     function appealOf(uint256 id) external view returns (Appeal memory);
 
@@ -163,5 +201,8 @@ interface IVerdicts {
     function powerOf(LeaseId lease) external view returns (uint40[2][] memory);
 
     /// @notice First and last epoch of the span an epoch belongs to, and whole rounds of the lease in it.
-    function spanOf(LeaseId lease, uint32 epoch) external view returns (uint32 first, uint32 last, uint256 whole);
+    function spanOf(LeaseId lease, uint32 epoch)
+        external
+        view
+        returns (uint32 first, uint32 last, uint256 whole);
 }

@@ -11,6 +11,8 @@ library Rounds {
     uint256 internal constant LEAST = 10;
     /// @notice Epochs from the end of a span until claims on it open; they are open for one, then it is final.
     uint256 internal constant CLAIMS_AFTER = 2;
+    /// @notice Epochs a committee serves; the first term begins with the epoch the lease was signed in (W2).
+    uint256 internal constant TERM = 24;
 
     /// @notice What of a lease's life counts: `[from, until)`, and how time is divided.
     /// @param epoch Seconds of an epoch.
@@ -123,6 +125,11 @@ library Rounds {
         (uint256 lo, uint256 hi) = spanOf(f, x - 1);
         if (hi >= x) x = lo;
         return x <= first(f) ? f.from : x * f.epoch;
+    }
+
+    /// @notice The term an epoch belongs to, for a lease signed in an earlier or the same one.
+    function termOf(uint256 signed, uint256 e) internal pure returns (uint256) {
+        return (e - signed) / TERM;
     }
 
     // ---- parts -------------------------------------------------------------------------------------------------
