@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from chain.generated import events
 from cli.render import credits_text, hex_text, time_text
 from market.leases import LeaseFacts
-from market.leases import why as lease_reasons
+from market.why import why as lease_reasons
 
 if TYPE_CHECKING:
     from chain.codec import Event

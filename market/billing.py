@@ -1,4 +1,4 @@
-"""Money, exactly as the contracts count it: amounts, parts per million, accrual (rules E1 to E3, C2, L1, L2).
+"""Money, exactly as the contracts count it: amounts, shares, accrual, fees (rules E1 to E3, C2, L1, L2).
 
 All money is in integer microcredits, all rates in microcredits per resource and hour, all times in unix
 seconds UTC. Whoever rounds says so: `_up` rounds up, everything else down.
@@ -12,8 +12,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from market.errors import InvalidInput
+from market.rounds import Grid
+from market.windows import Window
 
-__all__ = ["Accrual", "Delivery", "RunningSums", "amount_up", "bond", "missing_share", "ppm_of", "price"]
+__all__ = [
+    "Accrual",
+    "Delivery",
+    "RunningSums",
+    "amount_up",
+    "bond",
+    "buyers_half",
+    "fee_back",
+    "missing_share",
+    "ppm_of",
+    "price",
+    "witness_fee",
+]
 
 SECONDS_PER_HOUR = 3_600
 PPM = 1_000_000
@@ -76,6 +90,35 @@ def missing_share(bond: int, missing: int, count: int) -> int:
             count=count,
         )
     return bond * missing // count
+
+
+def witness_fee(seat_fee: int, seats: int, grid: Grid, start: int, end: int, award_time: int) -> int:
+    """What is locked for a lease's witnesses (C2): each of `seats`, each epoch that what is left touches.
+
+    Both halves together; nothing if the window is over at the award.
+    """
+    _not_negative(seat_fee=seat_fee, seats=seats)
+    begin = max(start, award_time)
+    return seat_fee * seats * len(grid.epochs_of(Window(begin, end)).epochs) if begin < end else 0
+
+
+def buyers_half(fee: int) -> int:
+    """The buyer's part of witness fees; the odd microcredit is its. The provider bears the rest."""
+    _not_negative(fee=fee)
+    return fee - fee // 2
+
+
+def fee_back(fee: int, paid: int) -> tuple[int, int]:
+    """What of locked fees returns to buyer and provider if witnesses were paid `paid` of them.
+
+    Either side then has borne half of what was paid, of an odd microcredit the buyer.
+    """
+    if not 0 <= paid <= fee:
+        raise InvalidInput(
+            f"{paid} of {fee} in fees cannot be paid", hint="read the account from the chain again"
+        )
+    to_provider = fee // 2 - paid // 2
+    return fee - paid - to_provider, to_provider
 
 
 @dataclass(frozen=True, slots=True)

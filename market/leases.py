@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum, IntEnum
 
 from market.errors import InvalidInput
-from market.windows import MAX_TIME
+from market.rounds import Grid
+from market.windows import Window
 
 __all__ = [
+    "Committee",
     "EndReason",
     "Ending",
     "Fault",
@@ -27,7 +28,6 @@ __all__ = [
     "ending",
     "fault_of",
     "state",
-    "why",
 ]
 
 
@@ -66,6 +66,20 @@ class EndReason(IntEnum):
     BUYER_UNSIGNED = 5
     PROVIDER_UNSIGNED = 6
     UNDELIVERED = 7
+    UNPROVEN = 8
+    BREACH = 9
+
+
+class Committee(IntEnum):
+    """Whether a lease has a committee of witnesses, in the contract's order (W2).
+
+    None: its SLA promises nothing. Awaited: not drawn yet. Waived: too few witnesses were eligible.
+    """
+
+    NONE = 0
+    AWAITED = 1
+    DRAWN = 2
+    WAIVED = 3
 
 
 class Fault(IntEnum):
@@ -85,17 +99,13 @@ _FINAL = {
     EndReason.BUYER_UNSIGNED: LeaseState.DEFAULTED,
     EndReason.PROVIDER_UNSIGNED: LeaseState.DEFAULTED,
     EndReason.UNDELIVERED: LeaseState.DEFAULTED,
+    EndReason.UNPROVEN: LeaseState.DEFAULTED,
+    EndReason.BREACH: LeaseState.TERMINATED,
 }
 
-_REASON_TEXT = {
-    EndReason.TIME: "its window is over",
-    EndReason.BUYER_EARLY: "the buyer ended it early",
-    EndReason.REJECTED: "the buyer rejected the delivery",
-    EndReason.CANCELLED: "it was cancelled before delivery",
-    EndReason.BUYER_UNSIGNED: "the buyer did not sign in time",
-    EndReason.PROVIDER_UNSIGNED: "the provider did not sign in time",
-    EndReason.UNDELIVERED: "the provider did not deliver in time",
-}
+_WORD = {EndReason.REJECTED: "rejected", EndReason.BREACH: "breach"}
+_UNACCEPTED = (EndReason.REJECTED, EndReason.UNPROVEN)
+"""Ends after which nobody accepts or proves any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +113,9 @@ class LeaseFacts:
     """The contract's record of one lease.
 
     Times are unix seconds UTC, 0 if it has not happened; bits are bitmaps over the lease's resources.
-    `sign_time`, `deliver_time`, `accept_time` and `wipe_time` are the terms, in seconds. Without a `fault`
-    the end reason says whose it is.
+    `sign_time`, `deliver_time`, `accept_time` and `wipe_time` are the terms, in seconds, `grid` the epochs
+    of the witnesses, `committee_at` when it was known whether there is a committee. Without a `fault` the
+    end reason says whose it is.
     """
 
     created_at: int
@@ -127,6 +138,9 @@ class LeaseFacts:
     fault: Fault | None = None
     wiped_at: int = 0
     wipe_missed: bool = False
+    committee: Committee = Committee.NONE
+    committee_at: int = 0
+    grid: Grid | None = None
 
     def __post_init__(self) -> None:
         """Refuse facts that contradict each other."""
@@ -149,6 +163,10 @@ class LeaseFacts:
             yield "delivered bits and delivery time disagree"
         if bool(self.ended_at) != (self.end_reason is not EndReason.NONE):
             yield "end time and end reason disagree"
+        if bool(self.committee_at) != (self.committee in (Committee.DRAWN, Committee.WAIVED)):
+            yield "the committee and its time disagree"
+        if self.committee is not Committee.NONE and self.grid is None:
+            yield "a committee without epochs"
 
     @property
     def buyer_sign_deadline(self) -> int | None:
@@ -179,15 +197,18 @@ class LeaseFacts:
 
     @property
     def accept_deadline(self) -> int | None:
-        """From when silence is acceptance; None before anything was delivered (L3).
+        """When the time to accept is over: then silence accepts, or, with a committee drawn, the delivery is
+        unproven; None before anything was delivered (L3).
 
-        While an all-or-nothing lease is incomplete, the time starts when it is known whether it will be.
+        While an all-or-nothing lease is incomplete, the time starts when it is known whether it will be. It
+        does not run while a committee may still be drawn, which is until the lease's end.
         """
         if not self.last_delivered_at:
             return None
         waits = self.all_or_nothing and not self.complete
         start = (self.deliver_deadline if waits else None) or self.last_delivered_at
-        return start + self.accept_time
+        deadline = max(start, self.committee_at) + self.accept_time
+        return max(deadline, self.effective_end) if self.committee is Committee.AWAITED else deadline
 
     @property
     def effective_end(self) -> int:
@@ -195,9 +216,51 @@ class LeaseFacts:
         return self.ended_at or self.end
 
     def accepted(self, now: int) -> bool:
-        """Whether all that was delivered is accepted, by the buyer or by silence (L3)."""
+        """Whether all that was delivered is accepted: by the buyer, the committee, or silence (L2, L3)."""
         deadline = self.accept_deadline
-        return deadline is not None and (self.accepted_bits == self.delivered_bits or now >= deadline)
+        if deadline is None:
+            return False
+        if self.accepted_bits == self.delivered_bits:
+            return True
+        return self.committee is not Committee.DRAWN and now >= deadline
+
+    def acceptable(self, now: int) -> bool:
+        """Whether buyer or committee may still say that what is delivered is there."""
+        deadline = self.accept_deadline
+        return deadline is not None and now < deadline and self.end_reason not in _UNACCEPTED
+
+    @property
+    def unproven_at(self) -> int | None:
+        """When the delivery counts as unproven unless somebody accepts or proves it; None if never."""
+        open_ = self.accepted_bits != self.delivered_bits and self.end_reason not in _UNACCEPTED
+        return self.accept_deadline if open_ and self.committee is Committee.DRAWN else None
+
+    @property
+    def counts_from(self) -> int:
+        """From when on its rounds count for a committee."""
+        return max(self.start, self.last_delivered_at)
+
+    def final_until(self, now: int) -> int:
+        """Up to which second no verdict can change what accrued: what may be drawn (E5)."""
+        until = self.effective_end
+        if self.grid is None or not self._may_be_judged(now):
+            return min(now, until)
+        if self.counts_from >= until:
+            return self.counts_from
+        return self.grid.final_until(Window(self.counts_from, until), now)
+
+    @property
+    def final_at(self) -> int:
+        """When all of the lease is final, so that the last of its price can be drawn."""
+        until = self.effective_end
+        if self.grid is None or not self._may_be_judged(until) or self.counts_from >= until:
+            return until
+        last = self.grid.span_of(self.grid.epoch_of(until - 1), Window(self.counts_from, until))
+        return self.grid.claim_window(last).end
+
+    def _may_be_judged(self, now: int) -> bool:
+        awaited = self.committee is Committee.AWAITED and now < self.effective_end
+        return awaited or self.committee is Committee.DRAWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,13 +275,19 @@ class Ending:
 
 def fault_of(reason: EndReason) -> Fault:
     """Whose fault an end for that reason is (L5)."""
-    if reason in (EndReason.PROVIDER_UNSIGNED, EndReason.UNDELIVERED):
-        return Fault.PROVIDER
-    return Fault.BUYER if reason is EndReason.BUYER_UNSIGNED else Fault.NOBODY
+    if reason is EndReason.BUYER_UNSIGNED:
+        return Fault.BUYER
+    return Fault.PROVIDER if reason >= EndReason.PROVIDER_UNSIGNED else Fault.NOBODY
 
 
 def ending(facts: LeaseFacts, now: int) -> Ending | None:
-    """How the lease ended, or None if not by `now`. At a deadline's exact second it is too late (T2)."""
+    """How the lease ended, or None if not by `now`. At a deadline's exact second it is too late (T2).
+
+    A delivery that turns out unproven is the end, whatever was recorded before (L3).
+    """
+    if facts.unproven_at is not None and facts.unproven_at <= now:
+        at = min(facts.unproven_at, facts.effective_end)
+        return Ending(at, EndReason.UNPROVEN, Fault.PROVIDER, recorded=False)
     if facts.ended_at and facts.ended_at <= now:
         fault = fault_of(facts.end_reason) if facts.fault is None else facts.fault
         return Ending(facts.ended_at, facts.end_reason, fault, recorded=True)
@@ -267,84 +336,7 @@ def describe(facts: LeaseFacts, now: int) -> str:
     """The state with its cause, such as `terminated(buyer, rejected)` or `defaulted(provider)`."""
     current, over = state(facts, now), ending(facts, now)
     if over is not None and current is LeaseState.TERMINATED:
-        return f"terminated(buyer, {'rejected' if over.reason is EndReason.REJECTED else 'early'})"
+        return f"terminated(buyer, {_WORD.get(over.reason, 'early')})"
     if over is not None and current is LeaseState.DEFAULTED:
         return f"defaulted({over.fault.name.lower()})"
     return current.value
-
-
-def why(facts: LeaseFacts, now: int) -> list[str]:
-    """One line per fact or deadline that makes the state what it is, oldest first, for people to read."""
-    lines = [f"awarded at {_iso(facts.created_at)} for {_iso(facts.start)} to {_iso(facts.end)}"]
-    lines += _why_signed(facts, now)
-    if facts.signed_at:
-        lines += _why_delivered(facts, now)
-    if facts.delivered_bits:
-        lines += _why_accepted(facts, now)
-    lines += _why_ended(facts, now)
-    return lines
-
-
-def _why_signed(facts: LeaseFacts, now: int) -> Iterator[str]:
-    if facts.policy_both and facts.buyer_signed_at:
-        yield f"the buyer signed at {_iso(facts.buyer_signed_at)}"
-    elif facts.buyer_sign_deadline is not None:
-        yield f"the buyer has not signed; {_until(facts.buyer_sign_deadline, now)}"
-        return
-    if facts.signed_at:
-        yield f"the provider signed at {_iso(facts.signed_at)}"
-    elif facts.sign_deadline is not None:
-        yield f"the provider has not signed; {_until(facts.sign_deadline, now)}"
-
-
-def _why_delivered(facts: LeaseFacts, now: int) -> Iterator[str]:
-    done = facts.delivered_bits.bit_count()
-    if done:
-        yield f"{done} of {facts.count} delivered, the last at {_iso(facts.last_delivered_at)}"
-    if done < facts.count and facts.deliver_deadline is not None:
-        yield f"{facts.count - done} of {facts.count} not delivered; {_until(facts.deliver_deadline, now)}"
-
-
-def _why_accepted(facts: LeaseFacts, now: int) -> Iterator[str]:
-    done, of = facts.accepted_bits.bit_count(), facts.delivered_bits.bit_count()
-    deadline = facts.accept_deadline
-    if done == of:
-        yield f"the buyer accepted all {of} delivered"
-    elif deadline is not None and now >= deadline:
-        yield f"accepted by silence at {_iso(deadline)}; the buyer had accepted {done} of {of}"
-    elif deadline is not None:
-        yield f"the buyer accepted {done} of {of}; silence until {_iso(deadline)} accepts the rest"
-
-
-def _why_ended(facts: LeaseFacts, now: int) -> Iterator[str]:
-    over = ending(facts, now)
-    if over is None:
-        if facts.ended_at:
-            yield f"it will end at {_iso(facts.ended_at)}: {_REASON_TEXT[facts.end_reason]}"
-        return
-    known = "" if over.recorded else " (not yet recorded on chain)"
-    yield f"ended at {_iso(over.at)}: {_REASON_TEXT[over.reason]}; at fault: {over.fault.name.lower()}{known}"
-    if facts.delivered_bits:
-        yield from _why_wiped(facts, over, now)
-
-
-def _why_wiped(facts: LeaseFacts, over: Ending, now: int) -> Iterator[str]:
-    deadline = over.at + facts.wipe_time
-    if facts.wiped_at:
-        yield f"wipe evidence given at {_iso(facts.wiped_at)}"
-    else:
-        yield f"no wipe evidence yet, so the bond stays locked; {_until(deadline, now)}"
-    if facts.wipe_missed:
-        yield f"the wipe deadline {_iso(deadline)} was missed, part of the bond went to the buyer"
-
-
-def _until(deadline: int, now: int) -> str:
-    if now < deadline:
-        return f"{deadline - now} s left, {_iso(deadline)} is too late"
-    return f"too late since {_iso(deadline)} (a deadline's exact second is too late)"
-
-
-def _iso(seconds: int) -> str:
-    if seconds >= MAX_TIME:
-        return f"unix second {seconds}"
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

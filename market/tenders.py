@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from market.billing import buyers_half, price
 from market.errors import InvalidInput
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Win",
     "award",
     "clearing_rate",
+    "fund",
     "keep_best",
     "rank",
     "select",
@@ -79,6 +81,16 @@ class ForfeitSplit:
 
     share: int
     remainder: int
+
+
+def fund(ceiling: int, count: int, start: int, end: int, now: int, fee: int = 0) -> int:
+    """What a tender posted `now` locks of its buyer, in microcredits (A3, C2).
+
+    For each resource its price at the ceiling, rounded up by itself, and, as each may become a lease of its
+    own, the buyer's half of a lease's witness fees (`fee`: both halves; 0 without an SLA). The award returns
+    the excess.
+    """
+    return count * (price(ceiling, 1, start, end, now) + buyers_half(fee))
 
 
 def rank(bids: Iterable[Bid]) -> list[Bid]:

@@ -9,8 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.billing import Accrual, Delivery, RunningSums, amount_up, bond, missing_share, ppm_of, price
+from market.billing import (
+    Accrual,
+    Delivery,
+    RunningSums,
+    amount_up,
+    bond,
+    buyers_half,
+    fee_back,
+    missing_share,
+    ppm_of,
+    price,
+    witness_fee,
+)
 from market.errors import InvalidInput
+from market.rounds import Grid
 
 START = 1_000_000
 rates = st.integers(0, 10**12)
@@ -179,3 +192,28 @@ def test_the_sums_of_the_contract_say_the_same_as_the_deliveries(
 def test_no_deliveries_bill_nothing() -> None:
     assert RunningSums.of([]) == RunningSums()
     assert RunningSums().resource_seconds(10**9, 60) == 0
+
+
+HOURLY = Grid(3600, 60)
+
+
+def test_witnesses_are_paid_for_every_epoch_that_is_touched() -> None:
+    assert witness_fee(7, 5, HOURLY, 3600, 7200, award_time=0) == 7 * 5
+    assert witness_fee(7, 5, HOURLY, 3599, 7201, award_time=0) == 7 * 5 * 3
+    assert witness_fee(7, 5, HOURLY, 3599, 7201, award_time=3600) == 7 * 5 * 2
+    assert witness_fee(7, 5, HOURLY, 3600, 7200, award_time=7200) == 0
+    assert witness_fee(0, 5, HOURLY, 3600, 7200, award_time=0) == 0
+
+
+@given(st.integers(0, 10**12), st.data())
+def test_both_sides_bear_half_of_the_fees_that_were_paid(fee: int, data: st.DataObject) -> None:
+    paid = data.draw(st.integers(0, fee))
+    to_buyer, to_provider = fee_back(fee, paid)
+    assert to_buyer + to_provider == fee - paid
+    assert buyers_half(fee) - to_buyer == buyers_half(paid)
+    assert min(to_buyer, to_provider) >= 0
+
+
+def test_more_fees_than_were_locked_cannot_be_paid() -> None:
+    with pytest.raises(InvalidInput):
+        fee_back(5, 6)

@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.errors import InvalidInput
-from market.leases import EndReason, Fault, LeaseFacts, LeaseState, describe, ending, state, why
+from market.leases import (
+    Committee,
+    EndReason,
+    Fault,
+    LeaseFacts,
+    LeaseState,
+    describe,
+    ending,
+    state,
+)
+from market.rounds import Grid
+from market.why import why
 
 AWARDED = LeaseFacts(
     created_at=1000,
@@ -87,6 +98,8 @@ def test_acceptance_of_an_incomplete_all_or_nothing_lease_counts_from_the_delive
         (EndReason.BUYER_UNSIGNED, Fault.BUYER),
         (EndReason.PROVIDER_UNSIGNED, Fault.PROVIDER),
         (EndReason.UNDELIVERED, Fault.PROVIDER),
+        (EndReason.UNPROVEN, Fault.PROVIDER),
+        (EndReason.BREACH, Fault.PROVIDER),
     ],
 )
 def test_the_reason_says_whose_fault_an_end_is_unless_recorded(reason: EndReason, fault: Fault) -> None:
@@ -115,6 +128,85 @@ def test_silence_is_acceptance_at_the_exact_second() -> None:
     assert any("accepted by silence" in line for line in why(DELIVERED, 1200))
 
 
+GRID = Grid(100, 20)
+AWAITED = replace(DELIVERED, committee=Committee.AWAITED, grid=GRID)
+DRAWN = replace(AWAITED, committee=Committee.DRAWN, committee_at=1170)
+WAIVED = replace(AWAITED, committee=Committee.WAIVED, committee_at=1170)
+
+
+def test_silence_accepts_nothing_while_the_committee_is_awaited() -> None:
+    assert state(AWAITED, 1999) is LeaseState.DELIVERED
+    assert AWAITED.acceptable(1999) and not AWAITED.acceptable(2000)
+    assert AWAITED.accepted(2000)
+    late = replace(AWAITED, last_delivered_at=1990)
+    assert (late.accept_deadline, late.unproven_at) == (2040, None)
+    assert any("until the committee is known" in line for line in why(AWAITED, 1999))
+
+
+def test_without_enough_witnesses_the_time_to_accept_starts_when_that_is_known() -> None:
+    assert state(WAIVED, 1219) is LeaseState.DELIVERED
+    assert state(WAIVED, 1220) is LeaseState.ACTIVE
+    assert replace(WAIVED, committee_at=1120).accept_deadline == 1200
+    assert any("too few witnesses" in line for line in why(WAIVED, 1220))
+
+
+def test_with_a_committee_silence_is_the_providers_default() -> None:
+    assert state(DRAWN, 1219) is LeaseState.DELIVERED
+    assert state(DRAWN, 1220) is LeaseState.ENDING
+    over = ending(DRAWN, 1220)
+    assert over is not None
+    assert (over.at, over.reason, over.fault) == (1220, EndReason.UNPROVEN, Fault.PROVIDER)
+    assert describe(replace(DRAWN, wiped_at=1300), 1300) == "defaulted(provider)"
+    assert not DRAWN.accepted(1220) and not DRAWN.acceptable(1220)
+    assert any("nor the committee saw the delivery" in line for line in why(DRAWN, 1220))
+
+
+def test_what_the_committee_or_the_buyer_saw_is_active() -> None:
+    proven = replace(DRAWN, accepted_bits=0b111)
+    assert proven.unproven_at is None
+    assert state(proven, 1300) is LeaseState.ACTIVE
+    assert any("the buyer or the committee accepted all 3" in line for line in why(proven, 1300))
+
+
+def test_an_unproven_delivery_is_the_end_even_after_another_one_was_recorded() -> None:
+    left = replace(DRAWN, ended_at=1210, end_reason=EndReason.BUYER_EARLY)
+    assert describe(replace(left, wiped_at=1215), 1219) == "terminated(buyer, early)"
+    assert describe(replace(left, wiped_at=1215), 1220) == "defaulted(provider)"
+    over = ending(left, 1220)
+    assert over is not None and over.at == 1210
+    rejected = replace(left, end_reason=EndReason.REJECTED)
+    assert rejected.unproven_at is None
+    assert describe(replace(rejected, wiped_at=1215), 1220) == "terminated(buyer, rejected)"
+
+
+def test_only_what_is_final_may_be_drawn() -> None:
+    proven = replace(DRAWN, accepted_bits=0b111)
+    assert (proven.counts_from, proven.effective_end) == (1150, 2000)
+    # Its first epoch has only half of its rounds in the lease: ten, which is enough to be judged alone.
+    assert [proven.final_until(now) for now in (1160, 1499, 1500, 1650, 2299, 2300)] == [
+        1150,
+        1150,
+        1200,
+        1300,
+        1900,
+        2000,
+    ]
+    assert proven.final_at == 2300
+    assert replace(proven, ended_at=1151, end_reason=EndReason.BREACH).final_at == 1500
+
+
+@pytest.mark.parametrize("facts", [ACCEPTED, replace(WAIVED, accepted_bits=0b111)])
+def test_without_a_committee_all_that_accrued_may_be_drawn(facts: LeaseFacts) -> None:
+    assert [facts.final_until(now) for now in (1160, 1999, 2500)] == [1160, 1999, 2000]
+    assert facts.final_at == 2000
+
+
+def test_what_awaits_a_committee_until_its_end_is_final_then() -> None:
+    accepted = replace(AWAITED, accepted_bits=0b111)
+    assert [accepted.final_until(now) for now in (1650, 1999, 2000)] == [1300, 1600, 2000]
+    assert accepted.final_at == 2000
+
+
 def test_a_lease_is_ending_from_its_end_until_the_wipe() -> None:
     assert state(ACCEPTED, 1999) is LeaseState.ACTIVE
     assert state(ACCEPTED, 2000) is LeaseState.ENDING
@@ -134,6 +226,8 @@ def test_a_missed_wipe_leaves_the_lease_ending() -> None:
         (EndReason.REJECTED, Fault.NOBODY, "terminated(buyer, rejected)"),
         (EndReason.TIME, Fault.NOBODY, "completed"),
         (EndReason.UNDELIVERED, Fault.PROVIDER, "defaulted(provider)"),
+        (EndReason.UNPROVEN, Fault.PROVIDER, "defaulted(provider)"),
+        (EndReason.BREACH, Fault.PROVIDER, "terminated(buyer, breach)"),
     ],
 )
 def test_recorded_ends_say_who_and_why_after_the_wipe(reason: EndReason, fault: Fault, text: str) -> None:
@@ -181,6 +275,9 @@ def test_why_survives_times_no_calendar_knows() -> None:
         {"accepted_bits": 0b1},
         {"ended_at": 5},
         {"end_reason": EndReason.TIME},
+        {"committee": Committee.AWAITED},
+        {"committee": Committee.DRAWN, "grid": Grid(100, 20)},
+        {"committee_at": 1150},
     ],
 )
 def test_facts_that_contradict_each_other_are_refused(change: dict[str, Any]) -> None:
@@ -206,7 +303,9 @@ def histories(draw: st.DrawFn) -> LeaseFacts:
             facts, delivered_bits=bits, last_delivered_at=facts.signed_at + draw(st.integers(1, 90))
         )
         facts = replace(facts, accepted_bits=bits & draw(st.integers(0, 7)))
-    return facts
+    kind = draw(st.sampled_from(Committee))
+    known = facts.signed_at + draw(st.integers(1, 90)) if kind > Committee.AWAITED else 0
+    return replace(facts, committee=kind, committee_at=known, grid=GRID)
 
 
 @given(histories(), st.lists(times, min_size=2, max_size=5))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.errors import InvalidInput
-from market.tenders import Bid, Win, award, clearing_rate, keep_best, rank, select, split_forfeits
+from market.tenders import Bid, Win, award, clearing_rate, fund, keep_best, rank, select, split_forfeits
 
 CEILING = 100
 
@@ -165,3 +165,8 @@ def test_a_bid_for_nothing_is_refused(rate: int, count: int, commitment: int) ->
 def test_a_tender_for_nothing_is_refused() -> None:
     with pytest.raises(InvalidInput):
         select(THREE, 0, True)
+
+
+def test_a_tender_locks_the_ceiling_of_each_machine_and_the_fees_of_as_many_leases() -> None:
+    assert fund(3_601, 3, start=0, end=1, now=0) == 3 * 2
+    assert fund(3_601, 3, start=0, end=1, now=0, fee=5) == 3 * (2 + 3)
