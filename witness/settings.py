@@ -1,7 +1,8 @@
 """Everything an operator can set for one witness: one YAML file, one model, one docstring per field.
 
 Every field can be overridden by an environment variable: `OCX_WITNESS_` and the field's name, `__` between
-levels, for instance `OCX_WITNESS_MEASURE__TIMEOUT=3`. The passphrase is named by where it is, never written here.
+levels, for instance `OCX_WITNESS_MEASURE__TIMEOUT=3`. The passphrase is named by where it is, never written
+here.
 
 This module must not open what the settings name, and must not contact anything.
 """
@@ -53,7 +54,7 @@ class MeasureSettings(_Model):
     host_key_every: int = Field(
         default=10,
         ge=1,
-        description="An SSH server proves its host key in one of so many rounds, by lot; else it shows its banner",
+        description="One round in so many, by lot, asks an SSH server to prove its host key",
     )
     loopback: bool = Field(
         default=False,

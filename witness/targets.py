@@ -32,8 +32,9 @@ class Kind(StrEnum):
 class Endpoint:
     """Where a machine's service answers.
 
-    `host_key`: for SSH `SHA256:<base64>` as OpenSSH prints it, for TLS and HTTPS `SHA256:<base64>` of the public
-    key (SPKI); None: any key will do. `guest`: host and port of the responder in the machine; None: it has none.
+    `host_key`: for SSH `SHA256:<base64>` as OpenSSH prints it, for TLS and HTTPS `SHA256:<base64>` of the
+    public key (SPKI); None: any key will do. `guest`: host and port of the responder in the machine; None: it
+    has none.
     """
 
     host: str
@@ -54,7 +55,7 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Somebody whose answer shows that our own network works; `org`: whose it is, 0: nobody's who is judged."""
+    """Somebody whose answer shows that our own network works; `org`: whose it is, 0: of no provider."""
 
     host: str
     port: int
@@ -65,9 +66,10 @@ class Reference:
 class Target:
     """One machine.
 
-    It is measured in the rounds that lie entirely in `[start, end)` (unix seconds). `guest_address`: the 20 bytes
-    its responder signs with (`DeliveryProven`), None if not known. `guest_required`: the SLA asks for its receipts.
-    `power_off`: the chain holds the buyer's signed wish that it be off now; a provider's word is not enough.
+    It is measured in the rounds that lie entirely in `[start, end)` (unix seconds). `guest_address`: the 20
+    bytes its responder signs with (`DeliveryProven`), None if not known. `guest_required`: the SLA asks for
+    its receipts. `power_off`: the chain holds the buyer's signed wish that it be off now; a provider's word
+    is not enough.
     """
 
     lease: int
