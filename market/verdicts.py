@@ -131,34 +131,43 @@ class Judgement:
         """Share of the judged rounds that were up, rounded down, for people; tiers compare exactly."""
         return availability_ppm(self.judged, self.counted)
 
-    def breached_by(self, before: Record) -> bool:
-        """Whether this is the span with which a breach was reached."""
-        return self.record.breached != before.breached
-
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """A machine's record, and the one before the first claim on the span judged last.
-
-    A repeated claim on that span starts there again.
-    """
+    """A machine's record, and the one before the span judged last, where each claim on that span starts."""
 
     record: Record = Record()
     before: Record = Record()
 
+    def turned(self, span: Span) -> Ledger:
+        """With this span as the one judged last, as a first claim on it or an appeal leaves it."""
+        if self.record.last == span.last:
+            return self
+        return Ledger(replace(self.record, last=span.last, ppm=0, streaks=0), self.record)
+
     def base(self, span: Span) -> Record:
         """The record that a claim on this span starts from."""
-        return self.before if self.record.last == span.last else self.record
+        ledger = self.turned(span)
+        return replace(ledger.before, breached=ledger.record.breached)
 
     def takes(self, judgement: Judgement) -> bool:
-        """Whether the contract takes the claim: determined, and the first or a worse one on its span."""
+        """Whether the contract takes the claim: it is determined, and worse, or begins grace earlier."""
         if not judgement.determined or judgement.span.last < self.record.last:
             return False
-        return judgement.span.last > self.record.last or judgement.ppm > self.record.ppm
+        ledger, new = self.turned(judgement.span), judgement.record
+        now, before = ledger.record.grace_until, ledger.before.grace_until
+        earlier = new.grace_until != before and (now == before or new.grace_until < now)
+        return judgement.ppm > ledger.record.ppm or (judgement.ppm == ledger.record.ppm and earlier)
 
     def after(self, judgement: Judgement) -> Ledger:
         """With that judgement in it."""
-        return Ledger(judgement.record, self.base(judgement.span))
+        return Ledger(judgement.record, self.turned(judgement.span).before)
+
+    def without_breach(self, span_last: int) -> Ledger:
+        """After the council upheld the provider's appeal against that span: it is no breach."""
+        if self.record.breached != span_last:
+            return self
+        return replace(self, record=replace(self.record, breached=0))
 
 
 def judge(
@@ -171,12 +180,14 @@ def judge(
     *,
     restore_time: int,
     suspended: Sequence[Sequence[int]] = (),
+    breach_appealed: bool = False,
 ) -> Judgement:
     """Judge one machine over one span.
 
     `window` is what of the lease bills, `down` the rounds that a quorum agreed on, by epoch (missing: none),
     `record` the machine's before this span (`Ledger.base`), `suspended` half-open times `(from, until)` that
-    do not count (W8). `restore_time` in seconds (W7).
+    do not count (W8). `restore_time` in seconds (W7). `breach_appealed`: the provider's appeal against the
+    span of `record.breached` is open, so that a later breach takes its place.
     """
     why: list[str] = []
     masks = [grid.whole(epoch, window) & ~grid.touched(epoch, suspended) for epoch in span.epochs]
@@ -199,7 +210,8 @@ def judge(
     if forgiven:
         why.append(f"{forgiven} of them are forgiven: they begin within {restore_time} s of the first")
     counted = total - forgiven
-    return _verdict(span, agreed, judged, counted, sla, replace(record, grace_until=grace), why)
+    record = replace(record, grace_until=grace)
+    return _verdict(span, agreed, judged, counted, sla, record, breach_appealed, why)
 
 
 def _grace(grid: Grid, span: Span, agreed: Sequence[int], record: Record, restore_time: int) -> int:
@@ -215,7 +227,14 @@ def _grace(grid: Grid, span: Span, agreed: Sequence[int], record: Record, restor
 
 
 def _verdict(
-    span: Span, agreed: tuple[int, ...], judged: int, counted: int, sla: Sla, record: Record, why: list[str]
+    span: Span,
+    agreed: tuple[int, ...],
+    judged: int,
+    counted: int,
+    sla: Sla,
+    record: Record,
+    breach_appealed: bool,
+    why: list[str],
 ) -> Judgement:
     """Tiers, streaks and breach, once it is clear what counts."""
     holds = [(judged - counted) * PPM < tier.below_ppm * judged for tier in sla.tiers]
@@ -223,10 +242,11 @@ def _verdict(
     ppm = 0 if worst is None else sla.tiers[worst].penalty_ppm
     follows = record.last != 0 and span.first == record.last + 1
     streaks, breached = 0, record.breached
+    open_ = breached == 0 or (breach_appealed and breached != span.last)
     for index, (tier, held) in enumerate(zip(sla.tiers, holds, strict=True)):
         streak = min((record.streak(index) if follows else 0) + 1, _STREAK_MAX) if held else 0
         streaks |= streak << 8 * index
-        if held and tier.breach_after and streak >= tier.breach_after and not breached:
+        if held and tier.breach_after and streak >= tier.breach_after and open_:
             breached = span.last
             why.append(f"{streak} in a row below {_share(tier.below_ppm)}: the buyer may end for breach")
     text = f"{judged - counted} of {judged} rounds up, {_share(availability_ppm(judged, counted))}"

@@ -58,12 +58,20 @@ class Verdicts(Contract):
 
     NAME = "Verdicts"
 
+    def terms(self, *, block: BlockId = "latest") -> Terms:
+        return struct(Terms, self._view("terms", block=block))
+
     def sla(self, sla: int, *, block: BlockId = "latest") -> Sla:
         tiers, guest = self._view("sla", sla, block=block)
         return Sla(tuple(struct(Tier, tier) for tier in tiers), bool(guest))
 
     def record(self, lease: int, place: int, *, block: BlockId = "latest") -> Record:
         return struct(Record, self._view("record", lease, place, block=block))
+
+    def next_pay(self, lease: int, *, block: BlockId = "latest") -> tuple[int, bool]:
+        """The next term of a lease to be paid, and whether all are."""
+        term, done = self._view("nextPay", lease, block=block)
+        return term, done
 
     def appeal_of(self, appeal: int, *, block: BlockId = "latest") -> Appeal:
         return struct(Appeal, self._view("appealOf", appeal, block=block))

@@ -29,10 +29,14 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """IWitnesses.Witness; `joined`, `exit` (0: it stays), `barred_...` are epochs, `stake` microcredits."""
+    """IWitnesses.Witness: epochs, but for `stake` in microcredits; `exit` 0: it stays.
+
+    `since` is the first epoch its stake was enough for, later than `joined` if it was filled up again.
+    """
 
     signer: str
     joined: int
+    since: int
     exit: int
     barred_from: int
     barred_until: int

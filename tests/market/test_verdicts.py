@@ -130,8 +130,39 @@ def test_a_claim_on_the_same_span_starts_again_and_must_be_worse() -> None:
 
 
 def test_a_span_before_the_one_judged_last_cannot_be_claimed_any_more() -> None:
-    ledger = Ledger().after(verdict(rounds(1), epoch=151, record=Record()))
+    ledger = Ledger().after(verdict(GRID.all_rounds, epoch=151, record=USED_UP))
     assert not ledger.takes(verdict(GRID.all_rounds, epoch=150, record=ledger.record))
+
+
+def test_a_claim_without_penalty_is_taken_only_if_it_begins_grace() -> None:
+    assert not Ledger().takes(verdict(0, record=Record()))
+    assert Ledger().takes(verdict(rounds(4), record=Record()))
+    assert not Ledger(USED_UP).takes(verdict(0))
+
+
+def test_the_same_penalty_with_an_earlier_grace_is_a_claim_of_its_own() -> None:
+    ledger = Ledger().after(verdict(rounds(8), record=Record()))
+    earlier = verdict(rounds(4, 8), record=ledger.base(Span(150, 150)))
+    assert ledger.takes(earlier)
+    assert not ledger.after(earlier).takes(verdict(rounds(8), record=ledger.base(Span(150, 150))))
+
+
+def test_a_span_that_nobody_claimed_on_but_that_was_appealed_ends_streaks() -> None:
+    ledger = Ledger(record=USED_UP).after(verdict(rounds(1)))
+    ledger = ledger.turned(Span(151, 151))
+    assert ledger.record.streaks == 0
+    assert ledger.base(Span(152, 152)).streak(0) == 0
+    assert ledger.base(Span(151, 151)).streak(0) == 1
+
+
+def test_a_later_breach_takes_the_place_of_one_under_appeal_only() -> None:
+    record = Record(last=149, grace_until=140 * 3600, streaks=5, breached=149)
+    assert verdict(rounds(1), record=record).record.breached == 149
+    down = {150: rounds(1)}
+    args = {"restore_time": GRACE, "breach_appealed": True}
+    assert judge(GRID, LEASE, Span(150, 150), down, SLA, record, **args).record.breached == 150
+    assert Ledger(record).without_breach(149).record.breached == 0
+    assert Ledger(record).without_breach(148).record.breached == 149
 
 
 @given(st.integers(0, 2**60 - 1), st.integers(0, 2**60 - 1))
