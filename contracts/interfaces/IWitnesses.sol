@@ -11,6 +11,9 @@ import {LeaseId, OrgId} from "./Types.sol";
 /// every leaf with a down round. `downHash` is computed from those leaves, so a witness publishes all of them or none;
 /// `root` is over all its leaves, the good ones too, for audits.
 ///
+/// The salts that are opened during an epoch are folded into its seed. A lease's committees are drawn by seeds that
+/// nobody could know before the pool was frozen; the order of the pool, of ticks and of draws decides nothing.
+///
 /// Assumes: `Leases` knows a lease's facts; only contracts with `Rights.WITNESSES_SLASH` judge witnesses.
 /// Does NOT judge leases (`Verdicts`) or witnesses (`Audits`).
 interface IWitnesses {
@@ -31,11 +34,13 @@ interface IWitnesses {
 
     /// @param signer The key that ticks and signs; never an admin's.
     /// @param joined First epoch it owes a tick for.
+    /// @param since First epoch its stake was enough for; it is later than `joined` if the stake was filled up again.
     /// @param exit First epoch it owes none for; 0 while it stays.
     /// @param barredFrom Outside the draw in `[barredFrom, barredUntil)`.
     struct Witness {
         address signer;
         uint32 joined;
+        uint32 since;
         uint32 exit;
         uint32 barredFrom;
         uint32 barredUntil;
@@ -85,17 +90,33 @@ interface IWitnesses {
     event WitnessLeaving(OrgId indexed org, uint32 exit);
     event StakeReturned(OrgId indexed org, uint256 amount);
     event Ticked(
-        OrgId indexed org, uint32 indexed epoch, bytes32 commitment, bytes32 root, bytes32 salt, uint256 chunks
+        OrgId indexed org,
+        uint32 indexed epoch,
+        bytes32 commitment,
+        bytes32 root,
+        bytes32 salt,
+        uint256 chunks
     );
     event LeavesPublished(OrgId indexed org, uint32 indexed epoch, uint256 chunk, Leaf[] leaves);
-    event CommitteeDrawn(LeaseId indexed lease, uint32 indexed term, OrgId[] seats, uint8 quorum, uint32 epoch);
+    event CommitteeDrawn(
+        LeaseId indexed lease, uint32 indexed term, OrgId[] seats, uint8 quorum, uint32 epoch
+    );
+    /// @param seats Seats (bits) that have said this, with this one.
     event DeliverySeen(
-        LeaseId indexed lease, OrgId indexed org, uint64 resources, bytes32 delivery, address[] guests, uint256 seats
+        LeaseId indexed lease,
+        OrgId indexed org,
+        uint64 resources,
+        bytes32 delivery,
+        address[] guests,
+        uint256 seats
     );
     event DeliveryProven(LeaseId indexed lease, uint64 resources, address[] guests);
     event TickMissed(OrgId indexed org, uint32 indexed epoch, uint256 fine, OrgId to);
     event WitnessSlashed(OrgId indexed org, bytes32 indexed reason, uint256 amount);
 
+    /// @notice committees of 3 to 6 seats, a quorum of more than half, and the larger committee not below the smaller
+    /// @dev Choose other terms.
+    error Witnesses_BadTerms();
     /// @notice this organisation is a witness already
     /// @dev See 'ocx witness show'.
     error Witnesses_Joined(OrgId org);
@@ -128,6 +149,9 @@ interface IWitnesses {
     /// @notice too many leaves in a chunk, none, or not in order of lease and place
     /// @dev Publish 1 to 128 leaves a chunk, sorted, each with a down round that was measured.
     error Witnesses_BadLeaves(uint256 index);
+    /// @notice this chunk is not published now
+    /// @dev Chunks follow the tick that opened their epoch one by one, in the same epoch as it.
+    error Witnesses_PublishClosed(OrgId org, uint32 epoch, uint256 chunk);
     /// @notice this leaf was not published
     /// @dev Only published leaves count.
     error Witnesses_NotPublished(OrgId org, uint32 epoch);
@@ -156,18 +180,26 @@ interface IWitnesses {
     /// @notice Leaves the draw at once, and the duties when every committee it may sit in has served.
     function leave() external;
 
-    /// @notice Returns the stake, from the exit epoch on and once no audit is open.
+    /// @notice Returns the stake, from the exit epoch on and once no audit is open; an audit that nobody closes holds it
+    /// for 24 epochs more.
     function withdraw() external;
 
     /// @notice The one transaction of a witness in an epoch: opens `epoch - 1`, commits `epoch` (W4).
+    /// @dev Accepted in the epoch after `epoch`. With an opening of zeros `epoch - 1` stays closed, and is fined. Folds
+    /// the salt into the seed of the epoch it is accepted in.
     /// @param leaves The first chunk of what is published of `epoch - 1`; empty if nothing was down.
     function tick(uint32 epoch, bytes32 commitment, Opening calldata opening, Leaf[] calldata leaves) external;
 
-    /// @notice A further chunk, in the same window as the tick that opened `epoch`.
+    /// @notice A further chunk, in the same window as the tick that opened `epoch`. They come in order, and the order of
+    /// leaves runs through them.
     function publish(uint32 epoch, uint256 chunk, bytes32[] calldata chunks, Leaf[] calldata leaves) external;
 
     /// @notice Draws the committee of a lease's term (24 epochs each, from the epoch it was signed in) (W2).
-    /// @dev Anyone. With no more eligible than seats all sit and no seed is awaited. Too few: the lease has none.
+    /// @dev Anyone, while the term runs. Eligible is who was in the pool at the end of an epoch (first term: of the one
+    /// before the signature; later terms: three before their begin) and has the stake. The seed is that of the second
+    /// epoch after it (or the next one that has a seed, of up to eight), and that epoch has to be over. A seat's lot is
+    /// `keccak256(abi.encode(keccak256(abi.encode(seed, lease, term)), org))`, the lowest sit, in that order. With as
+    /// many eligible as seats all sit, and no seed (0) is awaited. Too few: the lease has none.
     function draw(LeaseId lease, uint32 term) external;
 
     /// @notice A seat says that it fetched what was delivered and saw each endpoint present its host key; the call with
@@ -175,19 +207,21 @@ interface IWitnesses {
     /// @dev By the seat's signer, on chain, since seats have no other channel that a party could not cut. Counted per
     /// lease over (resources, delivery, guests), each seat once for each; a seat may say something else later. Only
     /// what is of the delivery as it stands can be said. Nothing to do for what is proven already: no revert then.
-    /// Seats: those of the term of now, or of the one before while that is not drawn.
+    /// Seats: those of the term of now, or while that is not drawn, or if it is empty, of the one before, or of the first.
     /// @param resources `Leases.Lease.delivered`, and `delivery` is `Leases.Lease.delivery`, as the seat saw them.
-    /// @param guests The responders' keys by place; the zero address for a machine without a responder.
+    /// @param guests The responders' keys by place, or none at all; the zero address for a machine without a responder.
     function seen(LeaseId lease, uint64 resources, bytes32 delivery, address[] calldata guests) external;
 
-    /// @notice Anyone has a witness fined for an epoch it owed a tick for and did not complete.
-    /// @param lease Where it sat and too few ticked, the fine goes to this lease's buyer; 0: to the council's fund.
+    /// @notice Anyone has a witness fined for an epoch it owed a tick for and did not complete: from three epochs after
+    /// its begin on if the fine goes to a buyer, from four on if to the council's fund, and before 64.
+    /// @param lease Where it sat and too few ticked, the fine goes to this lease's buyer, where enough did to the
+    /// council's fund. 0: to the fund, and only while its stake is enough to be drawn.
     function fine(OrgId org, uint32 epoch, LeaseId lease) external;
 
-    /// @notice For `Audits`.
+    /// @notice For `Audits`. Bars it from the draw, as a fine does.
     function slash(OrgId org, bytes32 reason) external;
 
-    /// @notice For `Audits`: an open challenge keeps a stake bound; counts up or down.
+    /// @notice For `Audits`: an open challenge keeps a stake bound, for a time; counts up or down.
     function bind(OrgId org, bool bound) external;
 
     function terms() external view returns (Terms memory);
@@ -225,6 +259,7 @@ interface IWitnesses {
     /// @notice Reverts unless the opening is of that witness's complete tick for that epoch.
     function requireOpening(OrgId org, uint32 epoch, Opening calldata opening) external view;
 
-    /// @notice The seed of a draw: folded from the salts accepted during an epoch; 0 if there were none.
+    /// @notice The seed of a draw: the XOR of the lower 224 bits of `keccak256(abi.encode(org, salt))` over the salts
+    /// accepted during an epoch; 0 if there were none, or 32 epochs later. It is final when the epoch is over.
     function seedOf(uint32 epoch) external view returns (bytes32);
 }
