@@ -7,8 +7,10 @@ hostname from the config drive in a namespace of its own.
 
 `python -m provisioner.guest --disk DIR --ssh-port P --http-port P [--while-pid PID]` boots from DIR:
 `DIR/config/openstack/latest/meta_data.json` is the config drive; the SSH host key is born in `DIR/host/`
-at the first boot and stays there until the disk is wiped. One guest at a time holds `DIR/lock`. SIGTERM,
-the end of PID, or the end of either server ends the whole tree. Lets in the Unix user that runs it.
+at the first boot and stays there until the disk is wiped. Of the cloud-config beside it (`user_data`) the
+responder's files are written and its unit is started, as cloud-init and systemd would. One guest at a time
+holds `DIR/lock`. SIGTERM, the end of PID, or the end of either server ends the whole tree. Lets in the Unix
+user that runs it.
 
 Never for production tenants: they would share the kernel and the user of the provider.
 """
@@ -16,14 +18,17 @@ Never for production tenants: they would share the kernel and the user of the pr
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
 import ctypes
 import dataclasses
 import fcntl
+import gzip
 import http.server
 import json
 import os
 import pwd
+import shlex
 import shutil
 import signal
 import socket
@@ -31,16 +36,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+import yaml
+
 from market.errors import Permanent, Temporary
-from provisioner import keeper
+from provisioner import keeper, responder
 
 __all__ = ["Guest", "host_key", "main", "unix_user", "write_config"]
 
 _META = Path("config/openstack/latest/meta_data.json")
+_USER_DATA = _META.with_name("user_data")
 _CLONE_NEWUTS = 0x04000000
 _LOCKED = 75
 _SSHD_CONFIG = """\
@@ -62,11 +70,15 @@ Subsystem sftp internal-sftp
 """
 
 
-def write_config(disk: Path, meta_data: dict[str, Any]) -> None:
+def write_config(
+    disk: Path, meta_data: dict[str, Any], cloud_config: Mapping[str, Any] | None = None
+) -> None:
     """Write the config drive of a disk; replaces an earlier one."""
     path = disk / _META
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(meta_data, indent=1))
+    told = "#cloud-config\n" + json.dumps(dict(cloud_config or {})) + "\n"
+    (disk / _USER_DATA).write_text(told)
 
 
 def host_key(disk: Path) -> str | None:
@@ -250,6 +262,34 @@ def _hold(lock: TextIO) -> bool:
             return True
 
 
+def _start_responder(disk: Path, host: str) -> None:
+    """Install and start the responder if the cloud-config brings it; its end is not the guest's end."""
+    unit = disk / "root" / responder.UNIT.lstrip("/")
+    if not unit.exists():
+        _write_files(disk)
+    if not unit.exists():
+        return
+    [command] = [line for line in unit.read_text().splitlines() if line.startswith("ExecStart=")]
+    words = [*shlex.split(command)[1:], "--host", host, "--state", str(disk / "host/responder")]
+    words[0] = str(disk / "root" / words[0].lstrip("/"))
+    subprocess.Popen([sys.executable, *words], stdin=subprocess.DEVNULL, preexec_fn=keeper.die_with_parent())
+
+
+def _write_files(disk: Path) -> None:
+    """What cloud-init does of a cloud-config's `write_files`, below `DIR/root/`; the responder's only."""
+    try:
+        told = yaml.safe_load((disk / _USER_DATA).read_text())
+    except FileNotFoundError:
+        return
+    for file in (told or {}).get("write_files") or []:
+        if file["path"] in (responder.PROGRAM, responder.UNIT):
+            path = disk / "root" / file["path"].lstrip("/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            packed = file.get("encoding") == "gz+b64"
+            text = gzip.decompress(base64.b64decode(file["content"])) if packed else file["content"].encode()
+            path.write_bytes(text)
+
+
 def _boot(args: argparse.Namespace) -> Sequence[subprocess.Popen[bytes]]:
     """Start sshd; the HTTP server joins once sshd has been forked from a single-threaded process."""
     disk: Path = args.disk
@@ -263,6 +303,7 @@ def _boot(args: argparse.Namespace) -> Sequence[subprocess.Popen[bytes]]:
         preexec_fn=keeper.die_with_parent(),
     )
     key = host_key(disk)
+    _start_responder(disk, args.host)
     _web(args.host, args.http_port, {"hostname": hostname, "uuid": meta.get("uuid"), "host_key": key})
     return [sshd]
 

@@ -112,6 +112,10 @@ class Order:
     properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """What else the tenant chose, for example `image`. A plugin that knows any names refuses others, and
     values it does not know, with `Permanent`, naming what it knows; one that knows none ignores them."""
+    responder: bool = False
+    """Whether a committee witnesses the lease: then the machine's first-boot configuration starts the
+    responder (`provisioner.responder`), and `Connection.details` says where it answers. A plugin that cannot
+    have it started ignores this."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,6 +142,8 @@ class Status:
     """Set if, and only if, the state is `READY`."""
     local_id: str | None = None
     """The machine that carries the key; None if, and only if, the state is `ABSENT`."""
+    power: bool | None = None
+    """Whether the machine has power; None: the cloud does not tell."""
 
 
 @dataclasses.dataclass(frozen=True)

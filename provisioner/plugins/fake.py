@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from market.errors import Permanent, Temporary
-from market.specs import Spec
 from provisioner.capabilities import Console, ConsoleAccess, Power, PowerAction
 from provisioner.guest import Guest, host_key, unix_user, write_config
 from provisioner.plugin import (
@@ -37,7 +36,15 @@ from provisioner.plugin import (
     WipeEvidence,
     read_settings,
 )
-from provisioner.plugins.fake_cloud import FAULTS, MACHINE_DEFAULTS, FakeCloud, FakeSettings
+from provisioner.plugins.fake_cloud import (
+    FAULTS,
+    MACHINE_DEFAULTS,
+    FakeCloud,
+    FakeSettings,
+    give_guest_port,
+)
+from provisioner.plugins.fake_words import boot_log, inspected, same_order
+from provisioner.responder import cloud_config, detail
 
 __all__ = ["FAULTS", "FakePlugin", "FakeSettings"]
 
@@ -71,7 +78,7 @@ class FakePlugin(Provisioner, Power, Console):
             with self._cloud.transaction() as db:
                 rows = db.execute("SELECT name, local_id FROM machines").fetchall()
             ids = {row["name"]: row["local_id"] for row in call.whole(rows)}
-            return [_inspected(machine, ids[name]) for name, machine in self._machines.items()]
+            return [inspected(machine, ids[name]) for name, machine in self._machines.items()]
 
     def provision(self, order: Order) -> Connection:
         """See `Provisioner.provision`; takes `provision_seconds` and, with guests, a boot (0.3 s)."""
@@ -135,14 +142,13 @@ class FakePlugin(Provisioner, Power, Console):
     def is_on(self, key: str) -> bool:
         """See `Power.is_on`."""
         with self._cloud.call("is_on"):
-            row = self._tenants(key)
-            return self._guest(row).is_on() if self._settings.guests else bool(row["power"])
+            return self._has_power(self._tenants(key))
 
     def open_console(self, key: str) -> ConsoleAccess:
         """See `Console.open_console`; always a log: what the guest printed, or the boot of none."""
         with self._cloud.call("open_console"):
             row = self._tenants(key)
-            log = self._guest(row).console() if self._settings.guests else _boot_log(row)
+            log = self._guest(row).console() if self._settings.guests else boot_log(row)
             return ConsoleAccess("log", text=log)
 
     def close_console(self, key: str) -> None:
@@ -173,6 +179,31 @@ class FakePlugin(Provisioner, Power, Console):
         """Forget all faults; calls that hang go on."""
         self._cloud.clear_faults()
 
+    def cut_power(self, name: str) -> None:
+        """Take a machine's power away behind the cloud's back, until `restore_power`: nobody asked for it,
+        and switching it on fails. What the tenant last asked for stays known."""
+        self._set_fuse(name, out=True)
+        if (row := self._named(name))["key"] and self._settings.guests:
+            self._guest(row).power_off()
+
+    def restore_power(self, name: str) -> None:
+        """The power is back; the machine boots if its tenant has it switched on."""
+        self._set_fuse(name, out=False)
+        row = self._named(name)
+        if row["state"] == State.READY.value and row["power"] and self._settings.guests:
+            self._guest(row).power_on(while_pid=self._settings.guest_while_pid)
+
+    def _set_fuse(self, name: str, *, out: bool) -> None:
+        with self._cloud.transaction() as db:
+            db.execute("UPDATE machines SET fuse_out = ? WHERE name = ?", (int(out), name))
+
+    def _named(self, name: str) -> sqlite3.Row:
+        with self._cloud.transaction() as db:
+            row: sqlite3.Row | None = db.execute("SELECT * FROM machines WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            raise Permanent(f"the fake cloud has no machine {name}")
+        return row
+
     def _pause(self, row: sqlite3.Row, deadline: float) -> None:
         """Wait a moment for a build or a wipe, but not past the deadline."""
         if self._clock() >= deadline:
@@ -198,8 +229,10 @@ class FakePlugin(Provisioner, Power, Console):
                 raise Temporary(f"{row['name']} is still being wiped for another lease", holder=row["key"])
             if row["key"] not in (None, order.key):
                 raise Conflict(f"{row['name']} carries another key", key=order.key, holder=row["key"])
-            if row["key"] and not _same(json.loads(row["purchase"]), order):
+            if row["key"] and not same_order(json.loads(row["purchase"]), order):
                 raise Permanent(f"{order.key} was first used with another hostname or other SSH keys")
+            if order.responder and self._settings.guests:
+                give_guest_port(db, order.local_id)
             db.execute(
                 "UPDATE machines SET key = ?, purchase = ?, state = ?, due = ?, power = 1, boots = 1"
                 " WHERE local_id = ? AND (key IS NULL OR state = 'failed')",
@@ -208,12 +241,16 @@ class FakePlugin(Provisioner, Power, Console):
 
     def _boot(self, row: sqlite3.Row, order: Order) -> None:
         """Bring the machine up; harmless if another thread or process did so already."""
+        if row["fuse_out"]:
+            raise Temporary(f"{row['name']} does not come on: there is no power", retry_after=1.0)
         key = "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0 " + os.urandom(32)).decode()
         if self._settings.guests:
             disk = self._disk(row)
             disk.mkdir(parents=True, exist_ok=True)
             keys = {f"key-{n}": line for n, line in enumerate(order.ssh_public_keys)}
-            write_config(disk, {"hostname": order.hostname, "uuid": row["local_id"], "public_keys": keys})
+            told = cloud_config(row["guest_port"]) if order.responder else {}
+            meta = {"hostname": order.hostname, "uuid": row["local_id"], "public_keys": keys}
+            write_config(disk, meta, told)
             self._guest(row).power_on(while_pid=self._settings.guest_while_pid)
             key = host_key(disk) or key
         with self._cloud.transaction() as db:
@@ -241,6 +278,8 @@ class FakePlugin(Provisioner, Power, Console):
 
     def _switch_on(self, row: sqlite3.Row) -> None:
         """Noted last; a machine whose release began meanwhile stays down."""
+        if row["fuse_out"]:
+            raise Temporary(f"{row['name']} does not come on: there is no power", retry_after=1.0)
         if self._settings.guests:
             try:
                 self._guest(row).power_on(while_pid=self._settings.guest_while_pid)
@@ -289,19 +328,31 @@ class FakePlugin(Provisioner, Power, Console):
 
     def _status(self, row: sqlite3.Row) -> Status:
         state = State(row["state"])
+        power = self._has_power(row) if state is State.READY else None
         if state is State.READY and not self._answers(row):
-            return Status(State.FAILED, "the guest is not running", local_id=row["local_id"])
+            why = "it has no power" if row["fuse_out"] else "the guest is not running"
+            return Status(State.FAILED, why, local_id=row["local_id"], power=power)
         connection = self._connection(row) if state is State.READY else None
         off = ", switched off" if state is State.READY and not row["power"] else ""
-        return Status(state, f"{row['name']} is {state.value}{off}", connection, row["local_id"])
+        return Status(state, f"{row['name']} is {state.value}{off}", connection, row["local_id"], power)
+
+    def _has_power(self, row: sqlite3.Row) -> bool:
+        """Whether it is on just now, whoever switched it."""
+        if row["fuse_out"]:
+            return False
+        return self._guest(row).is_on() if self._settings.guests else bool(row["power"])
 
     def _answers(self, row: sqlite3.Row) -> bool:
         """Whether it is as it should be: its guest answers, or its tenant has switched it off."""
-        return not self._settings.guests or not row["power"] or self._guest(row).answers()
+        if not row["power"]:
+            return True
+        return not row["fuse_out"] and (not self._settings.guests or self._guest(row).answers())
 
     def _connection(self, row: sqlite3.Row) -> Connection:
         host = "127.0.0.1" if self._settings.guests else f"{row['name']}.fake.invalid"
+        responds = self._settings.guests and json.loads(row["purchase"]).get("responder")
         details = {"http": f"http://{host}:{row['http_port']}/"}
+        details |= detail(host, row["guest_port"] if responds else None)
         return Connection(host, row["ssh_port"], unix_user(), row["host_key"], details)
 
     def _guest(self, row: sqlite3.Row) -> Guest:
@@ -310,31 +361,3 @@ class FakePlugin(Provisioner, Power, Console):
     def _disk(self, row: sqlite3.Row) -> Path:
         operation = hashlib.sha256(row["key"].encode()).hexdigest()[:12]
         return self._cloud.disks / f"{row['local_id']}.{operation}"
-
-
-def _same(first: dict[str, Any], order: Order) -> bool:
-    """Whether a key is used as it was first; the window may move."""
-    return (first["hostname"], first["ssh_public_keys"]) == (order.hostname, list(order.ssh_public_keys))
-
-
-def _inspected(machine: Mapping[str, Any], local_id: str) -> Inspected:
-    """What the exchange is told about one machine."""
-    sizes = {n: int(machine[n]) for n in ("cores", "memory_mib", "disk_gib", "gpus", "network_mbps")}
-    serial = f"FAKE-{local_id[:8]}"
-    document = {"kind": "fake", "name": machine["name"], "system_uuid": local_id, "serial": serial, **sizes}
-    return Inspected(
-        name=machine["name"],
-        local_id=local_id,
-        class_name=machine["class"],
-        spec=Spec(**sizes),
-        site=machine["site"],
-        hardware_id=f"{local_id}/{serial}",
-        document=document,
-    )
-
-
-def _boot_log(row: sqlite3.Row) -> str:
-    """What a machine without a guest would have printed."""
-    hostname = json.loads(row["purchase"])["hostname"]
-    boots = [f"{row['name']}: boot {n + 1} from disk\n{hostname}: sshd is up\n" for n in range(row["boots"])]
-    return "".join(boots) + ("" if row["power"] else f"{row['name']}: power off\n")

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from market.errors import InvalidInput, Permanent, Temporary
 
-__all__ = ["FAULTS", "MACHINE_DEFAULTS", "Call", "FakeCloud", "FakeSettings"]
+__all__ = ["FAULTS", "MACHINE_DEFAULTS", "Call", "FakeCloud", "FakeSettings", "give_guest_port"]
 
 _ERRORS = ("temporary", "permanent", "crash", "hang", "kill")
 FAULTS = (*(f"{kind}{when}" for when in ("", "-during", "-after") for kind in _ERRORS), "fail", "half")
@@ -33,9 +33,10 @@ the answer is not with the caller. `fail` breaks a build; `half` lets only half 
 _SCHEMA = """
 CREATE TABLE machines (
     local_id TEXT PRIMARY KEY, name TEXT UNIQUE NOT NULL,
-    ssh_port INTEGER NOT NULL, http_port INTEGER NOT NULL,
+    ssh_port INTEGER NOT NULL, http_port INTEGER NOT NULL, guest_port INTEGER NOT NULL DEFAULT 0,
     key TEXT UNIQUE, purchase TEXT, state TEXT NOT NULL DEFAULT 'absent', due REAL NOT NULL DEFAULT 0,
-    host_key TEXT, power INTEGER NOT NULL DEFAULT 1, boots INTEGER NOT NULL DEFAULT 0);
+    host_key TEXT, power INTEGER NOT NULL DEFAULT 1, boots INTEGER NOT NULL DEFAULT 0,
+    fuse_out INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE wipes (key TEXT PRIMARY KEY, local_id TEXT, wiped_at INTEGER, facts TEXT);
 CREATE TABLE faults (id INTEGER PRIMARY KEY, method TEXT, kind TEXT, times INTEGER);
 """
@@ -55,6 +56,7 @@ MACHINE_DEFAULTS: dict[str, Any] = {
     "network_mbps": 25000,
     "ssh_port": 0,
     "http_port": 0,
+    "guest_port": 0,
 }
 """What a machine is unless its settings say otherwise."""
 
@@ -67,7 +69,8 @@ class FakeSettings:
     """Path of the SQLite file that is the cloud. Created when missing; disks lie in `<state>.disks/`."""
     machines: list[dict[str, Any]]
     """One mapping per machine: `name`, and optionally class, site, cores, memory_mib, disk_gib, gpus,
-    network_mbps, ssh_port and http_port (0: a free one, chosen once)."""
+    network_mbps, ssh_port, http_port and guest_port, the responder's (0: a free one, chosen once;
+    the last when it is first needed)."""
     guests: bool = False
     """Start a real SSH and HTTP server for every machine that is up."""
     guest_while_pid: int | None = None
@@ -177,16 +180,17 @@ class FakeCloud:
                 rows = [(method, kind) for kind in kinds]
                 db.executemany("INSERT INTO faults (method, kind, times) VALUES (?, ?, 1)", rows)
         columns = {row["name"] for row in db.execute("PRAGMA table_info(machines)")}
-        for name, default in (("power", 1), ("boots", 0)):
+        for name, default in (("power", 1), ("boots", 0), ("guest_port", 0), ("fuse_out", 0)):
             if name not in columns:  # a file of an earlier version
                 db.execute(f"ALTER TABLE machines ADD COLUMN {name} INTEGER NOT NULL DEFAULT {default}")
-        taken = {p for row in db.execute("SELECT ssh_port, http_port FROM machines") for p in row}
+        taken = _ports_in(db)
         for machine in self._machines:
             if not db.execute("SELECT 1 FROM machines WHERE name = ?", (machine["name"],)).fetchone():
                 ports = [machine[k] or _free_port(taken) for k in ("ssh_port", "http_port")]
                 db.execute(
-                    "INSERT INTO machines (local_id, name, ssh_port, http_port) VALUES (?, ?, ?, ?)",
-                    (str(uuid.uuid4()), machine["name"], *ports),
+                    "INSERT INTO machines (local_id, name, ssh_port, http_port, guest_port)"
+                    " VALUES (?, ?, ?, ?, ?)",
+                    (str(uuid.uuid4()), machine["name"], *ports, machine["guest_port"]),
                 )
 
     def machine(self, key: str) -> sqlite3.Row | None:
@@ -235,6 +239,19 @@ class FakeCloud:
     def _fault_exists(self, fault: int) -> bool:
         with self.transaction() as db:
             return db.execute("SELECT 1 FROM faults WHERE id = ?", (fault,)).fetchone() is not None
+
+
+def give_guest_port(db: sqlite3.Connection, local_id: str) -> None:
+    """Choose the port of a machine's responder, if it has none; inside a transaction."""
+    found = db.execute("SELECT guest_port FROM machines WHERE local_id = ?", (local_id,)).fetchone()
+    if found and not found["guest_port"]:
+        port = _free_port(_ports_in(db))
+        db.execute("UPDATE machines SET guest_port = ? WHERE local_id = ?", (port, local_id))
+
+
+def _ports_in(db: sqlite3.Connection) -> set[int]:
+    rows = db.execute("SELECT ssh_port, http_port, guest_port FROM machines")
+    return {port for row in rows for port in row}
 
 
 def _free_port(taken: set[int]) -> int:
