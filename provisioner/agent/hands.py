@@ -103,7 +103,8 @@ class Hands:
                     view.lease, f"renew/{view.fence_until}", calls.renew_fence(view.lease), "renew"
                 )
             case Expire():
-                intent = "expire" if view.facts.signed_at else "expire-unsigned"
+                late = "expire-unproven" if view.facts.wiped_at else "expire"
+                intent = late if view.facts.signed_at else "expire-unsigned"
                 return self.send(view.lease, intent, calls.expire(view.lease))
             case Settle():
                 return self.send(view.lease, "settle", calls.settle(view.lease))

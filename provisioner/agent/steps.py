@@ -240,7 +240,7 @@ def _running(view: LeaseView, now: int, rules: Rules) -> Step:
     """Delivered or active."""
     facts = view.facts
     if facts.complete:
-        return Wait(_had(view.machines, "the buyer has it"), facts.effective_end)
+        return Wait(_had(view.machines, "the buyer has it"), _next_end(facts))
     recorded = view.missing_recorded or facts.ended_at != 0
     if not recorded and facts.deliver_deadline and now < facts.deliver_deadline:
         return _signed(view, now, rules)
@@ -250,13 +250,18 @@ def _running(view: LeaseView, now: int, rules: Rules) -> Step:
         return step
     if not recorded:
         return Expire()
-    return Wait(_had(view.machines, "the buyer has what was delivered"), facts.effective_end)
+    return Wait(_had(view.machines, "the buyer has what was delivered"), _next_end(facts))
+
+
+def _next_end(facts: LeaseFacts) -> int:
+    """When the lease ends if nothing more is said: at its end, or as soon as it counts as unproven."""
+    return min(facts.effective_end, facts.unproven_at or facts.effective_end)
 
 
 def _ending(view: LeaseView, now: int, rules: Rules) -> Step:
     facts = view.facts
     if view.fence_holder != view.me:
-        patience = max(view.fence_until + rules.margin, facts.effective_end + facts.wipe_time // 4)
+        patience = max(view.fence_until + rules.margin, _next_end(facts) + facts.wipe_time // 4)
         if now < patience:
             return Wait(f"{view.fence_holder} holds the fence and wipes", patience)
         return TakeOver()
@@ -279,8 +284,12 @@ def _closed(view: LeaseView, now: int, rules: Rules) -> Step:
     if view.settled:
         return Done()
     if facts.accepted(now):
-        return Settle()
-    return Wait("silence has not accepted it yet", facts.accept_deadline)
+        final = facts.final_at
+        return Settle() if now >= final else Wait("its last epochs are not final yet", final)
+    if facts.unproven_at is not None and now >= facts.unproven_at:
+        return Expire()
+    waits = "the committee has not proven it yet" if facts.unproven_at else "silence has not accepted it yet"
+    return Wait(waits, facts.accept_deadline)
 
 
 def _clear(machines: list[MachineView], now: int, rules: Rules) -> Step | None:

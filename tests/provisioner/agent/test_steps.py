@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from market.leases import EndReason, LeaseFacts
+from market.leases import Committee, EndReason, LeaseFacts
+from market.rounds import Grid
 from provisioner.agent.steps import (
     Deliver,
     Done,
@@ -252,6 +253,36 @@ def test_money_is_drawn_when_it_is_final() -> None:
     silent = replace(WIPED, accepted_bits=0, last_delivered_at=1990, signed_at=1950)
     assert decide(view(silent, clean, clean), 2089, RULES) == Wait("silence has not accepted it yet", 2090)
     assert decide(view(silent, clean, clean), 2090, RULES) == Settle()
+
+
+SEATED = replace(DELIVERED, committee=Committee.DRAWN, committee_at=1130, grid=Grid(100, 20))
+
+
+def test_a_delivery_that_nobody_proves_is_over_with_the_time_to_accept() -> None:
+    assert decide(view(SEATED, UP, UP), 1200, RULES) == Wait("the buyer has it", 1230)
+    assert decide(view(SEATED, UP, UP), 1230, RULES) == Release((40, 41))
+    clean = {"evidence": True}
+    assert decide(view(SEATED, clean, clean), 1231, RULES) == Wipe()
+    theirs = {"fence_holder": OTHER, "fence_until": 1200}
+    assert decide(view(SEATED, UP, UP, **theirs), 1280, RULES) == TakeOver()
+
+
+def test_what_turns_out_unproven_after_its_wipe_is_recorded() -> None:
+    clean = {"evidence": True}
+    wiped = replace(SEATED, ended_at=1210, end_reason=EndReason.BUYER_EARLY, wiped_at=1215)
+    step = decide(view(wiped, clean, clean), 1229, RULES)
+    assert step == Wait("the committee has not proven it yet", 1230)
+    assert decide(view(wiped, clean, clean), 1230, RULES) == Expire()
+    assert decide(view(wiped, clean, clean, settled=True), 1230, RULES) == Done()
+
+
+def test_with_a_committee_the_last_draw_waits_until_all_epochs_are_final() -> None:
+    clean = {"evidence": True}
+    wiped = replace(SEATED, accepted_bits=0b11, wiped_at=2050)
+    assert decide(view(SEATED, UP, UP), 1229, RULES) == Wait("the buyer has it", 1230)
+    step = decide(view(wiped, clean, clean), 2299, RULES)
+    assert step == Wait("its last epochs are not final yet", 2300)
+    assert decide(view(wiped, clean, clean), 2300, RULES) == Settle()
 
 
 def test_a_missed_signature_is_recorded() -> None:
