@@ -29,6 +29,7 @@ __all__ = [
     "Tier",
     "availability_ppm",
     "judge",
+    "judge_rounds",
     "penalty_down",
 ]
 
@@ -200,6 +201,28 @@ def judge(
     if judged < LEAST_ROUNDS:
         why.append(f"fewer than {LEAST_ROUNDS} rounds are left: nothing is determined")
         return Judgement(span, agreed, judged, 0, 0, None, record, tuple(why))
+    found = judge_rounds(
+        grid, span, agreed, judged, sla, record, restore_time=restore_time, breach_appealed=breach_appealed
+    )
+    return replace(found, why=(*why, *found.why))
+
+
+def judge_rounds(
+    grid: Grid,
+    span: Span,
+    agreed: Sequence[int],
+    judged: int,
+    sla: Sla,
+    record: Record,
+    *,
+    restore_time: int,
+    breach_appealed: bool = False,
+) -> Judgement:
+    """The same once it is clear which rounds are judged: `judged` many, of which `agreed` are down, by epoch.
+
+    So that a verdict can be worked out again from what the chain says of it (event `VerdictGiven`).
+    """
+    why: list[str] = []
     grace = _grace(grid, span, agreed, record, restore_time)
     forgiven = sum(
         (bits & grid.before(epoch, grace)).bit_count()
@@ -211,7 +234,7 @@ def judge(
         why.append(f"{forgiven} of them are forgiven: they begin within {restore_time} s of the first")
     counted = total - forgiven
     record = replace(record, grace_until=grace)
-    return _verdict(span, agreed, judged, counted, sla, record, breach_appealed, why)
+    return _verdict(span, tuple(agreed), judged, counted, sla, record, breach_appealed, why)
 
 
 def _grace(grid: Grid, span: Span, agreed: Sequence[int], record: Record, restore_time: int) -> int:
