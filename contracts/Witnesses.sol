@@ -71,14 +71,6 @@ contract Witnesses is IWitnesses, Governed {
         bytes32 chunks;
     }
 
-    /// @param orgs 32 bits each, the first one lowest.
-    struct Drawn {
-        uint192 orgs;
-        uint8 size;
-        uint8 quorum;
-        uint32 drawn;
-    }
-
     IMembers public immutable members;
     IEscrow public immutable escrow;
     ILeases public immutable leases;
@@ -102,7 +94,9 @@ contract Witnesses is IWitnesses, Governed {
     mapping(OrgId => Unpublished) private _unpublished;
     /// @dev The epoch in the upper 32 bits, so that an old seed is told from a new one.
     uint256[SEEDS] private _seeds;
-    mapping(LeaseId => mapping(uint32 term => Drawn)) private _committees;
+    /// @dev One word each: the seats in 32 bits each, the first one lowest; from bit 192 on their number, from 200 on the
+    /// quorum, from 208 on the epoch of the draw. 0 is not drawn.
+    mapping(LeaseId => mapping(uint32 term => uint256)) private _committees;
     /// @dev Seats (bits) that said the same of a delivery.
     mapping(LeaseId => mapping(bytes32 what => uint256 seats)) private _saw;
     /// @dev Every delivery adds a resource, so these name it.
@@ -285,9 +279,14 @@ contract Witnesses is IWitnesses, Governed {
         }
         uint40 last = _publish(org, epoch_, 0, opening.chunks[0], 0, leaves);
         if (count == 1) return true;
+        Unpublished storage u = _unpublished[org];
+        u.chunks = chunks;
+        u.epoch = epoch_;
+        u.next = 1;
         // Safe: no more than 64 chunks.
         // forge-lint: disable-next-line(unsafe-typecast)
-        _unpublished[org] = Unpublished(epoch_, 1, uint8(count), last, chunks);
+        u.count = uint8(count);
+        u.last = last;
         return false;
     }
 
@@ -361,17 +360,12 @@ contract Witnesses is IWitnesses, Governed {
     function draw(LeaseId lease, uint32 term) external {
         ILeases.Lease memory l = _lease(lease);
         uint32 begin = _requireTerm(lease, l, term);
-        Drawn storage c = _committees[lease][term];
-        if (c.drawn != 0) revert Witnesses_Drawn(lease, term);
+        if (_committees[lease][term] != 0) revert Witnesses_Drawn(lease, term);
 
-        OrgId[] memory seats;
-        (seats, c.quorum) = _lots(lease, l, term, begin);
-        c.drawn = _epochNow();
-        // Safe: no more than MAX_SEATS.
-        // forge-lint: disable-next-line(unsafe-typecast)
-        c.size = uint8(seats.length);
-        c.orgs = _pack(seats);
-        emit CommitteeDrawn(lease, term, seats, c.quorum, c.drawn);
+        (OrgId[] memory seats, uint8 quorum) = _lots(lease, l, term, begin);
+        uint32 now_ = _epochNow();
+        _committees[lease][term] = _pack(seats, quorum, now_);
+        emit CommitteeDrawn(lease, term, seats, quorum, now_);
 
         if (l.committee == CommitteeState.Awaited) leases.setCommittee(lease, seats.length != 0);
     }
@@ -444,7 +438,7 @@ contract Witnesses is IWitnesses, Governed {
     }
 
     function _stands(OrgId org, uint32 frozen) private view returns (bool) {
-        Post memory w = _posts[org];
+        Post storage w = _posts[org];
         if (w.stake < _terms.minStake || w.since > frozen) return false;
         if (w.exit != 0 && w.exit - NOTICE <= frozen) return false;
         if (w.barredFrom <= frozen && frozen < w.barredUntil) return false;
@@ -496,17 +490,32 @@ contract Witnesses is IWitnesses, Governed {
         }
     }
 
-    function _pack(OrgId[] memory seats) private pure returns (uint192 orgs) {
+    function _pack(OrgId[] memory seats, uint8 quorum, uint32 drawn) private pure returns (uint256 c) {
+        c = (seats.length << 192) | (uint256(quorum) << 200) | (uint256(drawn) << 208);
         for (uint256 i; i < seats.length; ++i) {
-            orgs |= uint192(uint256(OrgId.unwrap(seats[i])) << (32 * i));
+            c |= uint256(OrgId.unwrap(seats[i])) << (32 * i);
         }
     }
 
-    function _seat(Drawn memory c, uint256 i) private pure returns (OrgId) {
-        // The seat is the lowest 32 bits of what is left.
-        // forge-lint: disable-next-line(unsafe-typecast)
-        return OrgId.wrap(uint32(c.orgs >> (32 * i)));
+    // Each takes the lowest bits of what is left.
+    // forge-lint: disable-start(unsafe-typecast)
+    function _seat(uint256 c, uint256 i) private pure returns (OrgId) {
+        return OrgId.wrap(uint32(c >> (32 * i)));
     }
+
+    function _size(uint256 c) private pure returns (uint256) {
+        return uint8(c >> 192);
+    }
+
+    function _quorum(uint256 c) private pure returns (uint8) {
+        return uint8(c >> 200);
+    }
+
+    function _drawn(uint256 c) private pure returns (uint32) {
+        return uint32(c >> 208);
+    }
+
+    // forge-lint: disable-end(unsafe-typecast)
 
     // ---- proof of delivery -------------------------------------------------------------------------------------
 
@@ -517,9 +526,9 @@ contract Witnesses is IWitnesses, Governed {
         if (resources == 0 || resources != l.delivered || delivery != l.delivery || guests.length > l.count) {
             revert Witnesses_OtherDelivery(lease, l.delivered, l.delivery);
         }
-        (uint32 term, Drawn memory c) = _seated(lease, l);
+        (uint32 term, uint256 c) = _seated(lease, l);
         uint256 seat = _seatOf(c, org);
-        if (seat == c.size) revert Witnesses_NotSeat(lease, msg.sender);
+        if (seat == _size(c)) revert Witnesses_NotSeat(lease, msg.sender);
         if (_proven[lease] == resources) return;
 
         bytes32 what = keccak256(abi.encode(term, resources, delivery, guests));
@@ -528,7 +537,7 @@ contract Witnesses is IWitnesses, Governed {
         seats |= 1 << seat;
         _saw[lease][what] = seats;
         emit DeliverySeen(lease, org, resources, delivery, guests, seats);
-        if (Rounds.count(seats) >= c.quorum) _prove(lease, l, guests);
+        if (Rounds.count(seats) >= _quorum(c)) _prove(lease, l, guests);
     }
 
     /// @dev The responders' keys are wanted even of what the buyer accepted itself.
@@ -542,19 +551,15 @@ contract Witnesses is IWitnesses, Governed {
 
     /// @dev Who can say that something was delivered: the committee of the term that runs, or, while it is not drawn or if
     /// it is empty, that of the one before, or the first.
-    function _seated(LeaseId lease, ILeases.Lease memory l)
-        private
-        view
-        returns (uint32 term, Drawn memory c)
-    {
+    function _seated(LeaseId lease, ILeases.Lease memory l) private view returns (uint32 term, uint256 c) {
         term = _termOf(l, _epochNow());
         c = _committees[lease][term];
-        if (c.size == 0 && term != 0) c = _committees[lease][--term];
-        if (c.size == 0) c = _committees[lease][term = 0];
+        if (_size(c) == 0 && term != 0) c = _committees[lease][--term];
+        if (_size(c) == 0) c = _committees[lease][term = 0];
     }
 
-    function _seatOf(Drawn memory c, OrgId org) private pure returns (uint256 i) {
-        while (i < c.size && _seat(c, i) != org) ++i;
+    function _seatOf(uint256 c, OrgId org) private pure returns (uint256 i) {
+        while (i < _size(c) && _seat(c, i) != org) ++i;
     }
 
     // ---- fines -------------------------------------------------------------------------------------------------
@@ -591,21 +596,21 @@ contract Witnesses is IWitnesses, Governed {
         if (LeaseId.unwrap(lease) == 0) return (epoch_ >= w.since && w.stake >= _terms.minStake, to);
 
         ILeases.Lease memory l = _lease(lease);
-        Drawn memory c = _committees[lease][_termOf(l, epoch_)];
+        uint256 c = _committees[lease][_termOf(l, epoch_)];
         uint256 ticks_;
-        for (uint256 i; i < c.size; ++i) {
+        for (uint256 i; i < _size(c); ++i) {
             OrgId seat = _seat(c, i);
             if (seat == org) owed = _judged(l, c, epoch_);
             if (ticked(seat, epoch_)) ++ticks_;
         }
-        if (ticks_ < c.quorum) to = l.buyer;
+        if (ticks_ < _quorum(c)) to = l.buyer;
     }
 
     /// @dev Whether a committee was there to measure a lease in an epoch, and the lease to be measured.
-    function _judged(ILeases.Lease memory l, Drawn memory c, uint32 epoch_) private view returns (bool) {
+    function _judged(ILeases.Lease memory l, uint256 c, uint32 epoch_) private view returns (bool) {
         uint256 from = uint256(epoch_) * epoch;
         uint256 end = l.endedAt != 0 ? l.endedAt : uint256(l.end) * _slot;
-        return c.drawn <= epoch_ && l.delivered != 0 && l.deliveredAt < from + epoch && end > from;
+        return _drawn(c) <= epoch_ && l.delivered != 0 && l.deliveredAt < from + epoch && end > from;
     }
 
     /// @dev A bar that runs is made longer: its begin stays, so that no pool frozen meanwhile opens again.
@@ -650,8 +655,8 @@ contract Witnesses is IWitnesses, Governed {
 
     /// @inheritdoc IWitnesses
     function witness(OrgId org) external view returns (Witness memory) {
-        Post memory w = _posts[org];
-        Keys memory k = _keys[org];
+        Post storage w = _posts[org];
+        Keys storage k = _keys[org];
         return Witness(k.signer, w.joined, w.since, w.exit, w.barredFrom, w.barredUntil, w.stake, k.stakedBy);
     }
 
@@ -662,12 +667,12 @@ contract Witnesses is IWitnesses, Governed {
 
     /// @inheritdoc IWitnesses
     function committee(LeaseId lease, uint32 term) external view returns (Committee memory) {
-        Drawn memory c = _committees[lease][term];
-        OrgId[] memory seats = new OrgId[](c.size);
+        uint256 c = _committees[lease][term];
+        OrgId[] memory seats = new OrgId[](_size(c));
         for (uint256 i; i < seats.length; ++i) {
             seats[i] = _seat(c, i);
         }
-        return Committee(seats, c.quorum, c.drawn);
+        return Committee(seats, _quorum(c), _drawn(c));
     }
 
     /// @inheritdoc IWitnesses
