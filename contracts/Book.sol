@@ -100,12 +100,11 @@ contract Book is IBook, Governed {
             msg.sender,
             false,
             uint40(block.timestamp),
+            t.sla,
             deposit
         );
         _resources[id].store(resources);
-        emit OfferPublished(
-            id, org, class, t.window.start, t.window.end, t.floorRate, t.buyNowRate, t.minSlots, resources
-        );
+        _emitPublished(id, org, class, t, resources);
         if (deposit != 0) escrow.lock(_key(id), org, msg.sender, deposit);
     }
 
@@ -143,7 +142,8 @@ contract Book is IBook, Governed {
 
         Leg[] memory legs = new Leg[](1);
         legs[0] = Leg(o.org, o.by, id, o.buyNowRate, resources);
-        Award memory award = Award(buyer, msg.sender, RequestId.wrap(0), window, Policy.Provider, false, 0);
+        Award memory award =
+            Award(buyer, msg.sender, RequestId.wrap(0), window, Policy.Provider, false, 0, o.sla);
         Skip skip = leases.skipOf(award, legs[0]);
         if (skip != Skip.None) revert Book_Skipped(skip);
         LeaseId[] memory opened;
@@ -178,6 +178,7 @@ contract Book is IBook, Governed {
             t.allOrNothing,
             false,
             t.ceilingRate,
+            t.sla,
             by,
             uint40(block.timestamp),
             t.class,
@@ -193,7 +194,8 @@ contract Book is IBook, Governed {
             t.ceilingRate,
             t.allOrNothing,
             t.policy,
-            t.spec
+            t.spec,
+            t.sla
         );
     }
 
@@ -267,6 +269,27 @@ contract Book is IBook, Governed {
     function _depositOf(OfferTerms calldata t, uint256 resources) private view returns (uint96) {
         uint256 span = uint256(t.window.end - t.window.start) * _slot * resources;
         return Amounts.shareDown(Amounts.priceUp(t.floorRate, span), orderDepositPpm).toUint96();
+    }
+
+    function _emitPublished(
+        OfferId id,
+        OrgId org,
+        bytes32 class,
+        OfferTerms calldata t,
+        ResourceId[] calldata resources
+    ) private {
+        emit OfferPublished(
+            id,
+            org,
+            class,
+            t.window.start,
+            t.window.end,
+            t.floorRate,
+            t.buyNowRate,
+            t.minSlots,
+            resources,
+            t.sla
+        );
     }
 
     /// @dev Counts one more open order (E6).

@@ -9,13 +9,13 @@ abstract contract Governed {
 
     /// @dev Only a contract that `Directory` gives the right.
     modifier onlyHolder(bytes32 right) {
-        directory.requireRight(msg.sender, right);
+        _requireRight(right);
         _;
     }
 
     /// @dev For what brings begun business to its end: a right that was taken away does not close it.
     modifier onlyEverHolder(bytes32 right) {
-        directory.requireEverHadRight(msg.sender, right);
+        _requireEverHadRight(right);
         _;
     }
 
@@ -26,5 +26,14 @@ abstract contract Governed {
 
     constructor(IDirectory directory_) {
         directory = directory_;
+    }
+
+    /// @dev Functions, so that a contract holds each check once, however many doors it has.
+    function _requireRight(bytes32 right) private view {
+        directory.requireRight(msg.sender, right);
+    }
+
+    function _requireEverHadRight(bytes32 right) private view {
+        directory.requireEverHadRight(msg.sender, right);
     }
 }

@@ -5,7 +5,6 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {Governed} from "./Governed.sol";
 import {IDirectory} from "./interfaces/IDirectory.sol";
-import {IEscrow} from "./interfaces/IEscrow.sol";
 import {IInventory} from "./interfaces/IInventory.sol";
 import {ILeases} from "./interfaces/ILeases.sol";
 import {IMembers, MemberRights} from "./interfaces/IMembers.sol";
@@ -13,6 +12,7 @@ import {ISettlement} from "./interfaces/ISettlement.sol";
 import {
     Award,
     AwardId,
+    Committee,
     EndReason,
     Fault,
     LeaseId,
@@ -21,11 +21,14 @@ import {
     OrgId,
     Policy,
     ResourceId,
-    Skip
+    Skip,
+    SlaId,
+    Window
 } from "./interfaces/Types.sol";
 import {Amounts} from "./libraries/Amounts.sol";
 import {PackedIds} from "./libraries/PackedIds.sol";
 import {Rights} from "./libraries/Rights.sol";
+import {Rounds} from "./libraries/Rounds.sol";
 
 /// @notice See {ILeases}.
 contract Leases is ILeases, Governed {
@@ -34,7 +37,6 @@ contract Leases is ILeases, Governed {
 
     IMembers public immutable members;
     IInventory public immutable inventory;
-    IEscrow public immutable escrow;
     ISettlement public immutable settlement;
     uint32 private immutable _slot;
 
@@ -50,13 +52,11 @@ contract Leases is ILeases, Governed {
         IDirectory directory_,
         IMembers members_,
         IInventory inventory_,
-        IEscrow escrow_,
         ISettlement settlement_,
         Terms memory terms_
     ) Governed(directory_) {
         members = members_;
         inventory = inventory_;
-        escrow = escrow_;
         settlement = settlement_;
         _slot = inventory_.slot();
         _terms = terms_;
@@ -95,20 +95,16 @@ contract Leases is ILeases, Governed {
         l.allOrNothing = award.allOrNothing;
         l.rate = leg.rate;
         l.createdAt = _now();
+        l.sla = award.sla;
+        if (SlaId.unwrap(award.sla) != 0) l.committee = Committee.Awaited;
         _resources[leaseId].store(leg.resources);
         _emitOpened(leaseId, id, award, leg);
 
         for (uint256 i; i < leg.resources.length; ++i) {
             inventory.book(leg.resources[i], award.window.start, award.window.end);
         }
-        uint256 price = priceOf(award, leg);
         settlement.open(
-            ISettlement.Parties(leaseId, award.buyer, leg.provider, leg.rate),
-            award.by,
-            price.toUint96(),
-            leg.by,
-            Amounts.shareDown(price, _terms.defaultPpm).toUint96(),
-            award.fund
+            ISettlement.Parties(leaseId, award.buyer, leg.provider, leg.rate), _stakesOf(award, leg)
         );
     }
 
@@ -124,7 +120,8 @@ contract Leases is ILeases, Governed {
             award.window.start,
             award.window.end,
             leg.resources,
-            award.policy
+            award.policy,
+            award.sla
         );
     }
 
@@ -135,21 +132,43 @@ contract Leases is ILeases, Governed {
                 return Skip.NotFree;
             }
         }
+        return settlement.coverOf(award.buyer, leg.provider, _stakesOf(award, leg));
+    }
+
+    function _stakesOf(Award calldata award, Leg calldata leg)
+        private
+        view
+        returns (ISettlement.Stakes memory s)
+    {
         uint256 price = priceOf(award, leg);
-        if (!escrow.canLock(leg.provider, leg.by, Amounts.shareDown(price, _terms.defaultPpm))) {
-            return Skip.ProviderCover;
-        }
-        // A fund holds the ceiling of every resource, each rounded up, so no leg costs more than its share of it.
-        if (award.fund == 0 && !escrow.canLock(award.buyer, award.by, price)) return Skip.BuyerCover;
-        return Skip.None;
+        s.buyerBy = award.by;
+        s.price = price.toUint96();
+        s.providerBy = leg.by;
+        s.bond = Amounts.shareDown(price, _terms.defaultPpm).toUint96();
+        if (SlaId.unwrap(award.sla) != 0) s.fee = feeOf(award.window).toUint96();
+        s.fund = award.fund;
     }
 
     /// @inheritdoc ILeases
     function priceOf(Award calldata award, Leg calldata leg) public view returns (uint256) {
-        uint256 from = uint256(award.window.start) * _slot;
+        (uint256 from, uint256 until) = _left(award.window);
+        return Amounts.priceUp(leg.rate, leg.resources.length * (until - from));
+    }
+
+    /// @inheritdoc ILeases
+    function feeOf(Window calldata window) public view returns (uint256) {
+        (uint256 from, uint256 until) = _left(window);
+        if (until == from) return 0;
+        uint256 epoch = _terms.epoch;
+        return ((until - 1) / epoch - from / epoch + 1) * _terms.seatFee * _terms.seats;
+    }
+
+    /// @dev What is left of a window, in seconds; empty if it is over.
+    function _left(Window calldata window) private view returns (uint256 from, uint256 until) {
+        from = uint256(window.start) * _slot;
+        until = uint256(window.end) * _slot;
         if (from < block.timestamp) from = block.timestamp;
-        uint256 until = uint256(award.window.end) * _slot;
-        return until <= from ? 0 : Amounts.priceUp(leg.rate, leg.resources.length * (until - from));
+        if (until < from) until = from;
     }
 
     // ---- signing and the fence ---------------------------------------------------------------------------------
@@ -173,28 +192,29 @@ contract Leases is ILeases, Governed {
         _requireBefore(id, _signBy(l));
         if (l.policy == Policy.Both && l.buyerSignedAt == 0) revert Leases_BuyerFirst(id);
         l.signedAt = _now();
-        l.fenceHolder = msg.sender;
-        l.fenceUntil = _now() + _terms.fenceTime;
-        emit LeaseSigned(id, msg.sender, l.fenceUntil);
+        emit LeaseSigned(id, msg.sender, _takeFence(l));
     }
 
     /// @inheritdoc ILeases
     function renewFence(LeaseId id) external {
         Lease storage l = _ofProvider(id, MemberRights.SIGN);
         if (l.fenceHolder != msg.sender) revert Leases_NotFenceHolder(id, l.fenceHolder);
-        l.fenceUntil = _now() + _terms.fenceTime;
-        emit FenceRenewed(id, msg.sender, l.fenceUntil);
+        emit FenceRenewed(id, msg.sender, _takeFence(l));
     }
 
     /// @inheritdoc ILeases
     function takeOver(LeaseId id) external {
         Lease storage l = _ofProvider(id, MemberRights.SIGN);
-        if (l.signedAt == 0) revert Leases_WrongState(id, stateOf(id));
+        if (l.signedAt == 0) _wrongState(id);
         address before = l.fenceHolder;
         if (block.timestamp < l.fenceUntil) revert Leases_FenceHeld(id, before, l.fenceUntil);
+        emit FenceTaken(id, msg.sender, before, _takeFence(l));
+    }
+
+    function _takeFence(Lease storage l) private returns (uint40 until) {
+        until = _now() + _terms.fenceTime;
         l.fenceHolder = msg.sender;
-        l.fenceUntil = _now() + _terms.fenceTime;
-        emit FenceTaken(id, msg.sender, before, l.fenceUntil);
+        l.fenceUntil = until;
     }
 
     // ---- delivery ----------------------------------------------------------------------------------------------
@@ -202,7 +222,7 @@ contract Leases is ILeases, Governed {
     /// @inheritdoc ILeases
     function deliver(LeaseId id, Delivery calldata d) external {
         Lease storage l = _ofProvider(id, MemberRights.DELIVER);
-        if (l.signedAt == 0) revert Leases_WrongState(id, stateOf(id));
+        if (l.signedAt == 0) _wrongState(id);
         if (l.fenceHolder != msg.sender) revert Leases_NotFenceHolder(id, l.fenceHolder);
         _requireOpen(id, l);
         _requireBefore(id, _deliverBy(l));
@@ -220,11 +240,51 @@ contract Leases is ILeases, Governed {
     /// @inheritdoc ILeases
     function accept(LeaseId id, uint64 resources) external {
         Lease storage l = _ofBuyer(id);
-        if (l.delivered == 0) revert Leases_NothingDelivered(id);
+        _requireDelivered(id, l);
         if (l.delivered != resources) revert Leases_OtherDelivery(id, l.delivered);
-        if (_isAccepted(l) || l.reason == EndReason.Rejected) revert Leases_WrongState(id, stateOf(id));
+        if (_isAccepted(l) || !_isProvable(l)) _wrongState(id);
         l.accepted = l.delivered;
         emit LeaseAccepted(id, l.delivered, msg.sender);
+    }
+
+    // ---- the committee -----------------------------------------------------------------------------------------
+
+    /// @inheritdoc ILeases
+    function setCommittee(LeaseId id, bool drawn) external onlyEverHolder(Rights.LEASES_WITNESS) {
+        Lease storage l = _existing(id);
+        LeaseState state = stateOf(id);
+        if (l.committee != Committee.Awaited || state < LeaseState.Signed || state > LeaseState.Active) {
+            _wrongState(id);
+        }
+        l.committee = drawn ? Committee.Drawn : Committee.Waived;
+        l.committeeAt = _now();
+        emit CommitteeSet(id, l.committee);
+        if (!drawn) _returnFees(id, l);
+    }
+
+    /// @inheritdoc ILeases
+    function prove(LeaseId id, uint64 resources) external onlyEverHolder(Rights.LEASES_WITNESS) {
+        Lease storage l = _existing(id);
+        if (l.delivered != resources) revert Leases_OtherDelivery(id, l.delivered);
+        // All or nothing, and not all there: that is for the buyer alone to accept (L1).
+        if (
+            l.committee != Committee.Drawn || l.accepted == resources || !_isProvable(l)
+                || (l.allOrNothing && resources != _all(l))
+        ) _wrongState(id);
+        l.accepted = resources;
+        emit LeaseProven(id, resources);
+    }
+
+    /// @inheritdoc ILeases
+    function breach(LeaseId id, bytes32 note) external onlyEverHolder(Rights.LEASES_WITNESS) {
+        Lease storage l = _existing(id);
+        LeaseState state = stateOf(id);
+        if (l.committee != Committee.Drawn || state != LeaseState.Active || l.endedAt != 0) {
+            _wrongState(id);
+        }
+        _dropMissing(id, l, block.timestamp >= _deliverBy(l));
+        _end(id, l, EndReason.Breach, _now(), note);
+        settlement.payUnserved(_parties(id, l), _now(), _terms.defaultPpm);
     }
 
     // ---- ends --------------------------------------------------------------------------------------------------
@@ -232,23 +292,26 @@ contract Leases is ILeases, Governed {
     /// @inheritdoc ILeases
     function reject(LeaseId id, bytes32 note) external {
         Lease storage l = _ofBuyer(id);
-        if (l.delivered == 0) revert Leases_NothingDelivered(id);
-        if (_isAccepted(l) || l.endedAt != 0) revert Leases_WrongState(id, stateOf(id));
+        _requireDelivered(id, l);
+        if (_isAccepted(l)) _wrongState(id);
+        _requireOpen(id, l);
         bool incomplete = l.allOrNothing && l.delivered != _all(l) && block.timestamp >= _deliverBy(l);
         _dropMissing(id, l, block.timestamp >= _deliverBy(l));
         uint40 at = _earlier(block.timestamp, _endTime(l));
         _end(id, l, EndReason.Rejected, at, note);
 
         // All or nothing, and not all came: the buyer owes nothing for what did (L1).
-        if (incomplete) settlement.refund(_parties(id, l));
-        else settlement.draw(_parties(id, l), at, true);
+        if (incomplete) _refund(id, l);
+        else _draw(id, l, _earlier(at, _countsFrom(l) + _terms.acceptTime), true);
+        if (l.wipedAt != 0) _freeBond(id, l);
+        if (l.committee == Committee.Awaited) _returnFees(id, l);
     }
 
     /// @inheritdoc ILeases
     function cancel(LeaseId id) external {
         Lease storage l = _ofBuyer(id);
         LeaseState state = stateOf(id);
-        if (state != LeaseState.Awarded && state != LeaseState.Signed) revert Leases_WrongState(id, state);
+        if (state != LeaseState.Awarded && state != LeaseState.Signed) _wrongState(id);
         _end(id, l, EndReason.Cancelled, _now(), 0);
         _payReserve(id, l);
     }
@@ -257,8 +320,8 @@ contract Leases is ILeases, Governed {
     function endEarly(LeaseId id) external {
         Lease storage l = _ofBuyer(id);
         LeaseState state = stateOf(id);
-        if (state != LeaseState.Delivered && state != LeaseState.Active) revert Leases_WrongState(id, state);
-        if (l.endedAt != 0) revert Leases_WrongState(id, state);
+        if (state != LeaseState.Delivered && state != LeaseState.Active) _wrongState(id);
+        if (l.endedAt != 0) _wrongState(id);
         uint256 at = _billsFrom(l) + _terms.notice;
         if (at >= _endTime(l)) revert Leases_TooLate(id, _endTime(l) - _terms.notice);
         // What did not come until now is no default: its buyer does not wait for it any more.
@@ -269,6 +332,7 @@ contract Leases is ILeases, Governed {
     /// @inheritdoc ILeases
     function expire(LeaseId id) external {
         Lease storage l = _existing(id);
+        if (_isUnproven(l)) return _expireUnproven(id, l);
         if (l.endedAt != 0) revert Leases_NothingToExpire(id);
         if (l.signedAt == 0) _expireUnsigned(id, l);
         else _expireUndelivered(id, l);
@@ -281,9 +345,8 @@ contract Leases is ILeases, Governed {
             _payReserve(id, l);
         } else {
             _end(id, l, EndReason.ProviderUnsigned, _now(), 0);
-            uint256 bond = settlement.account(id).bond;
-            settlement.refund(_parties(id, l));
-            settlement.forfeitBond(_parties(id, l), Amounts.shareDown(bond, _terms.signMissPpm));
+            _refund(id, l);
+            _forfeit(id, l, _terms.signMissPpm, Amounts.PPM);
             _freeAll(id, l);
         }
     }
@@ -294,11 +357,15 @@ contract Leases is ILeases, Governed {
         }
         if (l.delivered != 0) return _dropMissing(id, l, true);
         _end(id, l, EndReason.Undelivered, _now(), 0);
-        uint256 bond = settlement.account(id).bond;
-        emit ResourcesMissed(id, l.count, bond);
-        settlement.refund(_parties(id, l));
-        settlement.forfeitBond(_parties(id, l), bond);
+        emit ResourcesMissed(id, l.count, _default(id, l));
         _freeAll(id, l);
+    }
+
+    /// @dev Delivered, they say, but nobody saw it in time: as undelivered, only that there is something to wipe (L3).
+    function _expireUnproven(LeaseId id, Lease storage l) private {
+        _dropMissing(id, l, true);
+        _end(id, l, EndReason.Unproven, _earlier(block.timestamp, _endsAt(l)), 0);
+        _default(id, l);
     }
 
     function _end(LeaseId id, Lease storage l, EndReason reason, uint40 at, bytes32 note) private {
@@ -314,29 +381,26 @@ contract Leases is ILeases, Governed {
         if (gone == 0 || l.missing != 0) return;
         uint16 missing = _bits(gone);
         l.missing = missing;
-        ISettlement.Parties memory p = _parties(id, l);
-        uint256 penalty = isDefault ? (uint256(settlement.account(id).bond) * missing) / l.count : 0;
-        emit ResourcesMissed(id, missing, penalty);
-
         uint256 from = uint256(l.start) * _slot;
         if (from < l.createdAt) from = l.createdAt;
         settlement.lowerPrice(
-            p, Amounts.priceUp(l.rate, uint256(l.count - missing) * (_endTime(l) - from)).toUint96()
+            _parties(id, l),
+            Amounts.priceUp(l.rate, uint256(l.count - missing) * (_endTime(l) - from)).toUint96()
         );
-        settlement.forfeitBond(p, penalty);
+        emit ResourcesMissed(id, missing, isDefault ? _forfeit(id, l, missing, l.count) : 0);
         _freeSlots(id, l, gone);
     }
 
     /// @dev Ends a lease before delivery by the buyer's doing: the provider is paid for what it kept ready.
     function _payReserve(LeaseId id, Lease storage l) private {
-        uint256 price = settlement.account(id).price;
-        settlement.payReserve(_parties(id, l), Amounts.shareDown(price, _terms.reservePpm));
+        settlement.payReserve(_parties(id, l), _terms.reservePpm);
         _freeAll(id, l);
     }
 
     /// @dev Nothing was delivered, so there is nothing to wipe: bond and slots are free at once.
     function _freeAll(LeaseId id, Lease storage l) private {
-        settlement.freeBond(_parties(id, l));
+        _freeBond(id, l);
+        _returnFees(id, l);
         _freeSlots(id, l, _all(l));
     }
 
@@ -346,54 +410,58 @@ contract Leases is ILeases, Governed {
     function wipe(LeaseId id, bytes32 evidenceHash) external {
         Lease storage l = _existing(id);
         if (msg.sender != directory.council()) _ofProvider(id, MemberRights.RELEASE);
-        if (l.delivered == 0) revert Leases_NothingDelivered(id);
-        if (l.wipedAt != 0) revert Leases_WrongState(id, stateOf(id));
+        _requireDelivered(id, l);
+        if (l.wipedAt != 0) _wrongState(id);
+        if (_isUnproven(l)) _expireUnproven(id, l);
         _requireSince(id, _endsAt(l));
         _dropMissing(id, l, true);
 
         l.wipedAt = _now();
         emit LeaseWiped(id, evidenceHash, msg.sender);
-        if (l.wipeMissed) _lift(id, l);
-        if (_isAccepted(l) && l.reason != EndReason.Rejected) {
-            settlement.draw(_parties(id, l), _endsAt(l), true);
-        }
-        settlement.freeBond(_parties(id, l));
+        if (l.wipeMissed) _hold(id, l, false);
+        if (_isAccepted(l) && l.reason != EndReason.Rejected) _settle(id, l);
+        // What may still turn out to be unproven answers with its bond; `settle` frees it then.
+        else if (l.committee != Committee.Drawn || !_isProvable(l)) _freeBond(id, l);
         _freeSlots(id, l, l.delivered);
     }
 
     /// @inheritdoc ILeases
     function missWipe(LeaseId id) external {
         Lease storage l = _existing(id);
-        if (l.delivered == 0) revert Leases_NothingDelivered(id);
-        if (l.wipedAt != 0 || l.wipeMissed) revert Leases_WrongState(id, stateOf(id));
+        _requireDelivered(id, l);
+        if (l.wipedAt != 0 || l.wipeMissed) _wrongState(id);
         _requireSince(id, _endsAt(l) + _terms.wipeTime);
 
         l.wipeMissed = true;
-        uint256 penalty = Amounts.shareDown(settlement.account(id).bond, _terms.wipePpm);
-        emit WipeMissed(id, penalty);
-        settlement.forfeitBond(_parties(id, l), penalty);
-        ResourceId[] memory ids = resourcesOf(id);
-        for (uint256 i; i < ids.length; ++i) {
-            if (_has(l.delivered, i)) inventory.hold(ids[i]);
-        }
+        emit WipeMissed(id, _forfeit(id, l, _terms.wipePpm, Amounts.PPM));
+        _hold(id, l, true);
     }
 
     /// @inheritdoc ILeases
     function settle(LeaseId id) external {
         Lease storage l = _existing(id);
-        if (l.delivered == 0) revert Leases_NothingDelivered(id);
+        _requireDelivered(id, l);
+        if (_isUnproven(l)) return _expireUnproven(id, l);
         if (!_isAccepted(l)) revert Leases_TooEarly(id, _acceptBy(l));
-        uint40 end = _endsAt(l);
-        bool last = block.timestamp >= end;
-        // First the price of what never came goes back: the last draw rounds up, and must not eat into it.
-        if (last) _dropMissing(id, l, true);
-        settlement.draw(_parties(id, l), _earlier(block.timestamp, end), last);
+        _settle(id, l);
     }
 
-    function _lift(LeaseId id, Lease storage l) private {
+    function _settle(LeaseId id, Lease storage l) private {
+        bool over = block.timestamp >= _endsAt(l);
+        // First the price of what never came goes back: the last draw rounds up, and must not eat into it.
+        if (over) _dropMissing(id, l, true);
+        uint40 until = _finalUntil(l);
+        _draw(id, l, until, over && until >= _endsAt(l));
+        if (l.wipedAt != 0) _freeBond(id, l);
+        if (over && l.committee == Committee.Awaited) _returnFees(id, l);
+    }
+
+    function _hold(LeaseId id, Lease storage l, bool held) private {
         ResourceId[] memory ids = resourcesOf(id);
         for (uint256 i; i < ids.length; ++i) {
-            if (_has(l.delivered, i)) inventory.liftHold(ids[i]);
+            if (!_has(l.delivered, i)) continue;
+            if (held) inventory.hold(ids[i]);
+            else inventory.liftHold(ids[i]);
         }
     }
 
@@ -437,8 +505,10 @@ contract Leases is ILeases, Governed {
         Lease storage l = _leases[id];
         if (l.createdAt == 0) return LeaseState.None;
         if (l.delivered == 0) return _stateBeforeDelivery(l);
-        if (block.timestamp >= _endsAt(l)) {
+        bool unproven = _isUnproven(l) || l.reason == EndReason.Unproven;
+        if (unproven || block.timestamp >= _endsAt(l)) {
             if (l.wipedAt == 0) return LeaseState.Ending;
+            if (unproven) return LeaseState.Defaulted;
             return l.reason == EndReason.None ? LeaseState.Completed : LeaseState.Terminated;
         }
         return _isAccepted(l) ? LeaseState.Active : LeaseState.Delivered;
@@ -455,18 +525,24 @@ contract Leases is ILeases, Governed {
     function endOf(LeaseId id) external view returns (EndReason reason, Fault fault) {
         Lease storage l = _existing(id);
         reason = l.reason;
-        if (reason == EndReason.None && l.delivered != 0 && block.timestamp >= _endsAt(l)) {
+        if (_isUnproven(l)) {
+            reason = EndReason.Unproven;
+        } else if (reason == EndReason.None && l.delivered != 0 && block.timestamp >= _endsAt(l)) {
             reason = EndReason.Time;
         }
         fault = _fault(reason);
     }
 
+    /// @inheritdoc ILeases
+    function finalUntil(LeaseId id) external view returns (uint40) {
+        return _finalUntil(_existing(id));
+    }
+
     // ---- facts and deadlines -----------------------------------------------------------------------------------
 
     function _fault(EndReason reason) private pure returns (Fault) {
-        if (reason == EndReason.ProviderUnsigned || reason == EndReason.Undelivered) return Fault.Provider;
         if (reason == EndReason.BuyerUnsigned) return Fault.Buyer;
-        return Fault.Nobody;
+        return reason >= EndReason.ProviderUnsigned ? Fault.Provider : Fault.Nobody;
     }
 
     /// @dev Until when the one whose turn it is has to sign (C4), and never behind the lease's own end.
@@ -488,16 +564,49 @@ contract Leases is ILeases, Governed {
         return _earlier(from + _terms.deliverTime, _endTime(l));
     }
 
-    /// @dev Silence accepts from this second on (L3). For an all-or-nothing lease that is not complete, the time starts
-    /// when it is known whether it will be.
-    function _acceptBy(Lease storage l) private view returns (uint256) {
+    /// @dev From when on the lease's rounds count for the committee: delivered, and its window begun.
+    function _countsFrom(Lease storage l) private view returns (uint256) {
+        uint256 start = uint256(l.start) * _slot;
+        return start < l.deliveredAt ? l.deliveredAt : start;
+    }
+
+    /// @dev Silence accepts from this second on, or with a committee drawn, is the provider's default (L3). For an
+    /// all-or-nothing lease that is not complete, the time starts when it is known whether it will be; it does not run
+    /// while a committee may still be drawn.
+    function _acceptBy(Lease storage l) private view returns (uint256 by) {
         uint256 from = l.deliveredAt;
         if (l.allOrNothing && l.delivered != _all(l)) from = _deliverBy(l);
-        return from + _terms.acceptTime;
+        if (from < l.committeeAt) from = l.committeeAt;
+        by = from + _terms.acceptTime;
+        if (l.committee == Committee.Awaited && by < _endsAt(l)) by = _endsAt(l);
     }
 
     function _isAccepted(Lease storage l) private view returns (bool) {
-        return l.delivered != 0 && (l.accepted == l.delivered || block.timestamp >= _acceptBy(l));
+        if (l.delivered == 0) return false;
+        if (l.accepted == l.delivered) return true;
+        return l.committee != Committee.Drawn && block.timestamp >= _acceptBy(l);
+    }
+
+    /// @dev The buyer or the committee may still say that what is delivered is there.
+    function _isProvable(Lease storage l) private view returns (bool) {
+        return l.delivered != 0 && l.reason != EndReason.Rejected && l.reason != EndReason.Unproven
+            && block.timestamp < _acceptBy(l);
+    }
+
+    /// @dev Drawn, neither accepted nor proven in time, and nobody has settled that yet.
+    function _isUnproven(Lease storage l) private view returns (bool) {
+        return l.committee == Committee.Drawn && l.delivered != 0 && l.accepted != l.delivered
+            && l.reason != EndReason.Rejected && l.reason != EndReason.Unproven
+            && block.timestamp >= _acceptBy(l);
+    }
+
+    /// @dev Until when no verdict can change what accrued (E5).
+    function _finalUntil(Lease storage l) private view returns (uint40) {
+        uint40 end = _endsAt(l);
+        bool waits =
+            l.committee == Committee.Drawn || (l.committee == Committee.Awaited && block.timestamp < end);
+        if (!waits) return _earlier(block.timestamp, end);
+        return settlement.finalUntil(Rounds.Frame(_terms.epoch, _terms.rounds, _countsFrom(l), end));
     }
 
     function _endTime(Lease storage l) private view returns (uint256) {
@@ -535,6 +644,34 @@ contract Leases is ILeases, Governed {
         return ISettlement.Parties(id, l.buyer, l.provider, l.rate);
     }
 
+    // ---- reports to Settlement ---------------------------------------------------------------------------------
+
+    function _draw(LeaseId id, Lease storage l, uint40 until, bool last) private {
+        settlement.draw(_parties(id, l), until, last);
+    }
+
+    function _refund(LeaseId id, Lease storage l) private {
+        settlement.refund(_parties(id, l));
+    }
+
+    function _forfeit(LeaseId id, Lease storage l, uint256 part, uint256 whole) private returns (uint256) {
+        return settlement.forfeitBond(_parties(id, l), part, whole);
+    }
+
+    /// @dev The price and all of the bond to the buyer.
+    function _default(LeaseId id, Lease storage l) private returns (uint256) {
+        _refund(id, l);
+        return _forfeit(id, l, 1, 1);
+    }
+
+    function _freeBond(LeaseId id, Lease storage l) private {
+        settlement.freeBond(_parties(id, l));
+    }
+
+    function _returnFees(LeaseId id, Lease storage l) private {
+        settlement.returnFees(_parties(id, l));
+    }
+
     // ---- checks ------------------------------------------------------------------------------------------------
 
     function _existing(LeaseId id) private view returns (Lease storage l) {
@@ -554,8 +691,16 @@ contract Leases is ILeases, Governed {
         if (org != l.provider) revert Leases_NotParty(id, org);
     }
 
+    function _wrongState(LeaseId id) private view {
+        revert Leases_WrongState(id, stateOf(id));
+    }
+
+    function _requireDelivered(LeaseId id, Lease storage l) private view {
+        if (l.delivered == 0) revert Leases_NothingDelivered(id);
+    }
+
     function _requireOpen(LeaseId id, Lease storage l) private view {
-        if (l.endedAt != 0) revert Leases_WrongState(id, stateOf(id));
+        if (l.endedAt != 0 || _isUnproven(l)) _wrongState(id);
     }
 
     function _requireBefore(LeaseId id, uint256 deadline) private view {

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+
 import {Governed} from "./Governed.sol";
 import {IDirectory} from "./interfaces/IDirectory.sol";
 import {IEscrow} from "./interfaces/IEscrow.sol";
 import {ISettlement} from "./interfaces/ISettlement.sol";
-import {LeaseId, OrgId} from "./interfaces/Types.sol";
+import {LeaseId, OrgId, Skip} from "./interfaces/Types.sol";
 import {Amounts} from "./libraries/Amounts.sol";
 import {Rights} from "./libraries/Rights.sol";
+import {Rounds} from "./libraries/Rounds.sol";
 
 /// @notice See {ISettlement}.
 contract Settlement is ISettlement, Governed {
+    using SafeCast for uint256;
+
     IEscrow public immutable escrow;
     /// @inheritdoc ISettlement
     uint32 public immutable quantum;
@@ -23,24 +28,18 @@ contract Settlement is ISettlement, Governed {
     }
 
     /// @inheritdoc ISettlement
-    function open(
-        Parties calldata p,
-        address buyerBy,
-        uint96 price,
-        address providerBy,
-        uint96 bond,
-        bytes32 fund
-    ) external onlyHolder(Rights.SETTLEMENT_REPORT) {
+    function open(Parties calldata p, Stakes calldata s) external onlyHolder(Rights.SETTLEMENT_REPORT) {
         Account storage a = _accounts[p.lease];
-        a.buyerBy = buyerBy;
-        a.price = price;
-        a.providerBy = providerBy;
-        a.bond = bond;
-        emit Funded(p.lease, price, bond);
+        a.buyerBy = s.buyerBy;
+        a.price = s.price;
+        a.providerBy = s.providerBy;
+        a.bond = s.bond;
+        a.fee = s.fee;
+        emit Funded(p.lease, s.price, s.bond, s.fee);
 
-        if (fund == 0) escrow.lock(_key(p.lease), p.buyer, buyerBy, price);
-        else escrow.pass(fund, address(this), _key(p.lease), price);
-        escrow.lock(_key(p.lease), p.provider, providerBy, bond);
+        if (s.fund == 0) escrow.lock(_key(p.lease), p.buyer, s.buyerBy, _ofBuyer(s));
+        else escrow.pass(s.fund, address(this), _key(p.lease), _ofBuyer(s));
+        escrow.lock(_key(p.lease), p.provider, s.providerBy, _ofProvider(s));
     }
 
     /// @inheritdoc ISettlement
@@ -87,15 +86,14 @@ contract Settlement is ISettlement, Governed {
             emit Accrued(p.lease, due, sum);
             escrow.pay(_key(p.lease), p.provider, due);
         }
+        if (until >= a.pendingUntil) _payPending(p, a);
         if (last) _close(p, a);
     }
 
     /// @inheritdoc ISettlement
-    function payReserve(Parties calldata p, uint256 amount)
-        external
-        onlyEverHolder(Rights.SETTLEMENT_REPORT)
-    {
+    function payReserve(Parties calldata p, uint256 ppm) external onlyEverHolder(Rights.SETTLEMENT_REPORT) {
         Account storage a = _accounts[p.lease];
+        uint256 amount = Amounts.shareDown(a.price, ppm);
         // Safe: a share of the price.
         // forge-lint: disable-next-line(unsafe-typecast)
         a.paid += uint96(amount);
@@ -110,16 +108,26 @@ contract Settlement is ISettlement, Governed {
     }
 
     /// @inheritdoc ISettlement
-    function forfeitBond(Parties calldata p, uint256 amount)
+    function forfeitBond(Parties calldata p, uint256 part, uint256 whole)
         external
         onlyEverHolder(Rights.SETTLEMENT_REPORT)
+        returns (uint256 amount)
     {
-        if (amount == 0) return;
-        // Safe: `Leases` takes shares of the bond; more than is left underflows and reverts.
-        // forge-lint: disable-next-line(unsafe-typecast)
-        _accounts[p.lease].bond -= uint96(amount);
-        emit BondForfeited(p.lease, amount);
-        escrow.pay(_key(p.lease), p.buyer, amount);
+        Account storage a = _accounts[p.lease];
+        amount = (a.bond * part) / whole;
+        _forfeit(p, a, amount);
+    }
+
+    /// @inheritdoc ISettlement
+    function payUnserved(Parties calldata p, uint40 from, uint256 ppm)
+        external
+        onlyEverHolder(Rights.SETTLEMENT_REPORT)
+        returns (uint256 amount)
+    {
+        Account storage a = _accounts[p.lease];
+        amount = Amounts.shareDown(a.price - _billed(a, p.rate, from, false), ppm);
+        if (amount > a.bond) amount = a.bond;
+        _forfeit(p, a, amount);
     }
 
     /// @inheritdoc ISettlement
@@ -131,6 +139,105 @@ contract Settlement is ISettlement, Governed {
         emit BondFreed(p.lease, left);
         escrow.unlock(_key(p.lease), p.provider, a.providerBy, left);
     }
+
+    // ---- verdicts and witnesses --------------------------------------------------------------------------------
+
+    /// @inheritdoc ISettlement
+    function applyVerdict(
+        Parties calldata p,
+        uint40 from,
+        uint40 until,
+        uint32 span,
+        uint16 units,
+        uint32 ppm
+    ) external onlyEverHolder(Rights.SETTLEMENT_JUDGE) returns (uint256 penalty) {
+        Account storage a = _accounts[p.lease];
+        if (a.closed || a.units == 0) return 0;
+        if (a.pendingSpan != span) _payPending(p, a);
+        a.pendingSpan = span;
+        a.pendingUntil = until;
+        penalty = Amounts.shareDown(_spanPrice(a, p.rate, from, until) * units / a.units, ppm);
+        penalty = _setAside(a, p.rate, until, penalty);
+        // Safe: a part of the price.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        a.pending += uint96(penalty);
+        emit PenaltyWithheld(p.lease, span, penalty);
+    }
+
+    /// @inheritdoc ISettlement
+    function dispute(Parties calldata p, uint256 amount, bool ofPending, uint40 until)
+        external
+        onlyEverHolder(Rights.SETTLEMENT_JUDGE)
+        returns (uint256 moved)
+    {
+        Account storage a = _accounts[p.lease];
+        if (ofPending) {
+            moved = amount < a.pending ? amount : a.pending;
+            // Safe here and below: a part of the price.
+            // forge-lint: disable-next-line(unsafe-typecast)
+            a.pending -= uint96(moved);
+        } else if (!a.closed) {
+            moved = _setAside(a, p.rate, until, amount);
+        }
+        // forge-lint: disable-next-line(unsafe-typecast)
+        a.disputed += uint96(moved);
+        emit Disputed(p.lease, moved);
+    }
+
+    /// @inheritdoc ISettlement
+    function resolve(Parties calldata p, uint256 amount, uint256 toBuyer, uint256 toProvider)
+        external
+        onlyEverHolder(Rights.SETTLEMENT_JUDGE)
+    {
+        if (toBuyer + toProvider != amount) {
+            revert Settlement_BadSplit(p.lease, amount, toBuyer + toProvider);
+        }
+        Account storage a = _accounts[p.lease];
+        // Safe: more than is in dispute would have to be less than two to the power of 96, and then underflows.
+        a.disputed -= amount.toUint96();
+        emit DisputeResolved(p.lease, toBuyer, toProvider);
+        if (toBuyer != 0) escrow.unlock(_key(p.lease), p.buyer, a.buyerBy, toBuyer);
+        if (toProvider != 0) escrow.pay(_key(p.lease), p.provider, toProvider);
+    }
+
+    /// @inheritdoc ISettlement
+    function payFee(Parties calldata p, OrgId to, uint256 amount)
+        external
+        onlyEverHolder(Rights.SETTLEMENT_JUDGE)
+        returns (uint256 paid)
+    {
+        Account storage a = _accounts[p.lease];
+        uint256 left = a.fee - a.feePaid;
+        paid = amount < left ? amount : left;
+        if (paid == 0) return 0;
+        // Safe: a part of the fee.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        a.feePaid += uint96(paid);
+        emit FeePaid(p.lease, to, paid);
+        escrow.pay(_key(p.lease), to, paid);
+    }
+
+    /// @inheritdoc ISettlement
+    function returnFees(Parties calldata p) external {
+        if (!directory.everHadRight(msg.sender, Rights.SETTLEMENT_REPORT)) {
+            directory.requireEverHadRight(msg.sender, Rights.SETTLEMENT_JUDGE);
+        }
+        Account storage a = _accounts[p.lease];
+        uint256 fee = a.fee;
+        uint256 paid = a.feePaid;
+        if (fee == paid) return;
+        // Safe: it was one before.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        a.fee = uint96(paid);
+        // Either side bears half of what was paid; of an odd microcredit, the buyer.
+        uint256 toProvider = fee / 2 - paid / 2;
+        uint256 toBuyer = fee - paid - toProvider;
+        emit FeesReturned(p.lease, toBuyer, toProvider);
+        if (toBuyer != 0) escrow.unlock(_key(p.lease), p.buyer, a.buyerBy, toBuyer);
+        if (toProvider != 0) escrow.unlock(_key(p.lease), p.provider, a.providerBy, toProvider);
+    }
+
+    // ---- views -------------------------------------------------------------------------------------------------
 
     /// @inheritdoc ISettlement
     function account(LeaseId lease) external view returns (Account memory) {
@@ -144,12 +251,43 @@ contract Settlement is ISettlement, Governed {
     }
 
     /// @inheritdoc ISettlement
+    function coverOf(OrgId buyer, OrgId provider, Stakes calldata s) external view returns (Skip) {
+        if (!escrow.canLock(provider, s.providerBy, _ofProvider(s))) return Skip.ProviderCover;
+        if (s.fund == 0 && !escrow.canLock(buyer, s.buyerBy, _ofBuyer(s))) return Skip.BuyerCover;
+        return Skip.None;
+    }
+
+    /// @inheritdoc ISettlement
+    function spanPrice(LeaseId lease, uint64 rate, uint40 from, uint40 until)
+        external
+        view
+        returns (uint256)
+    {
+        Account storage a = _accounts[lease];
+        return a.units == 0 ? 0 : _spanPrice(a, rate, from, until) / a.units;
+    }
+
+    /// @inheritdoc ISettlement
+    function finalUntil(Rounds.Frame calldata frame) external view returns (uint40) {
+        return Rounds.finalUntil(frame, block.timestamp).toUint40();
+    }
+
+    /// @inheritdoc ISettlement
     function fundBalance(bytes32 fund) public view returns (uint256) {
         return escrow.balance(address(this), fund);
     }
 
     /// @dev Never below what was paid: a report of an earlier second than the last one draws nothing.
     function _accrued(Account storage a, uint256 rate, uint256 until, bool last)
+        private
+        view
+        returns (uint256 sum)
+    {
+        sum = _billed(a, rate, until, last);
+        if (sum < a.paid) sum = a.paid;
+    }
+
+    function _billed(Account storage a, uint256 rate, uint256 until, bool last)
         private
         view
         returns (uint256 sum)
@@ -163,11 +301,50 @@ contract Settlement is ISettlement, Governed {
             if (until_ > a.startSum) sum = Amounts.priceUp(rate, until_ - a.startSum);
             if (sum > a.price) sum = a.price;
         }
-        if (sum < a.paid) sum = a.paid;
+    }
+
+    /// @dev Of all machines.
+    function _spanPrice(Account storage a, uint256 rate, uint256 from, uint256 until)
+        private
+        view
+        returns (uint256)
+    {
+        return until <= from ? 0 : _billed(a, rate, until, false) - _billed(a, rate, from, false);
+    }
+
+    /// @dev Takes an amount, or as much of it as there is, out of what accrued and is not spoken for.
+    function _setAside(Account storage a, uint256 rate, uint256 until, uint256 amount)
+        private
+        returns (uint256)
+    {
+        uint256 left = _accrued(a, rate, until, false) - a.paid;
+        if (amount > left) amount = left;
+        // Safe: a part of the price.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        a.paid += uint96(amount);
+        return amount;
+    }
+
+    function _payPending(Parties calldata p, Account storage a) private {
+        uint256 amount = a.pending;
+        if (amount == 0) return;
+        a.pending = 0;
+        emit PenaltyPaid(p.lease, a.pendingSpan, amount);
+        escrow.unlock(_key(p.lease), p.buyer, a.buyerBy, amount);
+    }
+
+    function _forfeit(Parties calldata p, Account storage a, uint256 amount) private {
+        if (amount == 0) return;
+        // Safe: a part of the bond; more than is left underflows and reverts.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        a.bond -= uint96(amount);
+        emit BondForfeited(p.lease, amount);
+        escrow.pay(_key(p.lease), p.buyer, amount);
     }
 
     function _close(Parties calldata p, Account storage a) private {
         a.closed = true;
+        _payPending(p, a);
         uint256 back = a.price - a.paid;
         a.price = a.paid;
         _refund(p, a, back);
@@ -177,6 +354,14 @@ contract Settlement is ISettlement, Governed {
         if (amount == 0) return;
         emit PriceRefunded(p.lease, amount);
         escrow.unlock(_key(p.lease), p.buyer, a.buyerBy, amount);
+    }
+
+    function _ofBuyer(Stakes calldata s) private pure returns (uint256) {
+        return uint256(s.price) + s.fee - s.fee / 2;
+    }
+
+    function _ofProvider(Stakes calldata s) private pure returns (uint256) {
+        return uint256(s.bond) + s.fee / 2;
     }
 
     function _key(LeaseId lease) private pure returns (bytes32) {

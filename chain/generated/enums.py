@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["BidStatus", "EndReason", "Fault", "LeaseState", "Policy", "Skip", "Stage"]
+__all__ = ["BidStatus", "Committee", "EndReason", "Fault", "LeaseState", "Policy", "Skip", "Stage"]
 
 
 class BidStatus(IntEnum):
@@ -23,6 +23,15 @@ class BidStatus(IntEnum):
     CLAIMED = 7
 
 
+class Committee(IntEnum):
+    """Whether a lease has a committee of witnesses (rules W2, L3)."""
+
+    NONE = 0
+    AWAITED = 1
+    DRAWN = 2
+    WAIVED = 3
+
+
 class EndReason(IntEnum):
     """Why a lease ended. `Time` is derived: a lease that simply ran out stores `None`."""
 
@@ -34,6 +43,8 @@ class EndReason(IntEnum):
     BUYER_UNSIGNED = 5
     PROVIDER_UNSIGNED = 6
     UNDELIVERED = 7
+    UNPROVEN = 8
+    BREACH = 9
 
 
 class Fault(IntEnum):

@@ -103,6 +103,7 @@ __all__ = [
     "SealedTender_Unknown",
     "SealedTender_WrongStage",
     "SealedTender_WrongStatus",
+    "Settlement_BadSplit",
     "TimelockInsufficientDelay",
     "TimelockInvalidOperationLength",
     "TimelockUnauthorizedCaller",
@@ -1833,6 +1834,29 @@ class SealedTender_WrongStatus(codec.ContractError):
         self.status = status
 
 
+class Settlement_BadSplit(codec.ContractError):
+    """what a dispute is resolved to is not what it is about
+
+    `Settlement`: Settlement_BadSplit(uint32 lease, uint256 amount, uint256 parts).
+    """
+
+    NAME: ClassVar[str] = "Settlement_BadSplit"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("6370da40")
+    MESSAGE: ClassVar[str] = "what a dispute is resolved to is not what it is about"
+    HINT: ClassVar[str | None] = "Give both parts so that they add up."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("amount", "uint256"),
+        codec.Parameter("parts", "uint256"),
+    )
+
+    def __init__(self, *, lease: int, amount: int, parts: int) -> None:
+        super().__init__(lease=lease, amount=amount, parts=parts)
+        self.lease = lease
+        self.amount = amount
+        self.parts = parts
+
+
 class TimelockInsufficientDelay(codec.ContractError):
     """`TimelockController`: TimelockInsufficientDelay(uint256 delay, uint256 minDelay)."""
 
@@ -2010,6 +2034,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     SealedTender_Unknown.SELECTOR: SealedTender_Unknown,
     SealedTender_WrongStage.SELECTOR: SealedTender_WrongStage,
     SealedTender_WrongStatus.SELECTOR: SealedTender_WrongStatus,
+    Settlement_BadSplit.SELECTOR: Settlement_BadSplit,
     TimelockInsufficientDelay.SELECTOR: TimelockInsufficientDelay,
     TimelockInvalidOperationLength.SELECTOR: TimelockInvalidOperationLength,
     TimelockUnauthorizedCaller.SELECTOR: TimelockUnauthorizedCaller,

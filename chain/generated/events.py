@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from chain import codec
-from chain.generated.enums import BidStatus, EndReason, Fault, Policy, Skip
+from chain.generated.enums import BidStatus, Committee, EndReason, Fault, Policy, Skip
 
 __all__ = [
     "REGISTRY",
@@ -30,12 +30,17 @@ __all__ = [
     "CallSalt",
     "CallScheduled",
     "Cancelled",
+    "CommitteeSet",
     "ContractPublished",
     "CouncilChanged",
     "DepositClaimed",
     "Deposited",
     "DepositsForfeited",
+    "DisputeResolved",
+    "Disputed",
     "EncryptionKeyChanged",
+    "FeePaid",
+    "FeesReturned",
     "FenceRenewed",
     "FenceTaken",
     "FundReturned",
@@ -47,6 +52,7 @@ __all__ = [
     "LeaseDelivered",
     "LeaseEnded",
     "LeaseOpened",
+    "LeaseProven",
     "LeaseSigned",
     "LeaseWiped",
     "LegSkipped",
@@ -61,6 +67,8 @@ __all__ = [
     "Paid",
     "Passed",
     "PayoutChanged",
+    "PenaltyPaid",
+    "PenaltyWithheld",
     "PriceRefunded",
     "RequestClosed",
     "RequestPosted",
@@ -399,6 +407,23 @@ class Cancelled(codec.Event):
 
 
 @dataclass(frozen=True)
+class CommitteeSet(codec.Event):
+    """`Leases`: CommitteeSet(uint32 lease, uint8 committee)."""
+
+    NAME: ClassVar[str] = "CommitteeSet"
+    CONTRACT: ClassVar[str] = "Leases"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Leases",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("5fd5704e014b41dfd0870abe60b6804a80d759521e5a600819cfda0e3ec3abad")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("committee", "uint8", enum=Committee),
+    )
+
+    lease: int
+    committee: Committee
+
+
+@dataclass(frozen=True)
 class ContractPublished(codec.Event):
     """`Directory`: ContractPublished(bytes32 name, uint256 version, address location)."""
 
@@ -492,6 +517,42 @@ class DepositsForfeited(codec.Event):
 
 
 @dataclass(frozen=True)
+class DisputeResolved(codec.Event):
+    """`Settlement`: DisputeResolved(uint32 lease, uint256 toBuyer, uint256 toProvider)."""
+
+    NAME: ClassVar[str] = "DisputeResolved"
+    CONTRACT: ClassVar[str] = "Settlement"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Settlement",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("8501b0e89a1cdee2cce16213ca44ef9d599fada4f8da0bd73d2a7c6bfa170a08")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("to_buyer", "uint256"),
+        codec.Parameter("to_provider", "uint256"),
+    )
+
+    lease: int
+    to_buyer: int
+    to_provider: int
+
+
+@dataclass(frozen=True)
+class Disputed(codec.Event):
+    """`Settlement`: Disputed(uint32 lease, uint256 amount)."""
+
+    NAME: ClassVar[str] = "Disputed"
+    CONTRACT: ClassVar[str] = "Settlement"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Settlement",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("d836c52c12cbfdb3d029106716a92c8c63594e1420f161a9b378a79ecb2ed3f4")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("amount", "uint256"),
+    )
+
+    lease: int
+    amount: int
+
+
+@dataclass(frozen=True)
 class EncryptionKeyChanged(codec.Event):
     """`Members`: EncryptionKeyChanged(uint32 org, bytes32 key)."""
 
@@ -506,6 +567,44 @@ class EncryptionKeyChanged(codec.Event):
 
     org: int
     key: bytes
+
+
+@dataclass(frozen=True)
+class FeePaid(codec.Event):
+    """`Settlement`: FeePaid(uint32 lease, uint32 org, uint256 amount)."""
+
+    NAME: ClassVar[str] = "FeePaid"
+    CONTRACT: ClassVar[str] = "Settlement"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Settlement",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("2f91cf4e18319f1c40cf5c14b13343d1e5f6f84e275149e29bf7a2b34ed7ced3")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("amount", "uint256"),
+    )
+
+    lease: int
+    org: int
+    amount: int
+
+
+@dataclass(frozen=True)
+class FeesReturned(codec.Event):
+    """`Settlement`: FeesReturned(uint32 lease, uint256 toBuyer, uint256 toProvider)."""
+
+    NAME: ClassVar[str] = "FeesReturned"
+    CONTRACT: ClassVar[str] = "Settlement"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Settlement",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("4c05a4c2f37bdac925b9f0fd6702053de40bdb4d41605f08f0bf6ef4448e1d40")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("to_buyer", "uint256"),
+        codec.Parameter("to_provider", "uint256"),
+    )
+
+    lease: int
+    to_buyer: int
+    to_provider: int
 
 
 @dataclass(frozen=True)
@@ -569,21 +668,23 @@ class FundReturned(codec.Event):
 
 @dataclass(frozen=True)
 class Funded(codec.Event):
-    """`Settlement`: Funded(uint32 lease, uint256 price, uint256 bond)."""
+    """`Settlement`: Funded(uint32 lease, uint256 price, uint256 bond, uint256 fee)."""
 
     NAME: ClassVar[str] = "Funded"
     CONTRACT: ClassVar[str] = "Settlement"
     CONTRACTS: ClassVar[tuple[str, ...]] = ("Settlement",)
-    TOPIC: ClassVar[bytes] = bytes.fromhex("0892f5612558b5a1f95552c004e8a319668914866afe1bc2a07acfd84969fd2e")
+    TOPIC: ClassVar[bytes] = bytes.fromhex("36fab1c373e02959c6823206dfd656a469a5cd791292182f6612a4497dcf1656")
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
         codec.Parameter("lease", "uint32", indexed=True),
         codec.Parameter("price", "uint256"),
         codec.Parameter("bond", "uint256"),
+        codec.Parameter("fee", "uint256"),
     )
 
     lease: int
     price: int
     bond: int
+    fee: int
 
 
 @dataclass(frozen=True)
@@ -706,12 +807,12 @@ class LeaseEnded(codec.Event):
 
 @dataclass(frozen=True)
 class LeaseOpened(codec.Event):
-    """`Leases`: LeaseOpened(uint32 lease, uint32 provider, uint32 buyer, uint32 award, uint32 offer, uint32 request, uint64 rate, uint32 start, uint32 end, uint32[] resources, uint8 policy)."""
+    """`Leases`: LeaseOpened(uint32 lease, uint32 provider, uint32 buyer, uint32 award, uint32 offer, uint32 request, uint64 rate, uint32 start, uint32 end, uint32[] resources, uint8 policy, uint32 sla)."""
 
     NAME: ClassVar[str] = "LeaseOpened"
     CONTRACT: ClassVar[str] = "Leases"
     CONTRACTS: ClassVar[tuple[str, ...]] = ("Leases",)
-    TOPIC: ClassVar[bytes] = bytes.fromhex("2abd6c2e24279098892413f8656177f841071f5fbfcc7eca36955e0159e38b14")
+    TOPIC: ClassVar[bytes] = bytes.fromhex("14556ce2017c8a331068b85a5450947b52166ff2dbbe041bc00fbb8a6f577b4e")
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
         codec.Parameter("lease", "uint32", indexed=True),
         codec.Parameter("provider", "uint32", indexed=True),
@@ -724,6 +825,7 @@ class LeaseOpened(codec.Event):
         codec.Parameter("end", "uint32"),
         codec.Parameter("resources", "uint32[]"),
         codec.Parameter("policy", "uint8", enum=Policy),
+        codec.Parameter("sla", "uint32"),
     )
 
     lease: int
@@ -737,6 +839,24 @@ class LeaseOpened(codec.Event):
     end: int
     resources: tuple[int, ...]
     policy: Policy
+    sla: int
+
+
+@dataclass(frozen=True)
+class LeaseProven(codec.Event):
+    """`Leases`: LeaseProven(uint32 lease, uint64 resources)."""
+
+    NAME: ClassVar[str] = "LeaseProven"
+    CONTRACT: ClassVar[str] = "Leases"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Leases",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("fe9033668406b0684ea4aadfcd31fe304c6742ad3a0486882342d875add3b9bc")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("resources", "uint64"),
+    )
+
+    lease: int
+    resources: int
 
 
 @dataclass(frozen=True)
@@ -912,12 +1032,12 @@ class OfferClosed(codec.Event):
 
 @dataclass(frozen=True)
 class OfferPublished(codec.Event):
-    """`Book`: OfferPublished(uint32 offer, uint32 org, bytes32 class, uint32 start, uint32 end, uint64 floorRate, uint64 buyNowRate, uint32 minSlots, uint32[] resources)."""
+    """`Book`: OfferPublished(uint32 offer, uint32 org, bytes32 class, uint32 start, uint32 end, uint64 floorRate, uint64 buyNowRate, uint32 minSlots, uint32[] resources, uint32 sla)."""
 
     NAME: ClassVar[str] = "OfferPublished"
     CONTRACT: ClassVar[str] = "Book"
     CONTRACTS: ClassVar[tuple[str, ...]] = ("Book",)
-    TOPIC: ClassVar[bytes] = bytes.fromhex("4bae89098d2962e3925226b8d49e7921b616b9355c80d3965fd3f8197f439dec")
+    TOPIC: ClassVar[bytes] = bytes.fromhex("cc30413cc85a3bf76ff7b11f144972e04f99bbc25678aba56643f09c49832368")
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
         codec.Parameter("offer", "uint32", indexed=True),
         codec.Parameter("org", "uint32", indexed=True),
@@ -928,6 +1048,7 @@ class OfferPublished(codec.Event):
         codec.Parameter("buy_now_rate", "uint64"),
         codec.Parameter("min_slots", "uint32"),
         codec.Parameter("resources", "uint32[]"),
+        codec.Parameter("sla", "uint32"),
     )
 
     offer: int
@@ -939,6 +1060,7 @@ class OfferPublished(codec.Event):
     buy_now_rate: int
     min_slots: int
     resources: tuple[int, ...]
+    sla: int
 
 
 @dataclass(frozen=True)
@@ -1026,6 +1148,44 @@ class PayoutChanged(codec.Event):
 
 
 @dataclass(frozen=True)
+class PenaltyPaid(codec.Event):
+    """`Settlement`: PenaltyPaid(uint32 lease, uint32 span, uint256 amount)."""
+
+    NAME: ClassVar[str] = "PenaltyPaid"
+    CONTRACT: ClassVar[str] = "Settlement"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Settlement",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("accd319fe4083b27d02d019a9745dc8cbab8faf0162fd7dc97b6faec5d4afe40")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("span", "uint32", indexed=True),
+        codec.Parameter("amount", "uint256"),
+    )
+
+    lease: int
+    span: int
+    amount: int
+
+
+@dataclass(frozen=True)
+class PenaltyWithheld(codec.Event):
+    """`Settlement`: PenaltyWithheld(uint32 lease, uint32 span, uint256 amount)."""
+
+    NAME: ClassVar[str] = "PenaltyWithheld"
+    CONTRACT: ClassVar[str] = "Settlement"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Settlement",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("84ca5db0e1411141131a8954cf251c1db5696f05fa47bbf7c2baa144dd11bdc1")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("span", "uint32", indexed=True),
+        codec.Parameter("amount", "uint256"),
+    )
+
+    lease: int
+    span: int
+    amount: int
+
+
+@dataclass(frozen=True)
 class PriceRefunded(codec.Event):
     """`Settlement`: PriceRefunded(uint32 lease, uint256 amount)."""
 
@@ -1057,12 +1217,12 @@ class RequestClosed(codec.Event):
 
 @dataclass(frozen=True)
 class RequestPosted(codec.Event):
-    """`Book`: RequestPosted(uint32 request, uint32 org, bytes32 class, uint32 start, uint32 end, uint16 count, uint64 ceilingRate, bool allOrNothing, uint8 policy, (uint32,uint64,uint64,uint32,uint64) spec)."""
+    """`Book`: RequestPosted(uint32 request, uint32 org, bytes32 class, uint32 start, uint32 end, uint16 count, uint64 ceilingRate, bool allOrNothing, uint8 policy, (uint32,uint64,uint64,uint32,uint64) spec, uint32 sla)."""
 
     NAME: ClassVar[str] = "RequestPosted"
     CONTRACT: ClassVar[str] = "Book"
     CONTRACTS: ClassVar[tuple[str, ...]] = ("Book",)
-    TOPIC: ClassVar[bytes] = bytes.fromhex("893b8c31da22fee159b7e01751851c15b1970865bc2ce31685c99fcbeb78d276")
+    TOPIC: ClassVar[bytes] = bytes.fromhex("ff35aaa84298f058085bdd4aaba3f6a8da9ba4ec1ee10f97fc5d5d07c2203222")
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
         codec.Parameter("request", "uint32", indexed=True),
         codec.Parameter("org", "uint32", indexed=True),
@@ -1074,6 +1234,7 @@ class RequestPosted(codec.Event):
         codec.Parameter("all_or_nothing", "bool"),
         codec.Parameter("policy", "uint8", enum=Policy),
         codec.Parameter("spec", "(uint32,uint64,uint64,uint32,uint64)"),
+        codec.Parameter("sla", "uint32"),
     )
 
     request: int
@@ -1086,6 +1247,7 @@ class RequestPosted(codec.Event):
     all_or_nothing: bool
     policy: Policy
     spec: tuple[int, int, int, int, int]
+    sla: int
 
 
 @dataclass(frozen=True)
@@ -1545,12 +1707,17 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     CallSalt.TOPIC: CallSalt,
     CallScheduled.TOPIC: CallScheduled,
     Cancelled.TOPIC: Cancelled,
+    CommitteeSet.TOPIC: CommitteeSet,
     ContractPublished.TOPIC: ContractPublished,
     CouncilChanged.TOPIC: CouncilChanged,
     DepositClaimed.TOPIC: DepositClaimed,
     Deposited.TOPIC: Deposited,
     DepositsForfeited.TOPIC: DepositsForfeited,
+    DisputeResolved.TOPIC: DisputeResolved,
+    Disputed.TOPIC: Disputed,
     EncryptionKeyChanged.TOPIC: EncryptionKeyChanged,
+    FeePaid.TOPIC: FeePaid,
+    FeesReturned.TOPIC: FeesReturned,
     FenceRenewed.TOPIC: FenceRenewed,
     FenceTaken.TOPIC: FenceTaken,
     FundReturned.TOPIC: FundReturned,
@@ -1562,6 +1729,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     LeaseDelivered.TOPIC: LeaseDelivered,
     LeaseEnded.TOPIC: LeaseEnded,
     LeaseOpened.TOPIC: LeaseOpened,
+    LeaseProven.TOPIC: LeaseProven,
     LeaseSigned.TOPIC: LeaseSigned,
     LeaseWiped.TOPIC: LeaseWiped,
     LegSkipped.TOPIC: LegSkipped,
@@ -1576,6 +1744,8 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     Paid.TOPIC: Paid,
     Passed.TOPIC: Passed,
     PayoutChanged.TOPIC: PayoutChanged,
+    PenaltyPaid.TOPIC: PenaltyPaid,
+    PenaltyWithheld.TOPIC: PenaltyWithheld,
     PriceRefunded.TOPIC: PriceRefunded,
     RequestClosed.TOPIC: RequestClosed,
     RequestPosted.TOPIC: RequestPosted,

@@ -21,6 +21,7 @@ import {
     RequestId,
     ResourceId,
     Skip,
+    SlaId,
     Window
 } from "../interfaces/Types.sol";
 import {Amounts} from "../libraries/Amounts.sol";
@@ -99,6 +100,7 @@ contract SealedTender is ISealedTender, Governed {
         OrgId buyer = members.member(msg.sender).org;
         // Rounded up for each resource: legs are rounded up one by one, and all of them must fit under it.
         uint256 ceiling = r.count * Amounts.priceUp(r.ceilingRate, end - _from(r.window.start));
+        uint256 amount = ceiling + _fees(r);
 
         Tender storage tender_ = _tenders[id];
         tender_.commitEnd = t.commitEnd;
@@ -106,11 +108,11 @@ contract SealedTender is ISealedTender, Governed {
         tender_.vickrey = t.vickrey;
         tender_.stage = Stage.Open;
         tender_.buyer = buyer;
-        tender_.ceilingAmount = ceiling.toUint96();
+        tender_.ceilingAmount = amount.toUint96();
         tender_.deposit = Amounts.shareDown(ceiling, depositPpm).toUint96();
         emit TenderOpened(id, t.commitEnd, t.revealEnd, t.vickrey, tender_.ceilingAmount, tender_.deposit);
 
-        escrow.lock(_ceilingKey(id), buyer, msg.sender, ceiling);
+        escrow.lock(_ceilingKey(id), buyer, msg.sender, amount);
     }
 
     /// @inheritdoc ISealedTender
@@ -241,7 +243,14 @@ contract SealedTender is ISealedTender, Governed {
         if (block.timestamp < t.revealEnd) revert SealedTender_TooEarly(id, t.revealEnd);
         IBook.Request memory r = book.request(id);
         Award memory award_ = Award(
-            r.org, r.by, id, Window(r.start, r.end), r.policy, r.allOrNothing, keccak256(abi.encode(this, id))
+            r.org,
+            r.by,
+            id,
+            Window(r.start, r.end),
+            r.policy,
+            r.allOrNothing,
+            keccak256(abi.encode(this, id)),
+            r.sla
         );
         Selection memory s = _select(id, t, r, award_);
         bool filled = s.filled == r.count || (s.filled != 0 && !r.allOrNothing);
@@ -432,6 +441,12 @@ contract SealedTender is ISealedTender, Governed {
         if (r.count > PackedIds.MAX || slots > MAX_SLOTS) {
             revert SealedTender_TooLarge(r.count, slots, MAX_SLOTS);
         }
+    }
+
+    /// @dev The buyer's half of the witness fees, for as many leases as machines.
+    function _fees(IBook.RequestTerms calldata r) private view returns (uint256) {
+        if (SlaId.unwrap(r.sla) == 0) return 0;
+        return r.count * ((leases.feeOf(r.window) + 1) / 2);
     }
 
     function _takeGroup(RequestId id, uint32 group) private {

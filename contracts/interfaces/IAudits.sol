@@ -50,12 +50,20 @@ interface IAudits {
     }
 
     event AuditOpened(
-        uint256 indexed audit, OrgId indexed org, uint32 epoch, LeaseId lease, uint8 place, uint16 round, uint40 deadline
+        uint256 indexed audit,
+        OrgId indexed org,
+        uint32 epoch,
+        LeaseId lease,
+        uint8 place,
+        uint16 round,
+        uint40 deadline
     );
     event AuditPassed(uint256 indexed audit);
     event AuditFailed(uint256 indexed audit, bytes32 why);
     event CanaryCommitted(uint256 indexed canary, OrgId indexed auditor, bytes32 hash);
-    event CanaryRevealed(uint256 indexed canary, LeaseId indexed lease, uint8 place, uint32 epoch, uint256 down);
+    event CanaryRevealed(
+        uint256 indexed canary, LeaseId indexed lease, uint8 place, uint32 epoch, uint256 down
+    );
     event CanaryMissed(uint256 indexed canary, OrgId indexed org);
     event OutlierRecorded(OrgId indexed org, LeaseId indexed lease, uint32 epoch, uint256 total);
 
@@ -78,7 +86,9 @@ interface IAudits {
     error Audits_Counted(OrgId org, uint32 epoch);
 
     /// @notice An auditor asks a seat of the lease's committee to open one round of its leaf, within an epoch's time.
-    function audit(OrgId org, uint32 epoch, LeaseId lease, uint8 place, uint16 round) external returns (uint256 id);
+    function audit(OrgId org, uint32 epoch, LeaseId lease, uint8 place, uint16 round)
+        external
+        returns (uint256 id);
 
     /// @notice The witness opens the epoch's key, its leaf and the sample. What does not fit is slashed at once.
     /// @dev `salt == keccak256(abi.encodePacked("OCX salt 1", key))`; the offset of a round, ms, is
@@ -99,7 +109,14 @@ interface IAudits {
     /// `keccak256(abi.encode(lease, place, epoch, down, salt))`.
     function commitCanary(bytes32 hash) external returns (uint256 id);
 
-    function revealCanary(uint256 canary, LeaseId lease, uint8 place, uint32 epoch, uint256 down, bytes32 salt) external;
+    function revealCanary(
+        uint256 canary,
+        LeaseId lease,
+        uint8 place,
+        uint32 epoch,
+        uint256 down,
+        bytes32 salt
+    ) external;
 
     /// @notice Anyone shows that a seat did not report at least half of a canary's outage: slashed.
     function missCanary(uint256 canary, Page calldata page) external;
@@ -114,7 +131,12 @@ interface IAudits {
     ) external;
 
     /// @notice Anyone shows that a published leaf differs from the one under `root`: slashed.
-    function unlikeRoot(OrgId org, uint32 epoch, IWitnesses.Published calldata published, Rooted calldata leaf) external;
+    function unlikeRoot(
+        OrgId org,
+        uint32 epoch,
+        IWitnesses.Published calldata published,
+        Rooted calldata leaf
+    ) external;
 
     /// @notice Anyone shows by all pages of a committee that a seat disagreed with a quorum of the others in more than
     /// half of the rounds that it or they call down (ten at least). Over `outlierEpochs` such epochs: slashed.

@@ -38,7 +38,9 @@ interface IInquiries {
         uint40 deadline
     );
     /// @param ppm The seat's own figure; evidence, not counted.
-    event InquiryAnswered(uint256 indexed inquiry, OrgId indexed org, uint8 answer, uint32 ppm, uint16 measured);
+    event InquiryAnswered(
+        uint256 indexed inquiry, OrgId indexed org, uint8 answer, uint32 ppm, uint16 measured
+    );
     event InquiryCommitted(uint256 indexed inquiry, uint8 result);
 
     /// @notice the window is not past, is empty, lies outside the lease, or has no committee
@@ -54,7 +56,9 @@ interface IInquiries {
     /// @notice the account does not sit in the committee asked, or has answered
     error Inquiries_NotSeat(uint256 inquiry, address account);
 
-    function ask(LeaseId lease, uint8 place, uint40 from, uint40 until, uint32 abovePpm) external returns (uint256 id);
+    function ask(LeaseId lease, uint8 place, uint40 from, uint40 until, uint32 abovePpm)
+        external
+        returns (uint256 id);
 
     /// @param value 1 yes, 2 no, 3 unknown.
     function answer(uint256 inquiry, uint8 value, uint32 ppm, uint16 measured) external;

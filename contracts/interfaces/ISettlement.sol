@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {LeaseId, OrgId} from "./Types.sol";
+import {Rounds} from "../libraries/Rounds.sol";
+import {LeaseId, OrgId, Skip} from "./Types.sol";
 
 /// @notice The money of leases: price, accrual, bond, witness fees, and what a missed duty or a bad verdict costs
 /// (rules E2, E3, E5, C2, C4, L, W9).
@@ -19,6 +20,19 @@ interface ISettlement {
         OrgId buyer;
         OrgId provider;
         uint64 rate;
+    }
+
+    /// @notice What both sides lock for a lease.
+    /// @param buyerBy, providerBy The members whose limits are charged.
+    /// @param fee Witness fees of both sides.
+    /// @param fund Pays the buyer's part if it is not 0.
+    struct Stakes {
+        address buyerBy;
+        uint96 price;
+        address providerBy;
+        uint96 bond;
+        uint96 fee;
+        bytes32 fund;
     }
 
     /// @param price What accrual may reach: the price less what was unlocked.
@@ -69,23 +83,17 @@ interface ISettlement {
     /// @notice what a dispute is resolved to is not what it is about
     /// @dev Give both parts so that they add up.
     error Settlement_BadSplit(LeaseId lease, uint256 amount, uint256 parts);
-    /// @notice only what reports a lease's facts, or judges it, may do this
-    error Settlement_NotAllowed(address caller);
 
     /// @notice Seconds that billed time is rounded up to, once, at the end (E3).
     function quantum() external view returns (uint32);
 
     /// @notice Locks price, bond, and witness fees from both sides. A `fund` that is not 0 pays the buyer's part of it
     /// instead of its free balance.
-    function open(
-        Parties calldata parties,
-        address buyerBy,
-        uint96 price,
-        address providerBy,
-        uint96 bond,
-        uint96 fee,
-        bytes32 fund
-    ) external;
+    function open(Parties calldata parties, Stakes calldata stakes) external;
+
+    /// @notice Whose balance or limit does not cover its stakes, `None` if both do.
+    /// @dev A fund is taken to hold enough: who fills it counts the dearest legs, and a fee for each.
+    function coverOf(OrgId buyer, OrgId provider, Stakes calldata stakes) external view returns (Skip);
 
     /// @notice Gives what is left in a fund back to the buyer.
     function returnFund(bytes32 fund, OrgId buyer, address by) external;
@@ -102,14 +110,20 @@ interface ISettlement {
     /// buyer.
     function draw(Parties calldata parties, uint40 until, bool last) external;
 
-    /// @notice Pays a part of the price to the provider for a machine kept ready in vain, refunds the rest, closes.
-    function payReserve(Parties calldata parties, uint256 amount) external;
+    /// @notice Pays a share of the price to the provider for a machine kept ready in vain, refunds the rest, closes.
+    function payReserve(Parties calldata parties, uint256 ppm) external;
 
     /// @notice Refunds the whole price that is not paid, and closes.
     function refund(Parties calldata parties) external;
 
-    /// @notice Pays a part of the bond to the buyer.
-    function forfeitBond(Parties calldata parties, uint256 amount) external;
+    /// @notice Pays `part / whole` of what is left of the bond to the buyer, rounded down.
+    function forfeitBond(Parties calldata parties, uint256 part, uint256 whole)
+        external
+        returns (uint256 amount);
+
+    /// @notice Pays a share of the price of what is not served from a second on to the buyer, out of the bond and at
+    /// most what is left of it.
+    function payUnserved(Parties calldata parties, uint40 from, uint256 ppm) external returns (uint256 amount);
 
     /// @notice Gives what is left of the bond back to the provider.
     function freeBond(Parties calldata parties) external;
@@ -152,6 +166,9 @@ interface ISettlement {
 
     /// @notice What one machine of a lease costs between two seconds, by accrual.
     function spanPrice(LeaseId lease, uint64 rate, uint40 from, uint40 until) external view returns (uint256);
+
+    /// @notice Until when no verdict can change any more what accrued of a lease (E5, W6).
+    function finalUntil(Rounds.Frame calldata frame) external view returns (uint40);
 
     /// @notice Credits that wait in a fund.
     function fundBalance(bytes32 fund) external view returns (uint256);
