@@ -16,7 +16,7 @@ import {SealedTender} from "../../contracts/auctions/SealedTender.sol";
 import {IBook} from "../../contracts/interfaces/IBook.sol";
 import {ILeases} from "../../contracts/interfaces/ILeases.sol";
 import {Roles} from "../../contracts/interfaces/IMembers.sol";
-import {OfferId, OrgId, ResourceId, Spec, Window} from "../../contracts/interfaces/Types.sol";
+import {OfferId, OrgId, ResourceId, SlaId, Spec, Window} from "../../contracts/interfaces/Types.sol";
 import {Rights} from "../../contracts/libraries/Rights.sol";
 
 /// @notice A whole exchange, deployed as `chain/deploy.py` deploys it, with a council, two sellers and two buyers.
@@ -26,6 +26,7 @@ abstract contract Exchange is Test {
     bytes32 internal constant CLASS = "bm.large";
     bytes32 internal constant SITE = "hall-1";
     uint64 internal constant RATE = 3_000_000;
+    SlaId internal constant NO_SLA = SlaId.wrap(0);
 
     address internal council = makeAddr("council");
     address internal north = makeAddr("north");
@@ -73,7 +74,11 @@ abstract contract Exchange is Test {
             defaultPpm: 200_000,
             signMissPpm: 100_000,
             reservePpm: 50_000,
-            wipePpm: 100_000
+            wipePpm: 100_000,
+            epoch: 3600,
+            rounds: 60,
+            seatFee: 1001,
+            seats: 5
         });
     }
 
@@ -84,7 +89,7 @@ abstract contract Exchange is Test {
         escrow = new Escrow(directory, credits, members);
         inventory = new Inventory(directory, members, SLOT);
         settlement = new Settlement(directory, escrow, 60);
-        leases = new Leases(directory, members, inventory, escrow, settlement, _terms());
+        leases = new Leases(directory, members, inventory, settlement, _terms());
         book = new Book(directory, members, inventory, escrow, leases, 100, 1000);
         tender = new SealedTender(
             directory, members, inventory, escrow, book, leases, address(settlement), 10_000
@@ -153,7 +158,7 @@ abstract contract Exchange is Test {
         returns (OfferId)
     {
         vm.prank(seller);
-        return book.publish(IBook.OfferTerms(window, RATE, buyNowRate, 1), resources);
+        return book.publish(IBook.OfferTerms(window, RATE, buyNowRate, 1, NO_SLA), resources);
     }
 
     function _list(ResourceId a) internal pure returns (ResourceId[] memory list) {

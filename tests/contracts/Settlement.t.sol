@@ -27,7 +27,11 @@ abstract contract SettlementBase is Exchange {
     }
 
     function _open() internal {
-        settlement.open(parties, buyer, PRICE, north, BOND, 0);
+        settlement.open(parties, _stakes(PRICE, 0));
+    }
+
+    function _stakes(uint96 price, bytes32 fund) internal view returns (ISettlement.Stakes memory) {
+        return ISettlement.Stakes(buyer, price, north, BOND, 0, fund);
     }
 
     function _started(uint16 units) internal {
@@ -52,7 +56,7 @@ abstract contract SettlementBase is Exchange {
 contract SettlementOpenTest is SettlementBase {
     function test_WhenCovered_LocksBoth() external {
         vm.expectEmit(address(settlement));
-        emit ISettlement.Funded(ID, PRICE, BOND);
+        emit ISettlement.Funded(ID, PRICE, BOND, 0);
         _open();
         ISettlement.Account memory a = settlement.account(ID);
         assertEq(a.buyerBy, buyer);
@@ -69,7 +73,7 @@ contract SettlementOpenTest is SettlementBase {
         directory.setRight(address(this), Rights.ESCROW_MOVE, true);
         escrow.lock("mine", buyerOrg, buyer, PRICE + 1);
         escrow.pass("mine", address(settlement), "fund", PRICE + 1);
-        settlement.open(parties, buyer, PRICE, north, BOND, "fund");
+        settlement.open(parties, _stakes(PRICE, "fund"));
         assertEq(_held(), PRICE + BOND);
         assertEq(settlement.fundBalance("fund"), 1);
     }
@@ -84,20 +88,20 @@ contract SettlementOpenTest is SettlementBase {
                 uint256(PRICE)
             )
         );
-        settlement.open(parties, buyer, PRICE, north, BOND, "fund");
+        settlement.open(parties, _stakes(PRICE, "fund"));
     }
 
     function test_RevertWhen_BuyerCannotCover() external {
         vm.expectRevert(
             abi.encodeWithSelector(IEscrow.Escrow_InsufficientFree.selector, buyerOrg, MONEY, MONEY + 1)
         );
-        settlement.open(parties, buyer, uint96(MONEY + 1), north, BOND, 0);
+        settlement.open(parties, _stakes(uint96(MONEY + 1), 0));
     }
 
     function test_RevertWhen_CallerHasNoRight() external {
         vm.expectRevert(_noRight(buyer));
         vm.prank(buyer);
-        settlement.open(parties, buyer, PRICE, north, BOND, 0);
+        settlement.open(parties, _stakes(PRICE, 0));
     }
 
     function test_RevertWhen_RightTakenAway() external {
@@ -160,7 +164,7 @@ contract SettlementEverHolderTest is SettlementBase {
         settlement.start(parties, 1, FROM);
         settlement.lowerPrice(parties, PRICE - 1);
         settlement.draw(parties, FROM + 60, true);
-        settlement.forfeitBond(parties, 1);
+        settlement.forfeitBond(parties, 1, 2);
         settlement.freeBond(parties);
         settlement.refund(parties);
         settlement.payReserve(parties, 0);
@@ -179,7 +183,7 @@ contract SettlementEverHolderTest is SettlementBase {
         vm.expectRevert(_noRight(north));
         settlement.refund(parties);
         vm.expectRevert(_noRight(north));
-        settlement.forfeitBond(parties, 1);
+        settlement.forfeitBond(parties, 1, 2);
         vm.expectRevert(_noRight(north));
         settlement.freeBond(parties);
     }
@@ -288,7 +292,7 @@ contract SettlementDrawTest is SettlementBase {
         rate = uint64(bound(rate, 1, 1e15));
         price = uint96(bound(price, 1, MONEY));
         parties.rate = rate;
-        settlement.open(parties, buyer, price, north, BOND, 0);
+        settlement.open(parties, _stakes(price, 0));
 
         uint256[4] memory starts;
         uint256 at = FROM;
@@ -373,7 +377,7 @@ contract SettlementBondTest is SettlementBase {
         _open();
         vm.expectEmit(address(settlement));
         emit ISettlement.BondForfeited(ID, 150_000);
-        settlement.forfeitBond(parties, 150_000);
+        assertEq(settlement.forfeitBond(parties, 3, 4), 150_000);
         assertEq(escrow.free(buyerOrg), MONEY - PRICE + 150_000);
         vm.expectEmit(address(settlement));
         emit ISettlement.BondFreed(ID, 50_000);
@@ -387,15 +391,16 @@ contract SettlementBondTest is SettlementBase {
         settlement.freeBond(parties);
         vm.recordLogs();
         settlement.freeBond(parties);
-        settlement.forfeitBond(parties, 0);
+        settlement.forfeitBond(parties, 0, 1);
         assertEq(vm.getRecordedLogs().length, 0);
     }
 
     /// The price is no bond: what is left of the bond bounds what can be forfeited.
     function test_RevertWhen_MoreThanIsLeft() external {
         _open();
-        settlement.forfeitBond(parties, BOND);
         vm.expectRevert(abi.encodeWithSignature("Panic(uint256)", 0x11));
-        settlement.forfeitBond(parties, 1);
+        settlement.forfeitBond(parties, 2, 1);
+        settlement.forfeitBond(parties, 1, 1);
+        assertEq(settlement.forfeitBond(parties, 1, 1), 0);
     }
 }

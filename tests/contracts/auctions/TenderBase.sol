@@ -13,7 +13,8 @@ import {
     OrgId,
     Policy,
     RequestId,
-    ResourceId
+    ResourceId,
+    SlaId
 } from "../../../contracts/interfaces/Types.sol";
 
 /// @notice What tests of the tender share: sellers with machines on offer, and sealed bids.
@@ -40,6 +41,9 @@ abstract contract TenderBase is Exchange {
         ISealedTender.Bid bid;
         bytes32 salt;
     }
+
+    /// @dev The SLA that requests ask for from here on.
+    SlaId internal promised;
 
     uint256 private _sellers;
 
@@ -69,7 +73,7 @@ abstract contract TenderBase is Exchange {
         returns (IBook.RequestTerms memory)
     {
         return IBook.RequestTerms(
-            _window(4, 10), count, Policy.Provider, allOrNothing, CEILING, CLASS, _spec()
+            _window(4, 10), count, Policy.Provider, allOrNothing, CEILING, promised, CLASS, _spec()
         );
     }
 

@@ -17,6 +17,7 @@ import {
     Policy,
     RequestId,
     ResourceId,
+    SlaId,
     Window
 } from "../../../contracts/interfaces/Types.sol";
 import {Rights} from "../../../contracts/libraries/Rights.sol";
@@ -34,6 +35,8 @@ abstract contract LeaseBase is Exchange {
 
     address internal keeper = makeAddr("keeper");
     address internal standby = makeAddr("standby");
+    /// @dev The SLA of leases that are opened from here on.
+    SlaId internal promised;
 
     function setUp() public virtual override {
         super.setUp();
@@ -58,7 +61,7 @@ abstract contract LeaseBase is Exchange {
         view
         returns (Award memory)
     {
-        return Award(buyerOrg, buyer, RequestId.wrap(0), window, policy, allOrNothing, 0);
+        return Award(buyerOrg, buyer, RequestId.wrap(0), window, policy, allOrNothing, 0, promised);
     }
 
     function _leg(uint64 rate, ResourceId[] memory resources) internal view returns (Leg memory) {

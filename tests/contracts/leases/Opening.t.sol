@@ -40,10 +40,11 @@ contract LeasesOpenTest is LeaseBase {
             window.start,
             window.end,
             machines,
-            Policy.Provider
+            Policy.Provider,
+            NO_SLA
         );
         vm.expectEmit(address(settlement));
-        emit ISettlement.Funded(LeaseId.wrap(1), PRICE, BOND);
+        emit ISettlement.Funded(LeaseId.wrap(1), PRICE, BOND, 0);
         LeaseId id = _open(_award(window, Policy.Provider, false), _leg(RATE, machines));
 
         assertEq(LeaseId.unwrap(id), 1);
