@@ -1,9 +1,9 @@
 """Works a verdict out again from public data alone, and says whether the chain's is right.
 
-Two things are asked. Is what the chain says sound: does a quorum's published leaves hold every round it calls
-down, and do its rounds give its penalty? And is it all: would a claim with everything that is published be
-worse? The record a span starts from (grace, streaks) is told by the verdicts before it, each worked out again,
-too. This module must not trust a view of `Verdicts` where events tell the same.
+Two things are asked. Is what the chain says sound: has a quorum published every round it calls down, and do
+these rounds give its penalty? And is it all: would a claim with everything that is published be worse? The
+record a span starts from (grace, streaks) is told by the verdicts before it, each worked out again, too.
+This module must not trust a view of `Verdicts` where events tell the same.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ __all__ = ["Checked", "Replay", "recompute", "replay"]
 class Checked:
     """What came out.
 
-    `verdict` is the chain's newest on the span (None: nobody claimed), `best` what all published leaves come to,
-    `takes` whether a claim with them would be taken besides what is there, `problems` what does not fit.
+    `verdict` is the chain's newest on the span (None: nobody claimed), `best` what all published leaves come
+    to, `takes` whether a claim with them would be taken besides what is there, `problems` what does not fit.
     """
 
     case: Case
