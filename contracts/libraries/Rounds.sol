@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-/// @notice Epochs and rounds as numbers and bitmaps (rules W3, W5, W6). Pure; times are unix seconds.
+/// @notice Epochs and rounds as numbers and bitmaps (rules W3, W5, W6). Pure; times are unix seconds, below two to the
+/// power of 64, so that unchecked arithmetic cannot overflow.
 ///
 /// Epoch `e` is `[e * E, (e + 1) * E)`. Round `i` of it is `[e * E + i * E / R, e * E + (i + 1) * E / R)`, bit `i` of a
 /// bitmap. `E >= R`, and `R <= 256`.
@@ -28,7 +29,9 @@ library Rounds {
 
     /// @notice The second a round begins at.
     function startOf(Frame memory f, uint256 e, uint256 round) internal pure returns (uint256) {
-        return e * f.epoch + (round * f.epoch) / f.rounds;
+        unchecked {
+            return e * f.epoch + (round * f.epoch) / f.rounds;
+        }
     }
 
     /// @notice Rounds of an epoch that lie wholly inside what counts.
@@ -85,16 +88,18 @@ library Rounds {
     /// @notice First and last epoch of the span that is judged as one, for an epoch of the lease (W5).
     /// @dev Named by its last epoch. Meant for epochs from `first(f)` to `last(f)`.
     function spanOf(Frame memory f, uint256 e) internal pure returns (uint256 lo, uint256 hi) {
-        (lo, hi) = (e, e);
-        uint256 a = first(f);
-        uint256 z = last(f);
-        if (a >= z || (e > a + 1 && e + 2 < z)) return (lo, hi);
-        bool head = count(whole(f, a)) < LEAST;
-        if (head && e <= a + 1) (lo, hi) = (a, a + 1);
-        if (hi + 1 >= z && count(whole(f, z)) < LEAST) {
-            hi = z;
-            if (lo == z) lo = z - 1;
-            if (head && lo == a + 1) lo = a;
+        unchecked {
+            (lo, hi) = (e, e);
+            uint256 a = first(f);
+            uint256 z = last(f);
+            if (a >= z || (e > a + 1 && e + 2 < z)) return (lo, hi);
+            bool head = count(whole(f, a)) < LEAST;
+            if (head && e <= a + 1) (lo, hi) = (a, a + 1);
+            if (hi + 1 >= z && count(whole(f, z)) < LEAST) {
+                hi = z;
+                if (lo == z) lo = z - 1;
+                if (head && lo == a + 1) lo = a;
+            }
         }
     }
 
@@ -105,26 +110,32 @@ library Rounds {
 
     /// @notice The epoch it counts in last.
     function last(Frame memory f) internal pure returns (uint256) {
-        return (f.until - 1) / f.epoch;
+        unchecked {
+            return (f.until - 1) / f.epoch;
+        }
     }
 
     /// @notice The seconds in which claims on a span with this last epoch are taken; from the second on it is final.
     function claims(Frame memory f, uint256 hi) internal pure returns (uint256 from, uint256 until) {
-        from = (hi + 1 + CLAIMS_AFTER) * f.epoch;
-        until = from + f.epoch;
+        unchecked {
+            from = (hi + 1 + CLAIMS_AFTER) * f.epoch;
+            until = from + f.epoch;
+        }
     }
 
     /// @notice The second up to which nothing of the lease can be judged any more (W6, E5).
     function finalUntil(Frame memory f, uint256 now_) internal pure returns (uint256) {
-        uint256 x = now_ / f.epoch;
-        // Before any epoch is final, or nothing counts at all.
-        if (x < 4 || f.until <= f.from) return f.from;
-        x -= CLAIMS_AFTER + 1; // the first epoch that is not final if it stands alone
-        if (x <= first(f)) return f.from;
-        if (x > last(f)) return f.until;
-        (uint256 lo, uint256 hi) = spanOf(f, x - 1);
-        if (hi >= x) x = lo;
-        return x <= first(f) ? f.from : x * f.epoch;
+        unchecked {
+            uint256 x = now_ / f.epoch;
+            // Before any epoch is final, or nothing counts at all.
+            if (x < 4 || f.until <= f.from) return f.from;
+            x -= CLAIMS_AFTER + 1; // the first epoch that is not final if it stands alone
+            if (x <= first(f)) return f.from;
+            if (x > last(f)) return f.until;
+            (uint256 lo, uint256 hi) = spanOf(f, x - 1);
+            if (hi >= x) x = lo;
+            return x <= first(f) ? f.from : x * f.epoch;
+        }
     }
 
     /// @notice The term an epoch belongs to, for a lease signed in an earlier or the same one.
@@ -136,24 +147,30 @@ library Rounds {
 
     /// @dev Rounds of an epoch that begin before a second.
     function _begun(Frame memory f, uint256 e, uint256 second) private pure returns (uint256) {
-        uint256 start = e * f.epoch;
-        if (second <= start) return 0;
-        if (second >= start + f.epoch) return f.rounds;
-        return ((second - start) * f.rounds + f.epoch - 1) / f.epoch;
+        unchecked {
+            uint256 start = e * f.epoch;
+            if (second <= start) return 0;
+            if (second >= start + f.epoch) return f.rounds;
+            return ((second - start) * f.rounds + f.epoch - 1) / f.epoch;
+        }
     }
 
     /// @dev Rounds of an epoch that have ended at a second.
     function _ended(Frame memory f, uint256 e, uint256 second) private pure returns (uint256) {
-        uint256 start = e * f.epoch;
-        if (second <= start) return 0;
-        if (second >= start + f.epoch) return f.rounds;
-        return ((second - start + 1) * f.rounds + f.epoch - 1) / f.epoch - 1;
+        unchecked {
+            uint256 start = e * f.epoch;
+            if (second <= start) return 0;
+            if (second >= start + f.epoch) return f.rounds;
+            return ((second - start + 1) * f.rounds + f.epoch - 1) / f.epoch - 1;
+        }
     }
 
     /// @dev Bits from..until-1.
     function _bits(uint256 from, uint256 until) private pure returns (uint256) {
-        if (from >= until) return 0;
-        uint256 low = from == 0 ? 0 : type(uint256).max >> (256 - from);
-        return (type(uint256).max >> (256 - until)) ^ low;
+        unchecked {
+            if (from >= until) return 0;
+            uint256 low = from == 0 ? 0 : type(uint256).max >> (256 - from);
+            return (type(uint256).max >> (256 - until)) ^ low;
+        }
     }
 }
