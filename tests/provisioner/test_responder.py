@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,8 +32,7 @@ from provisioner.plugin import Order
 from provisioner.plugins.fake import FakePlugin
 from provisioner.responder import PROGRAM, UNIT, cloud_config, program_path, unit_text
 from tests.chain.network import die_with_parent
-
-WITNESS = "0x" + "ab" * 20
+from tests.provisioner.responding import WITNESS, answers, ask, question, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -67,21 +66,6 @@ class Running:
         return ask(("127.0.0.1", self.port), line)
 
 
-def ask(address: tuple[str, int], line: bytes | dict[str, Any]) -> dict[str, Any]:
-    """One line in, one line out."""
-    with socket.create_connection(address, 5) as connection:
-        connection.settimeout(5)
-        connection.sendall((json.dumps(line).encode() if isinstance(line, dict) else line) + b"\n")
-        answer = connection.makefile("rb").read()
-    return dict(json.loads(answer)) if answer else {}
-
-
-def question(**changes: Any) -> dict[str, Any]:
-    """A proper one."""
-    told = {"ocx": 1, "lease": 7, "place": 2, "epoch": 482113, "round": 59, "witness": WITNESS}
-    return told | {"nonce": "0x" + secrets.token_hex(32)} | changes
-
-
 @pytest.fixture
 def responder(tmp_path: Path) -> Iterator[Running]:
     """One that runs."""
@@ -89,14 +73,6 @@ def responder(tmp_path: Path) -> Iterator[Running]:
     yield running
     running.process.kill()
     running.process.wait(10)
-
-
-def wait_for(done: Callable[[], bool]) -> None:
-    """Until it is so."""
-    deadline = time.monotonic() + 10
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 # ---- arithmetic ----------------------------------------------------------------------------------------
@@ -257,22 +233,15 @@ def test_a_machine_of_the_fake_cloud_answers_for_itself_if_its_order_asks_for_it
     try:
         assert "guest" not in without.details
         address = host_port(with_.details["guest"])
-        wait_for(lambda: _answers(address))
+        wait_for(lambda: answers(address))
         born = ask(address, question())["guest"]
         plugin.cut_power("m1")
-        assert not _answers(address) and not plugin.is_on("k0")
+        assert not answers(address) and not plugin.is_on("k0")
         assert plugin.status("k0").power is False
         plugin.restore_power("m1")
-        wait_for(lambda: _answers(address))
+        wait_for(lambda: answers(address))
         assert ask(address, question())["guest"] == born
         assert plugin.status("k0").power is True
     finally:
         for order in orders:
             plugin.release(order.key)
-
-
-def _answers(address: tuple[str, int]) -> bool:
-    try:
-        return "signature" in ask(address, question())
-    except OSError:
-        return False

@@ -114,7 +114,7 @@ class Ec2Lab(Services):
         (self._dir / "disks").mkdir(parents=True, exist_ok=True)
         (self._dir / "ec2.json").unlink(missing_ok=True)
         ports = free_ports()
-        port, ssh_port, http_port = next(ports), next(ports), next(ports)
+        port, ssh_port, http_port, guest_port = next(ports), next(ports), next(ports), next(ports)
         self.url = f"http://127.0.0.1:{port}"
         access_key = f"LAB{secrets.token_hex(8).upper()}"
         self._write_credentials(access_key)
@@ -128,11 +128,12 @@ class Ec2Lab(Services):
         api = self._run("moto", [venv / "bin/python", "-P", program, moto], env)
         api.wait_until_it_answers(f"{self.url}/_lab/instances")
         self._run("farm", [sys.executable, "-m", "cli.demo.lab.ec2_farm", farm], env)
-        self._describe(ssh_port)
+        self._describe(ssh_port, guest_port)
         self._say(f"lab: {time.monotonic() - started:5.1f} s  EC2 answers at {self.url}")
 
-    def _describe(self, ssh_port: int) -> None:
-        common = {"image": _IMAGE, "ssh_port": ssh_port, "count": self._units}
+    def _describe(self, ssh_port: int, guest_port: int) -> None:
+        ports = {"ssh_port": ssh_port, "responder_port": guest_port}
+        common = {"image": _IMAGE, "count": self._units, **ports}
         small = {"class": "vm.small", "instance_type": "t3.small", "rate_per_hour": 20_000}
         large = {"class": "vm.large", "instance_type": "m5.large", "rate_per_hour": 96_000, "root_gib": 50}
         settings = {

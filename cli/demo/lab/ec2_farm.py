@@ -88,6 +88,7 @@ class Instance(threading.Thread):
         path = self._disk / "config/openstack/latest/meta_data.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(meta))
+        path.with_name("user_data").write_bytes(base64.b64decode(instance["user_data"]))
         ports = {"--ssh-port": self._config["ssh_port"], "--http-port": self._config["http_port"]}
         where = {"--disk": self._disk, "--host": instance["address"], "--while-pid": os.getpid()}
         options = [str(word) for pair in {**where, **ports}.items() for word in pair]

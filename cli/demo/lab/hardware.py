@@ -21,7 +21,7 @@ _FIRMWARE = {"bios_version": "1.2", "boot_mode": "uefi", "secure_boot": False}
 _FAKE_SIZE = {"cpus": 16, "memory_mb": 65536, "local_gb": 400, "network_mbps": 10000, "cpu_arch": "x86_64"}
 
 
-def system(number: int, address: str, ssh_port: int, http_port: int) -> dict[str, Any]:
+def system(number: int, address: str, ssh_port: int, http_port: int, guest_port: int) -> dict[str, Any]:
     """One Redfish machine's hardware, new at every start of the lab."""
     identity = str(uuid.uuid4())
     mac = f"52:54:00:{identity[0:2]}:{identity[2:4]}:{number:02x}"
@@ -38,7 +38,7 @@ def system(number: int, address: str, ssh_port: int, http_port: int) -> dict[str
         "cpu_model": "OCX Lab CPU",
         "memory_gib": _MEMORY_GIB,
         "disks": _DISKS_GIB,
-        "ports": {"ssh": ssh_port, "http": http_port},
+        "ports": {"ssh": ssh_port, "http": http_port, "guest": guest_port},
     }
 
 

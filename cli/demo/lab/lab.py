@@ -32,11 +32,11 @@ class Lab(Services):
     """A context manager: entered, its machines are `available` in a running Ironic; left, all is gone.
 
     `directory` gets logs, state and `lab.json` (the `description`). `machines` is how many; each is enrolled
-    with `resource_class`, and with its fixed address in `extra` as `ocx_address`, `ocx_ssh_port` and
-    `ocx_http_port`. With `first_clean` off, new machines skip their first cleaning (8 s); all later ones
-    are real. `fake_machines` more are of Ironic's driver `fake-hardware`, in the class `bm.small` (see
-    `cli.demo.lab.hardware`). `ironic_options` are settings of Ironic's own, by section. `say` hears of
-    progress, one line each.
+    with `resource_class`, and with its fixed address in `extra` as `ocx_address`, `ocx_ssh_port`,
+    `ocx_http_port` and `ocx_guest_port`. With `first_clean` off, new machines skip their first cleaning
+    (8 s); all later ones are real. `fake_machines` more are of Ironic's driver `fake-hardware`, in the class
+    `bm.small` (see `cli.demo.lab.hardware`). `ironic_options` are settings of Ironic's own, by section. `say`
+    hears of progress, one line each.
 
     Entering blocks (13 s on two cores; measured) and raises `Permanent` if something does not start.
     """
@@ -175,7 +175,8 @@ class Lab(Services):
             (self._dir / "http" / name).write_bytes(content)
         prepare_database(self._venv, self._config)
         self._systems = [
-            system(number, _HOST, next(ports), next(ports)) for number in range(1, self._count + 1)
+            system(number, _HOST, next(ports), next(ports), next(ports))
+            for number in range(1, self._count + 1)
         ]
         self._fakes = [fake_hardware(number) for number in range(1, self._fake_count + 1)]
         self._fake_ports = {"ssh": next(ports), "http": next(ports)}
@@ -234,7 +235,7 @@ class Lab(Services):
         self._serve("guest", command, f"http://{_HOST}:{self._fake_ports['http']}/")
 
     def _enrol_fake(self, hardware: dict[str, Any]) -> dict[str, Any]:
-        extra = {"ocx_address": _HOST, "ocx_ssh_port": self._fake_ports["ssh"]}
+        extra = {"ocx_address": _HOST, "ocx_ssh_port": self._fake_ports["ssh"], "ocx_guest_port": 0}
         body = fake_node(hardware, _FAKE_CLASS, extra)
         return self.client().enrol(body, first_clean=False, inspect=False, ports=[hardware["mac"]])
 
@@ -253,7 +254,12 @@ class Lab(Services):
             "console_interface": "redfish-graphical",
             "resource_class": self._class,
             "driver_info": driver_info,
-            "extra": {"ocx_address": _HOST, "ocx_ssh_port": ports["ssh"], "ocx_http_port": ports["http"]},
+            "extra": {
+                "ocx_address": _HOST,
+                "ocx_ssh_port": ports["ssh"],
+                "ocx_http_port": ports["http"],
+                "ocx_guest_port": ports["guest"],
+            },
         }
         return self.client().enrol(body, first_clean=self._first_clean)
 

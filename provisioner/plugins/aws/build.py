@@ -36,7 +36,10 @@ class Build:
         self._cloud, self._order = cloud, order
         self._settings, self._api = cloud.settings, cloud.api
         self._product = cloud.product(order.local_id)
-        self._user_data = marks.user_data(order, self._settings.ssh_user, self._product.cloud_config)
+        self._guest_port = self._product.responder_port if order.responder else 0
+        self._user_data = marks.user_data(
+            order, self._settings.ssh_user, self._product.cloud_config, self._guest_port
+        )
         if not _KEY.fullmatch(order.key):
             raise Permanent(
                 f"EC2 cannot carry the key {order.key!r}", hint="It takes 200 letters, digits, ._:/=+@-"
@@ -234,6 +237,7 @@ class Build:
             return False
         host = marks.address_of(instance, public=self._product.public)
         tags = {marks.READY: self._seen[1], marks.ADDRESS: f"{host}:{self._product.ssh_port}"}
+        tags |= {marks.GUEST: str(self._guest_port)} if self._guest_port else {}
         listed = [{"Key": name, "Value": value} for name, value in tags.items()]
         marked = [instance["InstanceId"], *([view.reservation["KeyPairId"]] if view.reservation else [])]
         self._api.act("create_tags", Resources=marked, Tags=listed)

@@ -29,9 +29,11 @@ from typing import Any
 from market.errors import Temporary
 from provisioner.plugin import Connection, Order, State, Status, WipeEvidence
 from provisioner.plugins.aws.api import Item
+from provisioner.responder import cloud_config, detail
 
 __all__ = [
     "ADDRESS",
+    "GUEST",
     "KEY",
     "ORDER",
     "POWER",
@@ -62,7 +64,7 @@ __all__ = [
 ]
 
 PROVIDER, KEY, UNIT, ORDER = "ocx:provider", "ocx:key", "ocx:unit", "ocx:order"
-READY, ADDRESS, POWER = "ocx:ready", "ocx:address", "ocx:power"
+READY, ADDRESS, POWER, GUEST = "ocx:ready", "ocx:address", "ocx:power", "ocx:guest"
 RELEASED, VOLUMES, _EVIDENCE = "ocx:released", "ocx:volumes", "ocx:evidence:"
 
 _TAG_SIZE = 256
@@ -189,10 +191,13 @@ def _digest(*words: str) -> str:
 # ---- what an instance is told, and tells -------------------------------------------------------------------
 
 
-def user_data(order: Order, user: str, more: Mapping[str, Any]) -> str:
-    """The cloud-config of an order that lets `user` in, JSON being YAML; the same for every attempt."""
+def user_data(order: Order, user: str, more: Mapping[str, Any], responder: int = 0) -> str:
+    """The cloud-config of an order that lets `user` in, JSON being YAML; the same for every attempt.
+
+    `responder`: where the order's responder listens, 0 if these machines have none.
+    """
     told = {
-        **more,
+        **(cloud_config(responder, more) if order.responder and responder else more),
         "hostname": order.hostname,
         "preserve_hostname": False,
         "ssh_pwauth": False,
@@ -225,7 +230,8 @@ def connection_of(instance: Item, user: str) -> Connection:
     tags = tags_of(instance)
     last, _, port = tags.get(ADDRESS, ":22").rpartition(":")
     public = last != instance.get("PrivateIpAddress")
-    return Connection(address_of(instance, public=public) or last, int(port), user, tags[READY])
+    host = address_of(instance, public=public) or last
+    return Connection(host, int(port), user, tags[READY], detail(host, int(tags.get(GUEST, 0))))
 
 
 def reason_of(instance: Item) -> str:
@@ -251,12 +257,12 @@ def status_of(view: View, user: str) -> Status:
         return _without_instance(view)
     instance = view.live[0]
     name, ready = state_name(instance), READY in tags_of(instance)
-    detail = f"{instance['InstanceId']} is {name}"
+    said, power = f"{instance['InstanceId']} is {name}", name == "running"
     if name in _OFF and not (ready and off_by_tenant(instance)):
-        return Status(State.FAILED, f"{detail}: {reason_of(instance)}", local_id=view.unit)
+        return Status(State.FAILED, f"{said}: {reason_of(instance)}", local_id=view.unit, power=power)
     if not ready:
-        return Status(State.BUILDING, detail, local_id=view.unit)
-    return Status(State.READY, detail, connection_of(instance, user), view.unit)
+        return Status(State.BUILDING, said, local_id=view.unit)
+    return Status(State.READY, said, connection_of(instance, user), view.unit, power)
 
 
 def _without_instance(view: View) -> Status:

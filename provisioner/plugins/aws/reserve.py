@@ -48,7 +48,7 @@ def reserve(cloud: Cloud, order: Order, product: Product) -> bool:
     made = group is None
     if group is None:
         group = _make_group(cloud, order, product, imported)
-    _keep_rules(cloud, group, product)
+    _keep_rules(cloud, group, product, order)
     return made
 
 
@@ -146,10 +146,14 @@ def _vpc_of(cloud: Cloud, subnet: str | None) -> str:
     return str(found[0]["VpcId"])
 
 
-def _keep_rules(cloud: Cloud, group: Item, product: Product) -> None:
-    """Let SSH in from the configured networks, and out what the settings allow; idempotent."""
+def _keep_rules(cloud: Cloud, group: Item, product: Product, order: Order) -> None:
+    """Let SSH in from the configured networks, and witnesses to a responder; let out what the settings
+    allow. Idempotent."""
     ports = {"IpProtocol": "tcp", "FromPort": product.ssh_port, "ToPort": product.ssh_port}
     _add_rule(cloud, "authorize_security_group_ingress", group, ports, cloud.settings.ssh_cidrs)
+    if order.responder and (port := product.responder_port):
+        ports = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port}
+        _add_rule(cloud, "authorize_security_group_ingress", group, ports, cloud.settings.responder_cidrs)
     if cloud.settings.egress_cidrs is None:
         return
     everywhere = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}

@@ -9,6 +9,7 @@ from typing import Any
 
 from market.errors import InvalidInput
 from market.specs import Spec
+from provisioner.responder import PORT
 from provisioner.secrets import SecretSource
 
 __all__ = ["HOST_KEY_SOURCES", "AwsSettings", "Product"]
@@ -53,6 +54,9 @@ class Product:
     """Give each instance a public address; without, the tenant gets the private one."""
     ssh_port: int = 22
     """Port the image's SSH server listens at."""
+    responder_port: int = PORT
+    """Where the responder listens in a machine whose lease is witnessed (docs/responder.md); 0: the image
+    cannot start one."""
     spec: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """Sizes promised in place of the measured ones, for example `{network_mbps: 5000}`."""
     cloud_config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -90,7 +94,7 @@ class Product:
             raise InvalidInput(f"an aws product has no setting {unknown[0]}", hint=f"Known: {shown}.")
         if missing := [name for name in ("class_name", "instance_type", "image") if not given.get(name)]:
             raise InvalidInput(f"an aws product needs {missing[0].removesuffix('_name')}")
-        for name in ("count", "root_gib", "ssh_port", "rate_per_hour"):
+        for name in ("count", "root_gib", "ssh_port", "rate_per_hour", "responder_port"):
             if name in given and type(given[name]) is not int and given[name] is not None:
                 raise InvalidInput(f"{name} of an aws product must be a whole number")
         return cls(**given)
@@ -116,6 +120,8 @@ class AwsSettings:
     """User the images let in with the tenant's key."""
     ssh_cidrs: list[str] = dataclasses.field(default_factory=lambda: ["0.0.0.0/0"])
     """From where SSH is let in; the agent's own address must be among them, or it never sees SSH answer."""
+    responder_cidrs: list[str] = dataclasses.field(default_factory=lambda: ["0.0.0.0/0"])
+    """From where witnesses may ask the responder of a machine whose lease is witnessed."""
     egress_cidrs: list[str] | None = None
     """Where an instance may connect to; None: everywhere."""
     host_key_from: str = "console-or-network"

@@ -46,7 +46,7 @@ class Builder:
                     if state != "reserved":
                         self._mend(node, order, image)
                     step.must_be_fresh()
-                    drive = marks.config_drive(node, order)
+                    drive = marks.config_drive(node, order, self._guest_port(node, order))
                     walk.api.set_provision_state(order.local_id, "active", configdrive=drive)
                     begun = True
             if state == "active":
@@ -155,7 +155,7 @@ class Builder:
                 node = self._node_of(order)
                 self._must_hold(node, order)
                 if host_key:
-                    return self._note_ready(node, order.key, host_key, image)
+                    return self._note_ready(node, order, host_key, image)
             if marks.state_of(node) is State.READY and node["power_state"] == "power off":
                 return marks.connection_of(node, walk.settings.ssh_user)  # its tenant switched it off
             host, port = marks.address_of(node) or ("", 0)
@@ -166,10 +166,15 @@ class Builder:
             if not host_key:
                 walk.pause()
 
-    def _note_ready(self, node: Node, key: str, host_key: str, image: Image) -> Connection:
+    def _guest_port(self, node: Node, order: Order) -> int:
+        return marks.guest_port(node, order, self._walk.settings.responder_port)
+
+    def _note_ready(self, node: Node, order: Order, host_key: str, image: Image) -> Connection:
         """Write down, on the node, the host key it presents to this key's tenant, and protect the node."""
-        settings = self._walk.settings
-        ready = {"key": key, "host_key": host_key, **({"user": image.ssh_user} if image.ssh_user else {})}
+        settings, key = self._walk.settings, order.key
+        ready: dict[str, Any] = {"key": key, "host_key": host_key}
+        ready |= {"user": image.ssh_user} if image.ssh_user else {}
+        ready |= {"guest": port} if (port := self._guest_port(node, order)) else {}
         changes: dict[str, Any] = {}
         if marks.mark_of(node, "ocx_ready") != ready:
             changes["extra/ocx_ready"] = ready

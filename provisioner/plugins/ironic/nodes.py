@@ -10,7 +10,7 @@ Marks in its `extra`, set and cleared by the plugin alone:
 - `ocx_key`: the operation key, from the reservation until the wipe is proven;
 - `ocx_order`: digest of the order the key was first used with, and when the node was reserved (its own
   `provision_updated_at` and the last event of its history, so that no two clocks are compared);
-- `ocx_ready`: SSH host key, once the machine has answered;
+- `ocx_ready`: SSH host key, and the responder's port if it has one, once the machine has answered;
 - `ocx_leaving`: the same times for the release, from its beginning; nothing is built for the key any more;
 - `ocx_wiped`: the evidence of the last releases, newest last.
 
@@ -18,7 +18,8 @@ Each names its key, and counts for no other. Ironic writes a field as a whole, s
 that was on its way for long may bring an old `extra` back; while a machine is reserved or up, its
 `instance_info` therefore counts before `extra`, which is mended at the next step.
 
-Set by the operator: `ocx_address`, `ocx_ssh_port` (22), `ocx_http_port`: the machine's fixed address.
+Set by the operator: `ocx_address`, `ocx_ssh_port` (22), `ocx_http_port`, `ocx_guest_port` (the
+responder's): the machine's fixed address.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from typing import Any
 from provisioner.plugin import Connection, Order, State, Status, WipeEvidence
 from provisioner.plugins.ironic.api import Node
 from provisioner.plugins.ironic.settings import Image
+from provisioner.responder import cloud_config, detail
 
 __all__ = [
     "FIELDS",
@@ -41,6 +43,7 @@ __all__ = [
     "evidence_of",
     "freer_of",
     "guard_of",
+    "guest_port",
     "instance_info",
     "instance_of",
     "key_of",
@@ -127,6 +130,11 @@ def address_of(node: Node) -> tuple[str, int] | None:
     return (str(extra["ocx_address"]), int(extra.get("ocx_ssh_port", 22))) if "ocx_address" in extra else None
 
 
+def guest_port(node: Node, order: Order, usual: int) -> int:
+    """Where the responder of an order listens; 0: it has none. `usual`: where the operator said nothing."""
+    return int(node["extra"].get("ocx_guest_port", usual)) if order.responder else 0
+
+
 def freer_of(node: Node) -> str | None:
     """The `instance_uuid` set by the call that is taking the marks off the node; None if none is."""
     freers = list((node["instance_info"] or {}).get("ocx_freeing") or {})
@@ -172,13 +180,14 @@ def state_of(node: Node) -> State:
 def status_of(node: Node, ssh_user: str) -> Status:
     """Status of the key the node carries; `ssh_user` is that of an image without one of its own."""
     state = state_of(node)
-    detail = f"{label(node)}: {node['provision_state']}"
+    said = f"{label(node)}: {node['provision_state']}"
     if node["maintenance"]:
-        detail += ", in maintenance"
+        said += ", in maintenance"
     if node["last_error"]:
-        detail += f" ({' '.join(str(node['last_error']).split())[:200]})"
+        said += f" ({' '.join(str(node['last_error']).split())[:200]})"
     connection = connection_of(node, ssh_user) if state is State.READY else None
-    return Status(state, detail, connection, node["uuid"])
+    power = {"power on": True, "power off": False}.get(str(node["power_state"]))
+    return Status(state, said, connection, node["uuid"], power)
 
 
 def connection_of(node: Node, ssh_user: str) -> Connection:
@@ -187,6 +196,7 @@ def connection_of(node: Node, ssh_user: str) -> Connection:
     web = node["extra"].get("ocx_http_port")
     details = {"http": f"http://{host}:{web}/"} if web else {}
     ready = node["extra"]["ocx_ready"]
+    details |= detail(host, ready.get("guest"))
     return Connection(host, port, ready.get("user") or ssh_user, ready["host_key"], details)
 
 
@@ -220,8 +230,8 @@ def instance_info(image: Image, key: str) -> dict[str, Any]:
     }
 
 
-def config_drive(node: Node, order: Order) -> dict[str, Any]:
-    """The config drive of an order, in the form Ironic builds the image from."""
+def config_drive(node: Node, order: Order, responder: int = 0) -> dict[str, Any]:
+    """The config drive of an order, in the form Ironic builds the image from; `responder`: its port, or 0."""
     keys = {f"key-{number}": line.strip() for number, line in enumerate(order.ssh_public_keys)}
     meta = {
         "uuid": instance_of(order.key),
@@ -230,5 +240,7 @@ def config_drive(node: Node, order: Order) -> dict[str, Any]:
         "public_keys": keys,
         "availability_zone": node["resource_class"],
     }
-    user_data = {"hostname": order.hostname, "ssh_authorized_keys": list(keys.values())}
+    user_data: dict[str, Any] = {"hostname": order.hostname, "ssh_authorized_keys": list(keys.values())}
+    if responder:
+        user_data = cloud_config(responder, user_data)
     return {"meta_data": meta, "user_data": "#cloud-config\n" + json.dumps(user_data) + "\n"}

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from market.errors import InvalidInput
+from provisioner.responder import PORT
 from provisioner.secrets import SecretSource
 
 __all__ = ["Image", "IronicSettings"]
@@ -69,6 +70,9 @@ class IronicSettings:
     )
     """Cleaning steps that make a machine wiped: at least one of them must have run. Empty: any cleaning that
     came to its end will do, even one without steps; only for machines without disks."""
+    responder_port: int = PORT
+    """Where the responder listens in a machine whose lease is witnessed (docs/responder.md); a node's own
+    `ocx_guest_port` goes before it. 0: these images cannot start one."""
     protect: bool = True
     """Make a delivered node `protected` in Ironic: nothing takes it down but the release of its key."""
     lessees: bool = False
@@ -99,6 +103,8 @@ class IronicSettings:
             raise InvalidInput("the ironic plugin needs password or password_file where there is a username")
         if self.password is not None:
             SecretSource.parse(self.password, "password of the ironic plugin")
+        if type(self.responder_port) is not int or not 0 <= self.responder_port < 1 << 16:
+            raise InvalidInput("responder_port of the ironic plugin must be a port, or 0 for none")
         if not _DIGEST.fullmatch(self.image_sha256):
             raise InvalidInput("image_sha256 of the ironic plugin must be 64 lower-case hexadecimal digits")
         for name, entry in self.images.items():

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from chain.lease_endpoints import host_port
 from market.errors import Permanent, Temporary
 from market.specs import Spec, canonical_document
 from provisioner.capabilities import PowerAction
 from provisioner.plugin import Conflict, Connection, Order, State, load
 from tests.provisioner.plugins.aws_bench import Bench, until
+from tests.provisioner.responding import answers
 
 
 @pytest.fixture(scope="module")
@@ -238,3 +240,19 @@ def test_a_group_of_the_units_name_that_is_not_ours_is_a_conflict(bench: Bench) 
     assert bench.usual.status(wanted.key).state is State.ABSENT
     ec2.delete_security_group(GroupId=group["GroupId"])
     assert bench.usual.provision(wanted).host
+
+
+def test_a_machine_whose_lease_is_witnessed_answers_for_itself_and_only_there(bench: Bench) -> None:
+    wanted = bench.order("witnessed", responder=True)
+    connection = bench.usual.provision(wanted)
+    guest = host_port(connection.details["guest"])
+    until(lambda: answers(guest))
+    assert bench.plugin().provision(wanted) == connection
+    group = {"Name": "tag:ocx:key", "Values": [wanted.key]}
+    [found] = bench.client().describe_security_groups(Filters=[group])["SecurityGroups"]
+    opened = {rule["FromPort"]: [r["CidrIp"] for r in rule["IpRanges"]] for rule in found["IpPermissions"]}
+    assert opened == {connection.port: ["127.0.0.0/8"], guest[1]: ["0.0.0.0/0"]}
+    assert bench.usual.status(wanted.key).power is True
+    bench.usual.set_power(wanted.key, PowerAction.OFF)
+    assert bench.usual.status(wanted.key).power is False and not answers(guest)
+    bench.usual.release(wanted.key)

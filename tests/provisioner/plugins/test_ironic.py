@@ -6,6 +6,7 @@ brought.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import signal
@@ -20,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from chain.lease_endpoints import host_port
 from cli.demo.lab import Lab
 from cli.demo.lab.ironic_setup import IronicClient
 from market.errors import InvalidInput, Permanent, Temporary
@@ -28,6 +30,7 @@ from provisioner.agent.handover import changes
 from provisioner.capabilities import PowerAction
 from provisioner.plugin import Conflict, Order, State, load
 from provisioner.plugins.ironic import IronicPlugin
+from tests.provisioner.responding import answers, ask, question
 
 pytestmark = pytest.mark.lab
 ROOT = Path(__file__).parents[3]
@@ -81,6 +84,7 @@ def whole_lease(lab: Lab, key_file: Path) -> dict[str, Any]:
     settings = settings_of(lab, images=lab.description["images"])
     plugin = IronicPlugin.from_settings(settings)
     wanted = order(lab, 0, "lease-whole", key_file.with_suffix(".pub").read_text(), image="other")
+    wanted = dataclasses.replace(wanted, responder=True)
     found: dict[str, Any] = {"before": plugin.status(wanted.key)}
     script = (
         "from provisioner.plugin import Order; from provisioner.plugins.ironic import IronicPlugin;"
@@ -93,6 +97,9 @@ def whole_lease(lab: Lab, key_file: Path) -> dict[str, Any]:
     found["connection"] = plugin.provision(wanted)
     found["status"] = plugin.status(wanted.key)
     found["again"] = plugin.provision(wanted)
+    guest = host_port(found["connection"].details["guest"])
+    until(lambda: answers(guest))
+    found["guest"] = ask(guest, question())["guest"]
     found["login"] = ssh(found["connection"], key_file, "hostname; sleep 600 >/dev/null 2>&1 & echo $!")
     with urllib.request.urlopen(found["connection"].details["http"], timeout=5) as page:
         found["web"] = page.read().decode()
@@ -118,6 +125,9 @@ def switched_off_and_on(plugin: IronicPlugin, wanted: Order, found: dict[str, An
     found["off again"] = plugin.provision(wanted)
     plugin.set_power(wanted.key, PowerAction.ON)
     until(lambda: ssh(found["connection"], key_file, "true").returncode == 0)
+    guest = host_port(found["connection"].details["guest"])
+    until(lambda: answers(guest))
+    found["guest after a reboot"] = ask(guest, question())["guest"]
     found["on"] = plugin.is_on(wanted.key)
 
 
@@ -196,6 +206,13 @@ def test_a_lease_survives_kill_9_and_ends_clean(stories: dict[str, Future[dict[s
     assert {"config", "host", "image.raw"} <= set(found["disk in use"])
     assert found["disk after"] == [] and not Path(f"/proc/{sleeper}").exists()
     assert found["after"].state is State.ABSENT
+
+
+def test_its_responder_answers_with_one_key_before_and_after_a_power_cycle(
+    stories: dict[str, Future[dict[str, Any]]],
+) -> None:
+    found = stories["whole_lease"].result()
+    assert found["guest"] == found["guest after a reboot"]
 
 
 def test_the_tenants_choice_of_an_image_is_what_is_on_the_disk(
