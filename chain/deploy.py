@@ -37,6 +37,12 @@ _GRANTS = (
     ("Book", "leases.open"),
     ("SealedTender", "leases.open"),
     ("SealedTender", "book.record"),
+    ("Witnesses", "escrow.move"),
+    ("Verdicts", "escrow.move"),
+    ("Witnesses", "leases.witness"),
+    ("Verdicts", "leases.witness"),
+    ("Verdicts", "settlement.judge"),
+    ("Audits", "witnesses.slash"),
 )
 """Who may ask what of whom; the same list stands in tests/contracts/Exchange.sol."""
 
@@ -205,6 +211,11 @@ def deploy(
     return _Founding(rpc, sender, params, council or sender.address, progress).run()
 
 
+def _exists(name: str) -> bool:
+    """Whether the contract is part of this release."""
+    return (Path(__file__).parents[1] / "contracts" / "artifacts" / f"{name}.json").is_file()
+
+
 class _Founding:
     def __init__(
         self, rpc: Rpc, sender: Sender, params: DeployParams, council: str, progress: Callable[[str], None]
@@ -228,7 +239,7 @@ class _Founding:
         self._create_all()
         directory = Directory(at["Directory"], self._rpc)
         steps = {f"publish {name}": directory.publish(name, at[name]) for name in at if name != "Directory"}
-        for name, right in _GRANTS:
+        for name, right in [grant for grant in _GRANTS if grant[0] in at]:
             steps[f"grant {right} to {name}"] = directory.set_right(at[name], right, True)
         self._submit({step: (call.to, call.data) for step, call in steps.items()})
         handover = directory.set_timelock(at["TimelockController"])
@@ -258,12 +269,36 @@ class _Founding:
             p.sign_miss_ppm,
             p.reserve_ppm,
             p.wipe_ppm,
+            p.epoch,
+            p.rounds,
+            p.seat_fee,
+            p.large_size,
         )
         settlement = at["Settlement"]
-        self._create(Leases=(directory, members, inventory, escrow, settlement, terms))
+        self._create(Leases=(directory, members, inventory, settlement, terms))
         both = (directory, members, inventory, escrow)
         self._create(Book=(*both, at["Leases"], p.max_open_orders, p.order_deposit_ppm))
         self._create(SealedTender=(*both, at["Book"], at["Leases"], settlement, p.deposit_ppm))
+        if _exists("Witnesses"):
+            self._create_witnesses()
+
+    def _create_witnesses(self) -> None:
+        """Witnesses, and what judges leases and them."""
+        p, at = self._p, self.record.addresses
+        members, escrow, leases = at["Members"], at["Escrow"], at["Leases"]
+        sizes = (p.small_size, p.small_quorum, p.large_size, p.large_quorum, p.large_pool)
+        stakes = (p.min_stake, p.tick_fine, p.slash_ppm)
+        base = (at["Directory"], members)
+        self._create(Witnesses=(*base, escrow, leases, (*sizes, *stakes)))
+        witnesses = at["Witnesses"]
+        appeals = (p.restore_time, p.power_time, p.appeal_bond, p.appeal_time)
+        if _exists("Verdicts"):
+            self._create(Verdicts=(*base, escrow, leases, at["Settlement"], witnesses, appeals))
+        if _exists("Audits"):
+            limits = (p.tolerance_ms, p.outlier_epochs)
+            self._create(Audits=(*base, leases, witnesses, at["Verdicts"], limits))
+        if _exists("Inquiries"):
+            self._create(Inquiries=(*base, leases, witnesses))
 
     def _create(self, **contracts: tuple[Any, ...]) -> None:
         codes = {

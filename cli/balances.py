@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from chain.generated import events
 from chain.history import history
+from market.billing import fee_back
 
 if TYPE_CHECKING:
     from chain.exchange import Exchange
@@ -45,7 +46,7 @@ def bids_of(exchange: Exchange, org: int) -> list[int]:
 
 def locked(exchange: Exchange, org: int) -> dict[str, int]:
     """The organisation's own credits in purpose accounts, microcredits by purpose."""
-    sums = {"prices": 0, "bonds": 0, "offers": 0, "requests": 0, "bids": 0}
+    sums = {"prices": 0, "bonds": 0, "fees": 0, "offers": 0, "requests": 0, "bids": 0}
     for purpose, amount in _parts(exchange, org):
         sums[purpose] += amount
     return sums
@@ -56,10 +57,13 @@ def _parts(exchange: Exchange, org: int) -> Iterator[tuple[str, int]]:
 
     for lease in leases_of(exchange, org):
         account = exchange.settlement.account(lease)
+        fees = fee_back(account.fee, account.fee_paid)
         if exchange.leases.lease(lease).buyer == org:
-            yield "prices", account.price - account.paid
+            yield "prices", account.price - account.paid + account.pending + account.disputed
+            yield "fees", fees[0]
         else:
             yield "bonds", account.bond
+            yield "fees", fees[1]
     for offer in offers_of(exchange, org):
         yield "offers", exchange.book.offer(offer).deposit
     for request in requests_of(exchange, org):

@@ -101,6 +101,9 @@ def show_(app: App, number: int, why: bool) -> None:
         "request": kept.request or None,
         "award": kept.award,
         "policy": kept.policy.name.lower(),
+        "sla": kept.sla or None,
+        "committee": kept.committee.name.lower(),
+        "committee_at": kept.committee_at,
         "created_at": kept.created_at,
         "buyer_signed_at": kept.buyer_signed_at,
         "signed_at": kept.signed_at,
@@ -126,16 +129,24 @@ def _money(exchange: Exchange, number: int, kept: Lease, entries: list[Entry]) -
     until = min(exchange.now(), kept.ended_at or kept.end * exchange.slot)
     refunds = [e.event.amount for e in entries if isinstance(e.event, events.PriceRefunded)]
     penalties = [e.event.amount for e in entries if isinstance(e.event, events.BondForfeited)]
+    awarded = [e.event.amount for e in entries if isinstance(e.event, events.PenaltyPaid)]
+    awarded += [e.event.to_buyer for e in entries if isinstance(e.event, events.DisputeResolved)]
     return {
         "price": account.price,
         "accrued": exchange.settlement.accrued(number, kept.rate, until, account.closed),
-        "paid": account.paid,
+        "paid": account.paid - account.pending - account.disputed - sum(awarded),
+        "sla_penalty": sum(awarded),
+        "withheld": account.pending,
+        "disputed": account.disputed,
         "refunded": sum(refunds),
         "bond": account.bond,
         "penalty": sum(penalties),
         "units": account.units,
+        "fees": account.fee,
+        "fees_paid": account.fee_paid,
         "billed_from": account.first_start,
         "settled": account.closed,
+        "final_until": exchange.leases.final_until(number),
     }
 
 
@@ -214,7 +225,7 @@ def cancel(app: App, number: int) -> None:
 @_NUMBER
 @pass_app
 def expire(app: App, number: int) -> None:
-    """Settle a missed signature or delivery deadline (anyone)."""
+    """Settle a missed deadline: signature, delivery, or proof of what was delivered (anyone)."""
     exchange = app.exchange(sign=True)
     done = apply(app, exchange, Plan(f"Expire lease {number}.", [exchange.leases.expire(number)]))
     finish(app, done, {"lease": number, "state": exchange.leases.state_of(number)}, value="state")

@@ -10,23 +10,28 @@ import click
 
 from cli.act import Plan, apply, finish, working
 from cli.app import App, Group, pass_app
-from cli.options import for_option, load_settings, node_option, window_end, window_start
+from cli.options import for_option, load_settings, node_option, sla_option, window_end, window_start
 from cli.parse import RATE, increasing, offered_window, wanted_window
 from cli.render import credits_text, history_rows, show, time_text, word
-from market.billing import amount_up, bond, ppm_of, price
+from market.billing import amount_up, bond, buyers_half, ppm_of, price
 from market.errors import InvalidInput, Refused
 
 if TYPE_CHECKING:
     from chain.exchange import Exchange
     from market.windows import SlotWindow
 
-__all__ = ["offer", "offer_state", "offer_terms", "span_text"]
+__all__ = ["fee_fact", "offer", "offer_state", "offer_terms", "sla_text", "span_text"]
 
 
 def span_text(window: SlotWindow, slot: int) -> str:
     """A window of slots as people read it."""
     seconds = window.window(slot)
     return f"{time_text(seconds.start)} to {time_text(seconds.end)} ({window.slots} slots of {slot} s)"
+
+
+def sla_text(sla: int) -> str:
+    """What people read of an SLA's number."""
+    return f"{sla} (see: ocx sla show {sla})" if sla else "none"
 
 
 def offer_state(exchange: Exchange, number: int) -> str:
@@ -89,6 +94,7 @@ def offer_terms(exchange: Exchange, numbers: Iterable[int]) -> list[dict[str, An
                 "end": o.end * exchange.slot,
                 "floor_rate": o.floor_rate,
                 "buy_now_rate": o.buy_now_rate,
+                "sla": o.sla or None,
                 "created_at": o.created_at,
             }
         )
@@ -114,6 +120,7 @@ def offer() -> None:
     "--buy-now", type=RATE, default="0", help="Rate at which anybody may rent at once; 0: nobody may."
 )
 @click.option("--min-slots", type=click.IntRange(1), default=1, help="Shortest piece that is sold at once.")
+@sla_option
 @click.option(
     "--config",
     "config_file",
@@ -131,6 +138,7 @@ def publish(
     floor: int | None,
     buy_now: int,
     min_slots: int,
+    sla: int,
     config_file: Path | None,
 ) -> None:
     """Offer nodes of one class and site for rent; the window rounds inward to whole slots."""
@@ -142,13 +150,14 @@ def publish(
     window = offered_window(exchange, start, end, length)
     if floor is None:
         floor = _configured_floor(exchange, resources, config_file)
-    terms = OfferTerms(window, floor, buy_now, min_slots)
+    terms = OfferTerms(window, floor, buy_now, min_slots, sla)
     seconds = window.window(exchange.slot).seconds
     deposit = ppm_of(amount_up(floor, len(resources), seconds), exchange.book.order_deposit_ppm())
     facts = {
         "window": span_text(window, exchange.slot),
         "floor": f"{credits_text(floor)} credits per resource and hour",
         "buy now": f"{credits_text(buy_now)} credits per resource and hour" if buy_now else "no",
+        "SLA": sla_text(sla),
         "locks": f"{credits_text(deposit)} credits while it rests; a lease locks its bond besides",
     }
     title = f"Offer {_nodes(resources)} for rent."
@@ -173,6 +182,15 @@ def _configured_floor(exchange: Exchange, resources: list[int], config_file: Pat
 
 def _nodes(resources: list[int]) -> str:
     return f"node{'s' if len(resources) > 1 else ''} {', '.join(map(str, resources))}"
+
+
+def fee_fact(fees: int) -> dict[str, str]:
+    """What a buyer is told of its half of the witness fees, if there are any."""
+    return (
+        {"witnesses": f"{credits_text(fees)} credits besides; what they are not paid comes back"}
+        if fees
+        else {}
+    )
 
 
 def _require_cover(exchange: Exchange, amount: int) -> None:
@@ -218,6 +236,7 @@ def _row(exchange: Exchange, number: int) -> dict[str, Any]:
         "floor_rate": o.floor_rate,
         "buy_now_rate": o.buy_now_rate,
         "min_slots": o.min_slots,
+        "sla": o.sla or None,
     }
 
 
@@ -293,9 +312,16 @@ def expire(app: App, number: int) -> None:
 @window_start
 @window_end
 @for_option
+@click.option("--sla", type=click.IntRange(0), help="Rent only if the offer promises this SLA; 0: none.")
 @pass_app
 def buy(
-    app: App, number: int, nodes: tuple[int, ...], start: str, end: str | None, length: int | None
+    app: App,
+    number: int,
+    nodes: tuple[int, ...],
+    start: str,
+    end: str | None,
+    length: int | None,
+    sla: int | None,
 ) -> None:
     """Rent nodes of an offer at its buy-now rate, in this one transaction."""
     from chain.generated.events import BoughtNow
@@ -304,13 +330,22 @@ def buy(
     exchange = app.exchange(sign=True)
     window = wanted_window(exchange, start, end, length)
     o = exchange.book.offer(number)
+    if sla not in (None, o.sla):
+        raise Refused(
+            f"offer {number} promises {f'SLA {o.sla}' if o.sla else 'no SLA'}",
+            hint="choose another offer, or that SLA",
+            sla=o.sla,
+        )
     seconds = window.window(exchange.slot)
     most = price(o.buy_now_rate, len(resources), seconds.start, seconds.end, exchange.now())
-    _require_cover(exchange, most)
+    fees = buyers_half(exchange.leases.fee_of(window)) if o.sla else 0
+    _require_cover(exchange, most + fees)
     facts = {
         "window": span_text(window, exchange.slot),
         "rate": f"{credits_text(o.buy_now_rate)} credits per resource and hour",
+        "SLA": sla_text(o.sla),
         "locks": f"{credits_text(most)} credits at most; what is not billed comes back",
+        **fee_fact(fees),
         "provider's bond": f"{credits_text(bond(most, exchange.leases.terms().default_ppm))} credits",
     }
     title = f"Rent {_nodes(resources)} of offer {number} now."

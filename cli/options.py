@@ -12,7 +12,15 @@ from cli.parse import DURATION
 if TYPE_CHECKING:
     from provisioner.settings import Settings
 
-__all__ = ["config_option", "for_option", "load_settings", "node_option", "window_end", "window_start"]
+__all__ = [
+    "config_option",
+    "for_option",
+    "load_settings",
+    "node_option",
+    "sla_option",
+    "window_end",
+    "window_start",
+]
 
 window_start = click.option("--start", default="now", help="now, +90m, or an ISO time with its zone.")
 window_end = click.option("--end", help="An ISO time with its zone, or +6h from the start.")
@@ -24,6 +32,12 @@ node_option = click.option(
     multiple=True,
     required=True,
     help="Node number; give it for each.",
+)
+sla_option = click.option(
+    "--sla",
+    type=click.IntRange(0, (1 << 32) - 1),
+    default=0,
+    help="Number of the SLA that the leases promise (see: ocx sla list); 0 promises nothing.",
 )
 config_option = click.option(
     "--config",

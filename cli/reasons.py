@@ -25,7 +25,10 @@ _BEHIND: tuple[tuple[str, type[Event]], ...] = (
     ("the buyer signed", events.BuyerSigned),
     ("the provider signed", events.LeaseSigned),
     ("delivered, the last", events.LeaseDelivered),
+    ("committee of witnesses was drawn", events.CommitteeSet),
+    ("it has no committee", events.CommitteeSet),
     ("the buyer accepted all", events.LeaseAccepted),
+    ("the buyer or the committee accepted all", events.LeaseProven),
     ("ended at", events.LeaseEnded),
     ("it will end at", events.LeaseEnded),
     ("wipe evidence given", events.LeaseWiped),
@@ -57,8 +60,11 @@ def _by(entry: Entry) -> str:
 
 def _money_line(entry: Entry) -> str:
     match entry.event:
-        case events.Funded(price=price, bond=bond):
-            return f"the price of {credits_text(price)} and the bond of {credits_text(bond)} were locked"
+        case events.Funded(price=price, bond=bond, fee=fee):
+            fees = f"; {credits_text(fee)} in witness fees" if fee else ""
+            return (
+                f"the price of {credits_text(price)} and the bond of {credits_text(bond)} were locked{fees}"
+            )
         case events.Accrued(amount=amount):
             return f"{credits_text(amount)} was paid to the provider"
         case events.PriceRefunded(amount=amount):
@@ -69,6 +75,20 @@ def _money_line(entry: Entry) -> str:
             return f"{credits_text(amount)} of the bond went to the buyer"
         case events.BondFreed(amount=amount):
             return f"{credits_text(amount)} of the bond returned to the provider"
+        case events.PenaltyWithheld(amount=amount, span=span):
+            return f"{credits_text(amount)} was put aside for the buyer by the verdict on epoch {span}"
+        case events.PenaltyPaid(amount=amount, span=span):
+            return f"{credits_text(amount)} went to the buyer by the verdict on epoch {span}"
+        case events.Disputed(amount=amount):
+            return f"{credits_text(amount)} is in dispute"
+        case events.DisputeResolved(to_buyer=buyer, to_provider=provider):
+            return f"of a dispute the buyer got {credits_text(buyer)}, the provider {credits_text(provider)}"
+        case events.FeePaid(org=org, amount=amount):
+            return f"{credits_text(amount)} was paid to witness {org}"
+        case events.FeesReturned(to_buyer=buyer, to_provider=provider):
+            return (
+                f"fees returned: {credits_text(buyer)} to the buyer, {credits_text(provider)} to the provider"
+            )
     return ""
 
 

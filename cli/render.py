@@ -29,16 +29,18 @@ _MONEY = frozenset(
     name
     for line in (
         "accrued amount balance bids bond bonds buy_now buy_now_rate ceiling_amount ceiling_rate",
-        "clearing_rate deposit floor floor_rate free limit locked offers org_free paid penalty price prices",
-        "rate refunded requests reserve share spent to_fund total wallet_credits",
+        "clearing_rate deposit disputed fees fees_paid floor floor_rate free limit locked offers org_free",
+        "paid penalty price prices",
+        "rate refunded requests reserve share sla_penalty spent to_fund total wallet_credits withheld",
     )
     for name in line.split()
 )
 _TIME = frozenset(
     name
     for line in (
-        "asked_at awarded_at billed_from block_time buyer_signed_at commit_end committed_at created_at",
-        "delivered_at end ended_at expires fence_until reveal_end reveal_from reveal_until signed_at start",
+        "asked_at awarded_at billed_from block_time buyer_signed_at commit_end committed_at committee_at",
+        "created_at delivered_at end ended_at expires fence_until final_until reveal_end reveal_from",
+        "reveal_until signed_at start",
         "time wiped_at",
     )
     for name in line.split()

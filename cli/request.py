@@ -8,12 +8,13 @@ import click
 
 from cli.act import Plan, apply, finish
 from cli.app import App, Group, pass_app
-from cli.offer import span_text
-from cli.options import for_option, window_end, window_start
+from cli.offer import fee_fact, sla_text, span_text
+from cli.options import for_option, sla_option, window_end, window_start
 from cli.parse import DURATION, RATE, wanted_window
 from cli.render import credits_text, history_rows, show, time_text, word
-from market.billing import ppm_of, price
+from market.billing import buyers_half, ppm_of
 from market.specs import Spec, parse_spec
+from market.tenders import fund
 
 if TYPE_CHECKING:
     from chain.exchange import Exchange
@@ -48,6 +49,7 @@ def request() -> None:
     default="provider",
     help="Who signs the lease: the provider alone, or first the buyer.",
 )
+@sla_option
 @pass_app
 def post(
     app: App,
@@ -63,6 +65,7 @@ def post(
     vickrey: bool,
     all_or_nothing: bool,
     sign: str,
+    sla: int,
 ) -> None:
     """Post a request and put it to a sealed tender; the window rounds outward to whole slots.
 
@@ -79,16 +82,19 @@ def post(
     window = wanted_window(exchange, start, end, length)
     now = exchange.now()
     terms = TenderTerms(now + commit_for, now + commit_for + reveal_for, vickrey)
-    wanted = RequestTerms(window, count, ceiling, class_name, least, policy, all_or_nothing)
+    wanted = RequestTerms(window, count, ceiling, class_name, least, policy, all_or_nothing, sla)
     seconds = window.window(exchange.slot)
-    amount = count * price(ceiling, 1, seconds.start, seconds.end, now)
+    amount = fund(ceiling, count, seconds.start, seconds.end, now)
+    fees = count * buyers_half(exchange.leases.fee_of(window)) if sla else 0
     facts = {
         "needs": f"{count} of {class_name} with {least}" + (", all or nothing" if all_or_nothing else ""),
         "window": span_text(window, exchange.slot),
         "ceiling": f"{credits_text(ceiling)} credits per resource and hour",
         "bids until": f"{time_text(terms.commit_end)}, reveals until {time_text(terms.reveal_end)}",
         "pricing": "Vickrey from three bidders on, else first price" if vickrey else "first price",
+        "SLA": sla_text(sla),
         "locks": f"{credits_text(amount)} credits at most; what is not needed comes back",
+        **fee_fact(fees),
         "each bid locks": f"{credits_text(ppm_of(amount, exchange.tender.deposit_ppm()))} credits",
     }
     plan = Plan("Post a request and put it to a sealed tender.", [exchange.tender.post(wanted, terms)], facts)
@@ -117,6 +123,7 @@ def request_row(exchange: Exchange, number: int) -> dict[str, Any]:
         "start": r.start * exchange.slot,
         "end": r.end * exchange.slot,
         "ceiling_rate": r.ceiling_rate,
+        "sla": r.sla or None,
         "stage": exchange.tender.tender(number).stage.name.lower(),
     }
 

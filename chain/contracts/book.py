@@ -19,12 +19,13 @@ __all__ = ["Book", "Offer", "OfferTerms", "Request", "RequestTerms"]
 
 @dataclass(frozen=True, slots=True)
 class OfferTerms:
-    """IBook.OfferTerms; `buy_now_rate` 0: not for sale at once."""
+    """IBook.OfferTerms; `buy_now_rate` 0: not for sale at once. `sla`: what leases bought at once promise."""
 
     window: SlotWindow
     floor_rate: int
     buy_now_rate: int = 0
     min_slots: int = 1
+    sla: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Offer:
     by: str
     closed: bool
     created_at: int
+    sla: int
     deposit: int
 
     @property
@@ -50,7 +52,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class RequestTerms:
-    """IBook.RequestTerms; `class_` is a name."""
+    """IBook.RequestTerms; `class_` is a name, `sla` what the leases are to promise (0: nothing)."""
 
     window: SlotWindow
     count: int
@@ -59,6 +61,7 @@ class RequestTerms:
     spec: Spec
     policy: Policy = Policy.PROVIDER
     all_or_nothing: bool = False
+    sla: int = 0
 
     def as_tuple(self) -> tuple[object, ...]:
         """In the order of the Solidity struct."""
@@ -68,6 +71,7 @@ class RequestTerms:
             int(self.policy),
             self.all_or_nothing,
             self.ceiling_rate,
+            self.sla,
             class_id(self.class_),
             spec_tuple(self.spec),
         )
@@ -85,6 +89,7 @@ class Request:
     all_or_nothing: bool
     closed: bool
     ceiling_rate: int
+    sla: int
     by: str
     created_at: int
     class_: bytes
@@ -126,7 +131,8 @@ class Book(Contract):
         return int(self._view("orderDepositPpm", block=block))
 
     def publish(self, terms: OfferTerms, resources: Sequence[int]) -> Call:
-        values = (window_tuple(terms.window), terms.floor_rate, terms.buy_now_rate, terms.min_slots)
+        window = window_tuple(terms.window)
+        values = (window, terms.floor_rate, terms.buy_now_rate, terms.min_slots, terms.sla)
         return self._call("publish", values, sorted(resources))
 
     def cancel(self, offer: int) -> Call:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chain.contracts.base import Call, Contract, struct
-from chain.generated.enums import EndReason, Fault, LeaseState, Policy
+from chain.contracts.base import Call, Contract, struct, window_tuple
+from chain.generated.enums import Committee, EndReason, Fault, LeaseState, Policy
 from chain.wire import BlockId
+from market.leases import Committee as JudgedCommittee
 from market.leases import EndReason as JudgedReason
 from market.leases import LeaseFacts
+from market.rounds import Grid
 from market.specs import class_id
 from market.windows import SlotWindow
 
@@ -18,7 +20,10 @@ __all__ = ["Delivery", "Lease", "Leases", "Terms", "lease_facts"]
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """ILeases.Terms: deployment constants, seconds and parts per million."""
+    """ILeases.Terms: deployment constants, seconds and parts per million.
+
+    `seat_fee`: microcredits a seat of a committee gets for an epoch; `seats`: as many as fees are locked for.
+    """
 
     sign_time: int
     fence_time: int
@@ -30,11 +35,20 @@ class Terms:
     sign_miss_ppm: int
     reserve_ppm: int
     wipe_ppm: int
+    epoch: int
+    rounds: int
+    seat_fee: int
+    seats: int
+
+    @property
+    def grid(self) -> Grid:
+        """How the witnesses cut time."""
+        return Grid(self.epoch, self.rounds)
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """ILeases.Lease; `start` and `end` are slots, times unix seconds (0: not yet)."""
+    """ILeases.Lease; `start` and `end` are slots, times unix seconds (0: not yet); `sla` 0: no promise."""
 
     award: int
     offer: int
@@ -60,6 +74,9 @@ class Lease:
     delivered: int
     accepted: int
     wiped_at: int
+    sla: int
+    committee: Committee
+    committee_at: int
     delivery: bytes
 
     @property
@@ -105,6 +122,14 @@ class Leases(Contract):
     def end_of(self, lease: int, *, block: BlockId = "latest") -> tuple[EndReason, Fault]:
         reason, fault = self._view("endOf", lease, block=block)
         return EndReason(reason), Fault(fault)
+
+    def fee_of(self, window: SlotWindow, *, block: BlockId = "latest") -> int:
+        """Witness fees of a lease with an SLA that is opened at that block; both sides' halves together."""
+        return int(self._view("feeOf", window_tuple(window), block=block))
+
+    def final_until(self, lease: int, *, block: BlockId = "latest") -> int:
+        """The second up to which no verdict can change what accrued."""
+        return int(self._view("finalUntil", lease, block=block))
 
     def sign_as_buyer(self, lease: int) -> Call:
         return self._call("signAsBuyer", lease)
@@ -169,4 +194,6 @@ def lease_facts(lease: Lease, terms: Terms, slot: int) -> LeaseFacts:
         end_reason=JudgedReason(int(lease.reason)),
         wiped_at=lease.wiped_at,
         wipe_missed=lease.wipe_missed,
+        committee=JudgedCommittee(int(lease.committee)),
+        committee_at=lease.committee_at,
     )

@@ -74,7 +74,12 @@ class Escrow(Contract):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """ISettlement.Account: the money of one lease."""
+    """ISettlement.Account: the money of one lease.
+
+    `paid` is the accrual spoken for: drawn, or put aside as a penalty (`pending`, of the span `pending_span`
+    that ends at `pending_until`), or in dispute. `fee`: witness fees of both sides, `fee_paid` what witnesses
+    got of them.
+    """
 
     buyer_by: str
     price: int
@@ -85,10 +90,16 @@ class Account:
     start_sum: int
     first_start: int
     closed: bool
+    pending_span: int
+    pending: int
+    disputed: int
+    pending_until: int
+    fee: int
+    fee_paid: int
 
 
 class Settlement(Contract):
-    """Price, accrual and bond of leases; moved by `Leases` alone."""
+    """Price, accrual, bond and witness fees of leases; moved by `Leases` and `Verdicts` alone."""
 
     NAME = "Settlement"
 
@@ -104,3 +115,7 @@ class Settlement(Contract):
 
     def accrued(self, lease: int, rate: int, until: int, last: bool, *, block: BlockId = "latest") -> int:
         return int(self._view("accrued", lease, rate, until, last, block=block))
+
+    def span_price(self, lease: int, rate: int, start: int, until: int, *, block: BlockId = "latest") -> int:
+        """What one machine of a lease costs between two seconds, by accrual."""
+        return int(self._view("spanPrice", lease, rate, start, until, block=block))

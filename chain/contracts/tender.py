@@ -26,7 +26,7 @@ class TenderTerms:
 
 @dataclass(frozen=True, slots=True)
 class Tender:
-    """ISealedTender.Tender."""
+    """ISealedTender.Tender; `ceiling_amount` holds the buyer's half of the witness fees, too."""
 
     commit_end: int
     reveal_end: int

@@ -46,6 +46,9 @@ PARAMS = DeployParams(
     wipe_ppm=111_111,
     deposit_ppm=12_345,
     order_deposit_ppm=0,
+    epoch=200,
+    rounds=20,
+    seat_fee=333,
 )
 """Small and uneven, so that every rounding shows."""
 

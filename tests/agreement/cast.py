@@ -9,6 +9,8 @@ from tests.agreement.arena import Arena, Organisation
 from tests.agreement.twin import Market
 
 OFFER_SLOTS = 700
+SLA = 7
+"""Registered nowhere: leases know an SLA by its number alone."""
 
 
 class World:
@@ -16,28 +18,33 @@ class World:
 
     def __init__(self, arena: Arena) -> None:
         self.arena = arena
-        x = arena.exchange
         self.rich = arena.admit("rich", Role.SELLER, 10**10)
         self.poor = arena.admit("poor", Role.SELLER, 3_000_000)
         self.buyer = arena.admit("buyer", Role.BUYER, 60_000_000)
         self.stranger = "0x" + "57" * 20
-        arena.grant(self.stranger, "leases.open")
+        for right in ("leases.open", "leases.witness"):
+            arena.grant(self.stranger, right)
         first = arena.now // arena.params.slot
         self.sale = SlotWindow(first, first + OFFER_SLOTS)
         self.turnaround: dict[int, int] = {}
-        self.offers: dict[int, tuple[Organisation, list[int], int]] = {}
+        self.offers: dict[int, tuple[Organisation, list[int], int, int]] = {}
         for seller, turnarounds, rate in (
             (self.rich, (0, 1, 3), 7_000_001),
             (self.poor, (2, 0), 2_999_999),
         ):
             machines = [arena.register(seller, turnaround) for turnaround in turnarounds]
             self.turnaround |= dict(zip(machines, turnarounds, strict=True))
-            [published] = arena.act(seller.account, x.book.publish(OfferTerms(self.sale, 1, rate), machines))
-            self.offers[published.offer] = (seller, machines, rate)
+            self._offer(seller, machines, rate, sla=0)
+        self._offer(self.rich, list(self.turnaround)[:3], 7_000_001, SLA)
         arena.save()
+
+    def _offer(self, seller: Organisation, machines: list[int], rate: int, sla: int) -> None:
+        publish = self.arena.exchange.book.publish(OfferTerms(self.sale, 1, rate, sla=sla), machines)
+        [published] = self.arena.act(seller.account, publish)
+        self.offers[published.offer] = (seller, machines, rate, sla)
 
     def market(self) -> Market:
         """What the pure Python knows at the beginning."""
-        orgs = [seller.org for seller, _, _ in self.offers.values()] + [self.buyer.org]
+        orgs = [seller.org for seller, *_ in self.offers.values()] + [self.buyer.org]
         free = {org: self.arena.exchange.escrow.free(org) for org in orgs}
         return Market(self.arena.params, free, self.turnaround)

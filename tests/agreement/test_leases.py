@@ -25,10 +25,10 @@ from hypothesis.stateful import (
 from chain.contracts.base import Call
 from chain.contracts.leases import Delivery
 from market.errors import Refused
-from market.leases import Ending, LeaseState, ending, state
+from market.leases import LeaseState, ending, fault_of, state
 from market.windows import SlotWindow
 from tests.agreement.arena import GENESIS, Arena
-from tests.agreement.cast import World
+from tests.agreement.cast import SLA, World
 from tests.agreement.twin import Lease
 
 ACTS = {
@@ -39,6 +39,10 @@ ACTS = {
     "cancel": ("buyer", 1),
     "end_early": ("buyer", 2),
     "expire": ("stranger", 2),
+    "set_committee": ("stranger", 12),
+    "waive": ("stranger", 2),
+    "prove": ("stranger", 8),
+    "breach": ("stranger", 1),
     "wipe": ("provider", 3),
     "miss_wipe": ("stranger", 12),
     "settle": ("stranger", 2),
@@ -72,12 +76,13 @@ class Histories(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.leases) < 5)
     @rule(
-        offer=st.integers(0, 1),
+        offer=st.integers(0, 2),
         machines=st.sets(st.integers(0, 2), min_size=1),
         later=st.sampled_from([0, 0, 0, 1, 2, 4]),
         slots=st.sampled_from([1, 1, 2, 3, 5]),
         far=st.sampled_from([0, 0, 0, 0, 0, 0, 250, 506]),
         rate=st.sampled_from([None, None, 1, 3_600, 5_000_003]),
+        sla=st.sampled_from([0, SLA]),
         both=st.booleans(),
         whole=st.booleans(),
         signed=st.booleans(),
@@ -92,6 +97,7 @@ class Histories(RuleBasedStateMachine):
         slots: int,
         far: int,
         rate: int | None,
+        sla: int,
         both: bool,
         whole: bool,
         signed: bool,
@@ -101,7 +107,7 @@ class Histories(RuleBasedStateMachine):
         """By buy-now, or (with a rate) as an award would be opened; perhaps signed, some of it up."""
         at = self.second(moment)
         number = list(self.world.offers)[offer]
-        seller, offered, now_rate = self.world.offers[number]
+        seller, offered, now_rate, promised = self.world.offers[number]
         chosen = tuple(offered[place] for place in sorted(machines) if place < len(offered))
         start = at // self.arena.params.slot + later + far
         window = SlotWindow(start, start + slots)
@@ -109,7 +115,8 @@ class Histories(RuleBasedStateMachine):
             return
         buyer = self.world.buyer
         paid_rate = now_rate if rate is None else rate
-        lawful = self.may_open(seller.org, chosen, window, paid_rate, at)
+        sla = promised if rate is None else sla
+        lawful = self.may_open(seller.org, chosen, window, paid_rate, sla, at)
         if rate is None:
             both = whole = False
             call = self.x.book.buy_now(number, chosen, window)
@@ -123,6 +130,7 @@ class Histories(RuleBasedStateMachine):
                 int(both),
                 whole,
                 bytes(32),
+                sla,
             )
             leg = (seller.org, seller.account, number, rate, chosen)
             data = self.x.leases.abi.encode_call("open", (award, [leg]))
@@ -140,6 +148,7 @@ class Histories(RuleBasedStateMachine):
                 at,
                 policy_both=both,
                 all_or_nothing=whole,
+                sla=sla,
             )
             for act in (["sign_as_buyer"] * both + ["sign"] + ["deliver"] * (up > 0)) * signed:
                 self.attempt(leases[0], act, self.arena.now + 1, up & (1 << len(chosen)) - 1)
@@ -180,6 +189,7 @@ class Histories(RuleBasedStateMachine):
             _, price, _, bond, *rest = next(answers)
             sums = lease.sums
             expected = [lease.paid, sums.units, sums.start_sum, sums.first_start, lease.closed]
+            expected += [0, 0, 0, 0, lease.fee, 0]
             assert (price, bond, rest) == (lease.price, lease.bond, expected), f"lease {id_}"
         assert dict(zip(self.market.free, answers, strict=True)) == self.market.free
 
@@ -205,7 +215,7 @@ class Histories(RuleBasedStateMachine):
         contract, money = self.x.leases, self.x.settlement
         asked: list[Any] = []
         for id_, lease in self.leases.items():
-            asked += [(contract, "stateOf", (id_,)), (contract, "endOf", (id_,))]
+            asked += [(contract, fn, (id_,)) for fn in ("stateOf", "endOf", "finalUntil")]
             asked += [
                 (money, "accrued", (id_, lease.rate, self.until(lease, at), last)) for last in (False, True)
             ]
@@ -214,6 +224,7 @@ class Histories(RuleBasedStateMachine):
             where = f"lease {id_} at {at - GENESIS}: {lease.facts}"
             assert next(answers) == _number(state(lease.facts, at)), where
             assert next(answers) == _recorded(lease, at), where
+            assert next(answers) == lease.facts.final_until(at), where
             for last in (False, True):
                 assert next(answers) == lease.earned(at, last), where
 
@@ -230,8 +241,9 @@ class Histories(RuleBasedStateMachine):
                 if lease.may(act, at):
                     self.attempt(id_, act, at)
                     at += 1
-            if not lease.closed and lease.facts.delivered_bits:
-                self.attempt(id_, "settle", max(at, lease.facts.accept_deadline or 0))
+            if lease.facts.delivered_bits and not (lease.closed and not lease.bond):
+                facts = lease.facts
+                self.attempt(id_, "settle", max(at, facts.accept_deadline or 0, facts.final_at))
         self.same_money()
         assert all(lease.closed and not lease.bond for lease in self.leases.values())
         now = self.arena.now
@@ -249,12 +261,29 @@ class Histories(RuleBasedStateMachine):
             lawful = lease.may(act, at)
             given = {"wipe": keccak(text="evidence"), "reject": "late", "accept": lease.facts.delivered_bits}
             extra = (given[act],) if act in given else ()
-            call = getattr(leases, act)(id_, *extra)
+            said = self.said(act, id_, lease)
+            call = getattr(leases, act)(id_, *extra) if said is None else said
         self.tried(self.account(act, lease), call, at, lawful)
         if act == "deliver" and lawful:
             lease.deliver(bits, at)
         elif lawful:
             lease.do(act, at)
+
+    def said(self, act: str, id_: int, lease: Lease) -> Call | None:
+        """What the witnesses' contracts would say; None for what parties say."""
+        says: dict[str, tuple[str, Any]] = {
+            "set_committee": ("setCommittee", True),
+            "waive": ("setCommittee", False),
+            "prove": ("prove", lease.facts.delivered_bits),
+            "breach": ("breach", bytes(32)),
+        }
+        if act not in says:
+            return None
+        fn, value = says[act]
+        leases = self.x.leases
+        return Call(
+            leases.address, leases.abi.encode_call(fn, (id_, value)), f"Leases.{fn}({id_}, {value!r})"
+        )
 
     def tried(self, who: str, call: Call, at: int, lawful: bool | None) -> list[Any]:
         """Its events; nothing if it was refused. None for `lawful` leaves open which it is."""
@@ -266,12 +295,13 @@ class Histories(RuleBasedStateMachine):
         return self.arena.act(who, call, at)
 
     def may_open(
-        self, provider: int, machines: tuple[int, ...], window: SlotWindow, rate: int, at: int
+        self, provider: int, machines: tuple[int, ...], window: SlotWindow, rate: int, sla: int, at: int
     ) -> bool:
         """Free, and covered by both (C1)."""
-        price = self.market.price(rate, len(machines), window, at)
+        price, fee = self.market.price(rate, len(machines), window, at), self.market.fee(sla, window, at)
         bond = price * self.arena.params.default_ppm // 1_000_000
-        covered = self.market.free[self.world.buyer.org] >= price and self.market.free[provider] >= bond
+        free = self.market.free
+        covered = free[self.world.buyer.org] >= price + fee - fee // 2 and free[provider] >= bond + fee // 2
         return covered and all(self.market.is_free(machine, window) for machine in machines)
 
     def account(self, act: str, lease: Lease) -> str:
@@ -304,7 +334,7 @@ class Histories(RuleBasedStateMachine):
 
 def _turns(lease: Lease) -> Iterator[int]:
     f = lease.facts
-    yield from (f.start, f.end, f.effective_end, f.effective_end + f.wipe_time)
+    yield from (f.start, f.end, f.effective_end, f.effective_end + f.wipe_time, f.final_at)
     for deadline in (f.buyer_sign_deadline, f.sign_deadline, f.deliver_deadline, f.accept_deadline):
         if deadline is not None:
             yield deadline
@@ -318,15 +348,11 @@ def _number(of: LeaseState) -> int:
 def _recorded(lease: Lease, at: int) -> tuple[int, int]:
     """Reason and fault as the contract tells them: what nobody recorded yet is no end there, but for time."""
     facts, over = lease.facts, ending(lease.facts, at)
-    if facts.ended_at:
-        over = ending(facts, max(at, facts.ended_at))
-    elif over is not None and not facts.delivered_bits:
-        over = None
-    return _pair(over)
-
-
-def _pair(over: Ending | None) -> tuple[int, int]:
-    return (0, 0) if over is None else (int(over.reason), int(over.fault))
+    if over is None and facts.ended_at:  # recorded for a second to come
+        return int(facts.end_reason), int(fault_of(facts.end_reason))
+    if over is None or (not facts.ended_at and not facts.delivered_bits):
+        return 0, 0
+    return int(over.reason), int(over.fault)
 
 
 def test_histories_of_leases_agree(arena: Arena) -> None:
@@ -339,7 +365,7 @@ def test_histories_of_leases_agree(arena: Arena) -> None:
 def test_the_last_payment_of_a_partly_delivered_lease_leaves_its_bond_whole(arena: Arena) -> None:
     """One of two machines came. Settled at the end and then wiped, the bond must be free (E2, L1, L6)."""
     world, x = World(arena), arena.exchange
-    offer, (seller, machines, _) = next(iter(world.offers.items()))
+    offer, (seller, machines, *_) = next(iter(world.offers.items()))
     slot = arena.params.slot
     start = (arena.now // slot + 1) * slot
     window = SlotWindow(start // slot, start // slot + 1)

@@ -1,7 +1,7 @@
 """What the pure Python says of a lease: its facts, state and money after each act, without asking the chain.
 
-Every number and every state comes from `market`; only the order of the money's moves (rules C2, C4, L1 to L6)
-is told here.
+Every number and every state comes from `market`; only the order of the money's moves (rules C2, C4, E5, L1 to
+L6) is told here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from chain.deploy import DeployParams
 from market import billing
-from market.leases import EndReason, LeaseFacts, LeaseState, state
+from market.leases import Committee, EndReason, LeaseFacts, LeaseState, state
+from market.rounds import Grid
 from market.windows import Calendar, SlotWindow
 
 PARAMETERS = ("sign_time", "deliver_time", "accept_time", "wipe_time")
@@ -40,6 +41,17 @@ class Market:
         seconds = window.window(self.params.slot)
         return billing.price(rate, count, seconds.start, seconds.end, at)
 
+    @property
+    def grid(self) -> Grid:
+        """The witnesses' epochs and rounds."""
+        return Grid(self.params.epoch, self.params.rounds)
+
+    def fee(self, sla: int, window: SlotWindow, at: int) -> int:
+        """What the witnesses of a lease opened then may cost, both halves; nothing without an SLA."""
+        p, seconds = self.params, window.window(self.params.slot)
+        paid = billing.witness_fee(p.seat_fee, p.large_size, self.grid, seconds.start, seconds.end, at)
+        return paid if sla else 0
+
 
 @dataclass
 class Lease:
@@ -55,6 +67,7 @@ class Lease:
     price: int
     bond: int
     accrual: billing.Accrual
+    fee: int = 0
     paid: int = 0
     closed: bool = False
     missing: int = 0
@@ -73,16 +86,17 @@ class Lease:
         *,
         policy_both: bool = False,
         all_or_nothing: bool = False,
+        sla: int = 0,
     ) -> Lease:
-        """Slots booked, price and bond locked (C1, C2)."""
+        """Slots booked, price, bond and fees locked (C1, C2)."""
         p, seconds = market.params, window.window(market.params.slot)
         price = market.price(rate, len(resources), window, at)
-        bond = billing.bond(price, p.default_ppm)
+        bond, fee = billing.bond(price, p.default_ppm), market.fee(sla, window, at)
         for resource in resources:
             turnaround = market.turnaround[resource]
             market.calendars[resource] = market.calendar(resource).book(window, turnaround)
-        market.free[buyer] -= price
-        market.free[provider] -= bond
+        market.free[buyer] -= price + billing.buyers_half(fee)
+        market.free[provider] -= bond + fee // 2
         facts = LeaseFacts(
             created_at=at,
             start=seconds.start,
@@ -90,10 +104,12 @@ class Lease:
             count=len(resources),
             policy_both=policy_both,
             all_or_nothing=all_or_nothing,
+            committee=Committee.AWAITED if sla else Committee.NONE,
+            grid=market.grid,
             **{name: getattr(p, name) for name in PARAMETERS},
         )
         accrual = billing.Accrual(rate, p.quantum, seconds.end, price)
-        return cls(market, provider, buyer, resources, window, rate, facts, price, bond, accrual)
+        return cls(market, provider, buyer, resources, window, rate, facts, price, bond, accrual, fee)
 
     # ---- what may be done ----
 
@@ -113,15 +129,29 @@ class Lease:
         """Whether these resources may be delivered now."""
         deadline, new = self.facts.deliver_deadline, bits & ~self.facts.delivered_bits
         fits = bool(new) and bits < 1 << self.facts.count
-        return fits and deadline is not None and at < deadline and not self.facts.ended_at
+        return fits and deadline is not None and at < deadline and self._is_open(at)
 
     def _may_accept(self, at: int) -> bool:
-        delivered, reason = self.facts.delivered_bits, self.facts.end_reason
-        return bool(delivered) and not self.facts.accepted(at) and reason is not EndReason.REJECTED
+        return not self.facts.accepted(at) and self.facts.acceptable(at)
 
     def _may_reject(self, at: int) -> bool:
         delivered = self.facts.delivered_bits
-        return bool(delivered) and not self.facts.accepted(at) and not self.facts.ended_at
+        return bool(delivered) and not self.facts.accepted(at) and self._is_open(at)
+
+    def _may_set_committee(self, at: int) -> bool:
+        lives = (LeaseState.SIGNED, LeaseState.DELIVERED, LeaseState.ACTIVE)
+        return self.facts.committee is Committee.AWAITED and state(self.facts, at) in lives
+
+    _may_waive = _may_set_committee
+
+    def _may_prove(self, at: int) -> bool:
+        facts = self.facts
+        seen = facts.committee is Committee.DRAWN and facts.accepted_bits != facts.delivered_bits
+        return seen and facts.acceptable(at) and (facts.complete or not facts.all_or_nothing)
+
+    def _may_breach(self, at: int) -> bool:
+        active = state(self.facts, at) is LeaseState.ACTIVE and not self.facts.ended_at
+        return active and self.facts.committee is Committee.DRAWN
 
     def _may_cancel(self, at: int) -> bool:
         return state(self.facts, at) in (LeaseState.AWARDED, LeaseState.SIGNED)
@@ -132,6 +162,8 @@ class Lease:
 
     def _may_expire(self, at: int) -> bool:
         facts = self.facts
+        if self._is_unproven(at):
+            return True
         if facts.ended_at:
             return False
         if not facts.signed_at:
@@ -147,7 +179,13 @@ class Lease:
         return over and at >= self.facts.effective_end + self.facts.wipe_time
 
     def _may_settle(self, at: int) -> bool:
-        return bool(self.facts.delivered_bits) and self.facts.accepted(at)
+        return self._is_unproven(at) or self.facts.accepted(at)
+
+    def _is_unproven(self, at: int) -> bool:
+        return self.facts.unproven_at is not None and at >= self.facts.unproven_at
+
+    def _is_open(self, at: int) -> bool:
+        return not self.facts.ended_at and not self._is_unproven(at)
 
     def _notice_ends(self, at: int) -> int:
         return max(self.facts.start, at) + self.market.params.notice
@@ -174,6 +212,23 @@ class Lease:
     def _accept(self, at: int) -> None:
         self._learn(accepted_bits=self.facts.delivered_bits)
 
+    def _set_committee(self, at: int) -> None:
+        self._learn(committee=Committee.DRAWN, committee_at=at)
+
+    def _waive(self, at: int) -> None:
+        self._learn(committee=Committee.WAIVED, committee_at=at)
+        self._return_fees()
+
+    def _prove(self, at: int) -> None:
+        self._learn(accepted_bits=self.facts.delivered_bits)
+
+    def _breach(self, at: int) -> None:
+        deadline = self.facts.deliver_deadline
+        self._drop_missing(deadline is not None and at >= deadline, at)
+        self._end(EndReason.BREACH, at)
+        unserved = self.price - self.earned(at, final=False)
+        self._forfeit(min(self.bond, billing.ppm_of(unserved, self.market.params.default_ppm)))
+
     def _reject(self, at: int) -> None:
         facts = self.facts
         late = facts.deliver_deadline is not None and at >= facts.deliver_deadline
@@ -183,7 +238,9 @@ class Lease:
         if nothing_owed:
             self._close()
         else:
-            self._draw(at, final=True)
+            self._draw(min(at, facts.counts_from + facts.accept_time), final=True)
+        if facts.committee is Committee.AWAITED:
+            self._return_fees()
 
     def _cancel(self, at: int) -> None:
         self._end(EndReason.CANCELLED, at)
@@ -196,7 +253,9 @@ class Lease:
 
     def _expire(self, at: int) -> None:
         p = self.market.params
-        if self.facts.delivered_bits:
+        if self._is_unproven(at):
+            self._expire_unproven(at)
+        elif self.facts.delivered_bits:
             self._drop_missing(True, at)
         elif self.facts.signed_at:
             self._end(EndReason.UNDELIVERED, at)
@@ -208,14 +267,23 @@ class Lease:
             self._end(EndReason.PROVIDER_UNSIGNED, at)
             self._default(billing.ppm_of(self.bond, p.sign_miss_ppm), at)
 
+    def _expire_unproven(self, at: int) -> None:
+        self._drop_missing(True, at)
+        self._end(EndReason.UNPROVEN, min(at, self.facts.effective_end))
+        self._close()
+        self._forfeit(self.bond)
+
     def _wipe(self, at: int) -> None:
+        if self._is_unproven(at):
+            self._expire_unproven(at)
         self._drop_missing(True, at)
         if self.facts.wipe_missed:
             self._hold(-1)
-        if self.facts.accepted(at) and self.facts.end_reason is not EndReason.REJECTED:
-            self._draw(at, final=True)
         self._learn(wiped_at=at)
-        self._free_bond()
+        if self.facts.accepted(at) and self.facts.end_reason is not EndReason.REJECTED:
+            self._settle(at)
+        elif self.facts.committee is not Committee.DRAWN or not self.facts.acceptable(at):
+            self._free_bond()
         self._free_slots(self.facts.delivered_bits, at)
 
     def _miss_wipe(self, at: int) -> None:
@@ -224,10 +292,18 @@ class Lease:
         self._hold(+1)
 
     def _settle(self, at: int) -> None:
-        last = at >= self.facts.effective_end
-        if last:
+        if self._is_unproven(at):
+            self._expire_unproven(at)
+            return
+        over = at >= self.facts.effective_end
+        if over:
             self._drop_missing(True, at)
-        self._draw(at, final=last)
+        until = self.facts.final_until(at)
+        self._draw(until, final=over and until >= self.facts.effective_end)
+        if self.facts.wiped_at:
+            self._free_bond()
+        if over and self.facts.committee is Committee.AWAITED:
+            self._return_fees()
 
     # ---- money and slots ----
 
@@ -258,14 +334,23 @@ class Lease:
         self.market.free[self.provider] += reserve
         self.paid += reserve
         self._close()
-        self._free_bond()
-        self._free_slots(self._all, at)
+        self._free_all(at)
 
     def _default(self, penalty: int, at: int) -> None:
         self._close()
         self._forfeit(penalty)
+        self._free_all(at)
+
+    def _free_all(self, at: int) -> None:
         self._free_bond()
+        self._return_fees()
         self._free_slots(self._all, at)
+
+    def _return_fees(self) -> None:
+        to_buyer, to_provider = billing.fee_back(self.fee, 0)
+        self.market.free[self.buyer] += to_buyer
+        self.market.free[self.provider] += to_provider
+        self.fee = 0
 
     def _drop_missing(self, is_default: bool, at: int) -> None:
         facts = self.facts
