@@ -8,8 +8,8 @@ Pure: no input or output, no clock. The rules, in order (W7, W8, W10):
 4. another host key -> provider: that is another machine; but if this guest signed, its tenant made a new key
 -> buyer; 5. our own network does not work, by the references -> path;
 6. the chain holds the buyer's signed wish that it be off -> buyer;
-7. the host lives (it refuses, connects, echoes, or its guest signs) but the service does not -> buyer;
-8. else -> provider.
+7. the host lives (it answers wrongly, refuses, connects, echoes, or its guest signs), the service does not ->
+buyer; 8. else -> provider.
 
 What this cannot tell: a provider can answer for a dead host with a refusal or an echo of its own, and a buyer
 can silence a living one with a firewall. That is why SLAs above the lowest tier ask for the guest's
@@ -70,11 +70,14 @@ MEANING = {
 class Evidence:
     """What was seen. None: was not asked, or cannot be.
 
-    `reach`: whether our own network works, by references that are not the provider's; None: there are none.
-    `power_off`: the chain holds the buyer's wish that it be off.
+    `own_address`: the address is this machine's alone, so that whoever refuses or echoes there is its system;
+    at one that is forwarded or shared (a NAT's, our own loopback) only what the service or the guest says is
+    a sign of life. `reach`: whether our own network works, by references that are not the provider's; None:
+    there are none. `power_off`: the chain holds the buyer's wish that it be off.
     """
 
     service: Seen
+    own_address: bool = True
     guest: GuestSeen | None = None
     guest_required: bool = False
     reach: bool | None = None
@@ -103,7 +106,7 @@ def attribute(seen: Evidence) -> Found:
         return (
             Found(Outcome.BUYER, Reason.NEW_KEY) if signed else Found(Outcome.PROVIDER, Reason.OTHER_MACHINE)
         )
-    lives = signed or seen.service.answers or (seen.echo is not None and seen.echo.right)
+    lives = signed or _shows_life(seen)
     if not lives and not seen.reach:
         return Found(Outcome.PATH, Reason.NO_REACH)
     if seen.power_off:
@@ -111,6 +114,13 @@ def attribute(seen: Evidence) -> Found:
     if lives:
         return Found(Outcome.BUYER, Reason.SERVICE)
     return Found(Outcome.PROVIDER, _of_silence(seen))
+
+
+def _shows_life(seen: Evidence) -> bool:
+    """Whether the host is there, by what came back besides a right answer."""
+    if seen.service.finding is Finding.WRONG:
+        return True
+    return seen.own_address and (seen.service.answers or (seen.echo is not None and seen.echo.right))
 
 
 def _of_answering(seen: Evidence, signed: bool) -> Found:

@@ -8,6 +8,7 @@ keep time (`witness/schedule.py`) nor what it found (`witness/log.py`); `witness
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ class Looks:
     ) -> None:
         self._witness, self._reach, self._loopback, self._tokens = witness, reach, loopback, tokens
         self._suspects: set[Key] = set()
+        self.shared: frozenset[str] = frozenset()
+        """Addresses that stand for several machines, so that a refusal there is none of theirs."""
 
     async def at(self, target: Target, epoch: int, round_: int, seconds: float, *, full: bool) -> Look:
         """Look once; `seconds` is the deadline of each of two attempts. `full`: prove the host key."""
@@ -66,7 +69,7 @@ class Looks:
         )
         wanting = target.guest_required and (receipt is None or not receipt.seen.right)
         if service.right and not wanting:
-            evidence = Evidence(service, receipt, target.guest_required)
+            evidence = Evidence(service, guest=receipt, guest_required=target.guest_required)
         else:
             evidence = await self._again(target, epoch, round_, seconds, service, receipt, began)
         self._suspect(target.key, evidence.service)
@@ -104,7 +107,25 @@ class Looks:
             again = service  # what was seen once was there
         if receipt is not None and receipt.seen.right:
             signed = receipt
-        return Evidence(again, signed, target.guest_required, reach, target.power_off, echo, said, far)
+        return Evidence(
+            again,
+            own_address=not self._is_shared(target.endpoint.host),
+            guest=signed,
+            guest_required=target.guest_required,
+            reach=reach,
+            power_off=target.power_off,
+            echo=echo,
+            control=said,
+            edge=far,
+        )
+
+    def _is_shared(self, host: str) -> bool:
+        if host in self.shared or host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
 
     async def _service(self, place: Endpoint, seconds: float, *, full: bool) -> Seen:
         host, port, kind, free = place.host, place.port, place.kind, self._loopback

@@ -46,7 +46,7 @@ class Gauges:
 
     `outcomes` counts by outcome and reason; `lost` are measurements the disk refused; `failed` those that an
     error nobody foresaw ended; `lateness` counts by upper bound in milliseconds (the last: above all),
-    `worst_late_ms` is the worst since it was last asked.
+    `worst_late_ms` is the worst of this minute and the one before it.
     """
 
     targets: int
@@ -60,7 +60,7 @@ class Gauges:
 
 
 class Engine:
-    """Measures while `run` runs. All methods are for the event loop's thread.
+    """Measures while `run` runs. All methods but `gauges` are for the event loop's thread.
 
     `witness`: the signer's address, which guests' receipts name; `tokens`: what lets us in at gateways.
     """
@@ -90,13 +90,16 @@ class Engine:
         self._outcomes: Counter[tuple[str, str]] = Counter()
         self._lateness: Counter[float] = Counter()
         self._lead = clock.wall() - clock.monotonic()
-        self._started = self._lost = self._failed = self._worst = 0
+        self._started = self._lost = self._failed = 0
+        self._worst: dict[int, int] = {}  # by minute
 
     # ---- what to measure -----------------------------------------------------------------------------------
 
     def set_targets(self, targets: Sequence[Target]) -> None:
         """What is to be measured from now on; a machine that was there before goes on undisturbed."""
         before, self._targets = self._targets, {target.key: target for target in targets}
+        hosts = Counter(target.endpoint.host for target in targets)
+        self._looks.shared = frozenset(host for host, count in hosts.items() if count > 1)
         for key in before.keys() - self._targets.keys():
             self._agenda.forget(key)
             self._fresh.pop(key, None)
@@ -116,8 +119,7 @@ class Engine:
         return len(self._targets)
 
     def gauges(self) -> Gauges:
-        """How it goes; the worst lateness begins anew."""
-        worst, self._worst = self._worst, 0
+        """How it goes; may be asked from any thread."""
         return Gauges(
             targets=len(self._targets),
             running=len(self._running),
@@ -126,7 +128,7 @@ class Engine:
             lost=self._lost,
             failed=self._failed,
             lateness={bound: self._lateness[bound] for bound in (*_BOUNDS, float("inf"))},
-            worst_late_ms=worst,
+            worst_late_ms=max(self._worst.copy().values(), default=0),
         )
 
     # ---- measuring -----------------------------------------------------------------------------------------
@@ -267,7 +269,9 @@ class Engine:
 
     def _note(self, late: int) -> None:
         self._started += 1
-        self._worst = max(self._worst, late)
+        minute = int(self._clock.monotonic() // 60)
+        if late > self._worst.get(minute, -1):
+            self._worst = {n: worst for n, worst in self._worst.items() if n == minute - 1} | {minute: late}
         self._lateness[next((bound for bound in _BOUNDS if late <= bound), float("inf"))] += 1
 
     async def _answers(self, reference: Reference) -> bool:

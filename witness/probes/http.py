@@ -120,16 +120,23 @@ async def _body(line: _Line, head: bytes) -> bytes:
     headers = dict(_field(row) for row in top.split(b"\r\n")[1:])
     chunked = b"chunked" in headers.get(b"transfer-encoding", b"").lower()
     length = int(headers[b"content-length"]) if b"content-length" in headers and not chunked else None
-    while length is None or len(body) < length:
+    while (whole := _whole(body, chunked, length)) is None:
         if len(body) > MOST_BODY:
             raise WrongAnswer("a body without an end")
         try:
             body += await line.receive()
         except ConnectionError:
-            if length is not None:
+            if chunked or length is not None:
                 raise
-            break
-    return _joined(body) if chunked else body[:length]
+            return body
+    return whole
+
+
+def _whole(body: bytes, chunked: bool, length: int | None) -> bytes | None:
+    """The body if all of it is there; None if not, or if only the connection's end tells."""
+    if chunked:
+        return _joined(body)
+    return body[:length] if length is not None and len(body) >= length else None
 
 
 def _field(row: bytes) -> tuple[bytes, bytes]:
@@ -137,12 +144,16 @@ def _field(row: bytes) -> tuple[bytes, bytes]:
     return name.strip().lower(), value.strip()
 
 
-def _joined(body: bytes) -> bytes:
-    """The chunks of a body as one."""
+def _joined(body: bytes) -> bytes | None:
+    """The chunks of a body as one; None if the last one is not there yet."""
     whole = b""
     while True:
-        size, _, body = body.partition(b"\r\n")
+        size, end, body = body.partition(b"\r\n")
+        if not end:
+            return None
         count = int(size.split(b";")[0], 16)
         if count == 0:
             return whole
+        if len(body) < count + 2:
+            return None
         whole, body = whole + body[:count], body[count + 2 :]
