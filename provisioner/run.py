@@ -64,7 +64,9 @@ def run(settings: Settings, *, ready: Callable[[dict[str, object]], None] | None
         exchange = open_exchange(settings, wallet)
         store = Store(settings.database)
         agent = Agent(settings, exchange, store, load_plugins(settings.plugins))
-        gateway = GatewayServer(settings, exchange, store, on_setup=agent.asks.nudge, asks=agent.asks)
+        gateway = GatewayServer(
+            settings, exchange, store, on_setup=agent.asks.nudge, asks=agent.asks, control=agent.control
+        )
 
         def tell() -> dict[str, Any]:
             return report(agent, time.time())

@@ -28,6 +28,7 @@ from provisioner.agent.agenda import Agenda
 from provisioner.agent.asks import Asks
 from provisioner.agent.bidder import Bidder
 from provisioner.agent.clouds import Clouds
+from provisioner.agent.control import ControlPlane
 from provisioner.agent.hands import Hands, lease_key
 from provisioner.agent.heads import Heads
 from provisioner.agent.intake import Intake
@@ -95,6 +96,7 @@ class Agent:
             clock=clock,
             monotonic=monotonic,
         )
+        self.control = ControlPlane(exchange, store, self.clouds, monotonic=monotonic)
         self._observer = Observer(
             exchange, store, self.clouds, self.hands, self.operations, self.retries, self.address
         )

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from chain.contracts.leases import Lease
 from market.errors import InvalidInput, OcxError, Refused, Temporary
 
-__all__ = ["Caller", "Denied", "Handler", "guarded", "not_found", "read_body"]
+__all__ = ["Caller", "Denied", "Handler", "guarded", "lease_number", "not_found", "read_body"]
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,14 @@ class Caller:
     account: str
     lease_id: int
     lease: Lease
+
+
+def lease_number(request: Request) -> int:
+    """The lease a path names; 404 if that is no number."""
+    number = str(request.path_params["lease"])
+    if not (number.isascii() and number.isdecimal() and len(number) <= 100):
+        raise Denied(404, "there is no such call")
+    return int(number)
 
 
 async def read_body(request: Request) -> dict[str, Any]:

@@ -31,8 +31,10 @@ from chain.exchange import Exchange
 from chain.generated.errors import Leases_Unknown
 from market.errors import InvalidInput, OcxError, Permanent, Refused
 from provisioner.agent.asks import Asks
+from provisioner.agent.control import ControlPlane
 from provisioner.gateway.asks import AskDesk
-from provisioner.gateway.http import Caller, Denied, guarded, not_found, read_body
+from provisioner.gateway.committee import CommitteeDesk
+from provisioner.gateway.http import Caller, Denied, guarded, lease_number, not_found, read_body
 from provisioner.gateway.setup import read_setup
 from provisioner.gateway.tls import Identity, bind
 from provisioner.settings import Settings
@@ -55,10 +57,12 @@ class Gateway:
         clock: Callable[[], float] = time.time,
         on_setup: Callable[[int], None] = lambda lease: None,
         asks: Asks | None = None,
+        control: ControlPlane | None = None,
         tokens: Tokens | None = None,
         challenge_ttl: int = 60,
     ) -> None:
-        """`asks`: where what buyers ask of running machines goes; None: such calls do not exist here."""
+        """`asks`: where what buyers ask of running machines goes; None: such calls do not exist here.
+        `control`: what the agent last saw of the machines; None: nothing."""
         network = exchange.connection
         self._exchange, self._store = exchange, store
         self._clock = clock
@@ -67,6 +71,9 @@ class Gateway:
             network.chain_id, network.directory, audience, ttl=challenge_ttl, tokens=tokens
         )
         self._desk = None if asks is None else AskDesk(exchange, asks, self._of_caller, clock=clock)
+        self._committee = CommitteeDesk(
+            exchange, store, control, self._account_of, ours=self._ours, clock=clock
+        )
 
     def app(self) -> Starlette:
         """The ASGI application."""
@@ -79,6 +86,7 @@ class Gateway:
                 Route(f"{lease}/connection", guarded(self._connection)),
                 Route(f"{lease}/setup", guarded(self._setup), methods=["GET", "PUT"]),
                 *(self._desk.routes() if self._desk else []),
+                *self._committee.routes(),
             ],
             exception_handlers={404: not_found, 405: not_found},
         )
@@ -149,21 +157,24 @@ class Gateway:
 
     async def _of_caller(self, request: Request) -> Caller:
         """The lease asked for, if the caller may buy for its buyer; else the same "no" in every case."""
-        number = str(request.path_params["lease"])
-        if not (number.isascii() and number.isdecimal() and len(number) <= 100):
-            raise Denied(404, "there is no such call")
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Denied(401, "a token is needed", "Sign a challenge first.")
-        try:
-            account = self._keeper.tokens.verify(token.strip(), int(self._clock()))
-        except Refused as error:
-            raise Denied(401, error.message, error.hint) from error
-        lease_id = int(number)
+        lease_id, account = lease_number(request), await self._account_of(request)
         found = await run_in_threadpool(self._lease_of, lease_id, account)
         if found is None:
             raise Denied(403, f"lease {lease_id} is none of this account's organisation at this provider")
         return Caller(account, lease_id, found)
+
+    async def _account_of(self, request: Request) -> str:
+        """The account whose token came with a request."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Denied(401, "a token is needed", "Sign a challenge first.")
+        try:
+            return self._keeper.tokens.verify(token.strip(), int(self._clock()))
+        except Refused as error:
+            raise Denied(401, error.message, error.hint) from error
+
+    def _ours(self) -> int:
+        return self._exchange.members.member(self.account).org
 
     def _lease_of(self, lease_id: int, account: str) -> Lease | None:
         if not 0 < lease_id < 1 << 32:
@@ -173,7 +184,7 @@ class Gateway:
             lease = self._exchange.leases.lease(lease_id)
         except Leases_Unknown:
             return None
-        ours = self._exchange.members.member(self.account).org
+        ours = self._ours()
         may = caller.org != 0 and caller.org == lease.buyer and caller.rights & MemberRight.BUY
         return lease if may and lease.provider == ours else None
 
@@ -198,13 +209,16 @@ class GatewayServer:
         clock: Callable[[], float] = time.time,
         on_setup: Callable[[int], None] = lambda lease: None,
         asks: Asks | None = None,
+        control: ControlPlane | None = None,
     ) -> None:
         self._identity = Identity(settings)
         self._socket = bind(settings.gateway.host, settings.gateway.port)
         self.port = int(self._socket.getsockname()[1])
         host = f"[{settings.gateway.host}]" if ":" in settings.gateway.host else settings.gateway.host
         self.url = (settings.gateway.url or f"https://{host}:{self.port}").rstrip("/")
-        self.gateway = Gateway(exchange, store, self.url, clock=clock, on_setup=on_setup, asks=asks)
+        self.gateway = Gateway(
+            exchange, store, self.url, clock=clock, on_setup=on_setup, asks=asks, control=control
+        )
         config = uvicorn.Config(
             self.gateway.app(),
             ssl_context_factory=lambda config, default: self._identity.context,

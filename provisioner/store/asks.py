@@ -107,6 +107,15 @@ class AskStore:
         """Every signed power request of a lease, oldest first: the evidence."""
         return self._asks("lease = ? AND kind = ?", (lease, POWER))
 
+    def last_done_power(self, lease: int, resource: int) -> str | None:
+        """The last power action that was done to a machine at its tenant's wish; None: there was none."""
+        row = self.store.db.execute(
+            "SELECT action FROM ask WHERE lease = ?1 AND kind = ?2"
+            " AND EXISTS (SELECT 1 FROM json_each(ask.done) WHERE value = ?3) ORDER BY id DESC LIMIT 1",
+            (lease, POWER, resource),
+        ).fetchone()
+        return None if row is None else str(row[0])
+
     def count_since(self, lease: int, kind: str, since: float, action: str | None = None) -> int:
         """How many asks of a kind (and action) came for a lease since then."""
         row = self.store.db.execute(

@@ -1,0 +1,138 @@
+"""The gateway's calls for a lease's committee: where its machines are, and what the control plane last saw.
+
+Served to members of the buyer, and to whoever acts for an organisation that sits in the committee of the
+lease's running term (rule P2). What is served is public to them alone (P3): no users, no keys that let in, no
+sealed data. What a committee is told is hashed on the chain, so a gateway that tells something else is found
+out. A witness asks every round, so who may is remembered for half a minute.
+
+This module must not touch a cloud, and must not log what it serves.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from chain.contracts.leases import Lease
+from chain.exchange import Exchange
+from chain.generated.errors import Leases_Unknown
+from chain.sealed import sealed_hash
+from provisioner.agent.control import ControlPlane
+from provisioner.gateway.http import Denied, guarded, lease_number
+from provisioner.store.store import Store
+
+__all__ = ["MEMORY", "CommitteeDesk"]
+
+MEMORY = 30.0
+"""Seconds for which an account that may ask about a lease may do so without another look at the chain."""
+_MOST_KNOWN = 20_000
+
+
+class CommitteeDesk:
+    """Tells committees. `account_of` says who asks, or raises; `ours` is the provider's organisation."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        store: Store,
+        control: ControlPlane | None,
+        account_of: Callable[[Request], Awaitable[str]],
+        *,
+        ours: Callable[[], int],
+        clock: Callable[[], float],
+    ) -> None:
+        self._exchange, self._store, self._control = exchange, store, control
+        self._account_of, self._ours, self._clock = account_of, ours, clock
+        self._known: dict[tuple[str, int], float] = {}
+        self._seats: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._lock = threading.Lock()
+
+    def routes(self) -> list[Route]:
+        """The calls: endpoints and status of a lease."""
+        lease = "/v1/leases/{lease}"
+        return [
+            Route(f"{lease}/endpoints", guarded(self._endpoints)),
+            Route(f"{lease}/status", guarded(self._status)),
+        ]
+
+    async def _endpoints(self, request: Request) -> Response:
+        number, account = lease_number(request), await self._account_of(request)
+        lease = await run_in_threadpool(self._lease_for, number, account)
+        if not lease.delivered:
+            raise Denied(425, f"lease {number} is not delivered yet", "Try again once it is.")
+        blob = await run_in_threadpool(self._store.sealed, number, lease.delivery)
+        if blob is None:
+            raise Denied(404, f"the endpoints of lease {number} are not at this gateway")
+        shown = {
+            "sealed_hash": "0x" + sealed_hash(blob.sealed).hex(),
+            "endpoints": json.loads(blob.endpoints),
+        }
+        return JSONResponse({"lease": number, **shown})
+
+    async def _status(self, request: Request) -> Response:
+        number, account = lease_number(request), await self._account_of(request)
+        if not self._remembers(account, number):
+            await run_in_threadpool(self._lease_for, number, account)
+        seen = await run_in_threadpool(self._control.status, number) if self._control else ()
+        return JSONResponse({"lease": number, "places": [asdict(item) for item in seen]})
+
+    # ---- who may -----------------------------------------------------------------------------------------
+
+    def _remembers(self, account: str, number: int) -> bool:
+        with self._lock:
+            return self._known.get((account, number), 0.0) > self._clock()
+
+    def _lease_for(self, number: int, account: str) -> Lease:
+        """The lease, if the account may know where its machines are; else the same "no" in every case."""
+        lease = self._lease(number)
+        if lease is None or not self._may(number, lease, account):
+            raise Denied(403, f"lease {number} is none that this account buys or witnesses at this provider")
+        with self._lock:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[account, number] = self._clock() + MEMORY
+        return lease
+
+    def _lease(self, number: int) -> Lease | None:
+        if not 0 < number < 1 << 32:
+            return None
+        try:
+            lease = self._exchange.leases.lease(number)
+        except Leases_Unknown:
+            return None
+        return lease if lease.provider == self._ours() else None
+
+    def _may(self, number: int, lease: Lease, account: str) -> bool:
+        org = self._exchange.members.member(account).org
+        if org and org == lease.buyer:
+            return True
+        witnesses = self._exchange.witnesses
+        if witnesses is None:
+            return False
+        acting = {org, witnesses.signer_of(account)} - {0}
+        return bool(acting) and not acting.isdisjoint(self._committee(number))
+
+    def _committee(self, number: int) -> tuple[int, ...]:
+        """The seats of the running term; a committee that is drawn never changes."""
+        witnesses = self._exchange.witnesses
+        if witnesses is None:
+            return ()
+        term = witnesses.term_of(number, self._exchange.now() // self._epoch())
+        seats = self._seats.get((number, term))
+        if seats is None:
+            seats = witnesses.committee(number, term).seats
+            if seats:
+                self._seats[number, term] = seats
+        return seats
+
+    def _epoch(self) -> int:
+        witnesses = self._exchange.witnesses
+        assert witnesses is not None  # noqa: S101  callers looked
+        return witnesses.epoch()
