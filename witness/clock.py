@@ -80,16 +80,16 @@ class Clock:
         self._limits: tuple[float, float, float] | None = None
         self._newest = 0
 
-    def observe(self, timestamp: int, before: float | None, now: float) -> None:
-        """A block with that timestamp is there at `now`; at `before` (None: not known) it was not there yet.
+    def observe(self, number: int, timestamp: int, before: float | None, now: float) -> None:
+        """A block with that timestamp is there at `now`; at `before` (None: never looked) it was not yet.
 
         Both by `monotonic`. Only a block newer than all seen before counts; others may be told and change
         nothing.
         """
         with self._guard:
-            if timestamp <= self._newest:
+            if number <= self._newest:
                 return
-            self._newest = timestamp
+            self._newest = number
             if (
                 before is None
             ):  # the first block may be old: it bounds on one side only, so it waits for the next
