@@ -179,7 +179,8 @@ class Writer:
 
 def _plain_type(kind: str, item: dict[str, Any]) -> str:
     if kind.startswith("("):
-        if "address" in kind or item["type"].count("["):
+        arrays = item["type"].count("["), kind.count("[")
+        if "address" in kind or arrays not in ((0, 0), (1, 1)):
             raise InvalidInput(f"argument {item['name']!r} is a struct the bindings cannot type: {kind}")
         return f"tuple[{', '.join(_plain_type(abi_type(part), part) for part in item['components'])}]"
     if kind.startswith(("uint", "int")):

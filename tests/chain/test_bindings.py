@@ -91,6 +91,17 @@ def test_generated_event_decodes_its_own_log(artifacts: Path, module: Any) -> No
     assert decoded == space.LeaseEnded(lease_id=7, fault=space.Fault.BUYER_LATE, window=(5, 9))
 
 
+def test_a_list_of_structs_comes_as_tuples(artifacts: Path, module: Any) -> None:
+    leaves = argument("leaves", "tuple[]", internal="struct Leaf[]")
+    leaves |= {"components": [argument("lease", "uint32"), argument("root", "bytes32")]}
+    contract(artifacts, "Witnesses", event("LeavesPublished", leaves))
+    space = module("event")
+    rows = [(5, b"a" * 32), (6, b"b" * 32)]
+    data = eth_abi.encode(["(uint32,bytes32)[]"], [rows])
+    decoded = space.decode([keccak(text="LeavesPublished((uint32,bytes32)[])")], data)
+    assert decoded == space.LeavesPublished(leaves=tuple(rows))
+
+
 def test_generated_error_speaks_its_natspec_or_else_its_name(artifacts: Path, module: Any) -> None:
     known, plain = error("Members_OverLimit", argument("limit", "uint256")), error("Members_NotMember")
     contract(
