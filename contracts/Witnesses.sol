@@ -749,7 +749,7 @@ contract Witnesses is IWitnesses, Governed {
     }
 
     function _epochOf(uint256 second) private view returns (uint32) {
-        // Safe: seconds of a lease or of now have 40 bits, and no epoch is that short.
+        // Safe until the year 2106, even with epochs of a second.
         // forge-lint: disable-next-line(unsafe-typecast)
         return uint32(second / epoch);
     }
