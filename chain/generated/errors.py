@@ -47,6 +47,11 @@ __all__ = [
     "Escrow_InsufficientFree",
     "Escrow_NothingToSweep",
     "FailedCall",
+    "Inquiries_BadWindow",
+    "Inquiries_Closed",
+    "Inquiries_NotParty",
+    "Inquiries_NotSeat",
+    "Inquiries_TooMany",
     "Inventory_BadWindow",
     "Inventory_Booked",
     "Inventory_EmptyKey",
@@ -109,6 +114,40 @@ __all__ = [
     "TimelockUnauthorizedCaller",
     "TimelockUnexecutedPredecessor",
     "TimelockUnexpectedOperationState",
+    "Verdicts_AppealClosed",
+    "Verdicts_Appealed",
+    "Verdicts_BadPower",
+    "Verdicts_BadSeat",
+    "Verdicts_BadTiers",
+    "Verdicts_ClaimClosed",
+    "Verdicts_NoAppeal",
+    "Verdicts_NoBreach",
+    "Verdicts_NotParty",
+    "Verdicts_NotWorse",
+    "Verdicts_OtherLeaf",
+    "Verdicts_PayClosed",
+    "Verdicts_TooMuchPower",
+    "Verdicts_Undetermined",
+    "Verdicts_UnknownSla",
+    "Witnesses_BadLeaves",
+    "Witnesses_BadSigner",
+    "Witnesses_BadTerms",
+    "Witnesses_DrawClosed",
+    "Witnesses_Drawn",
+    "Witnesses_Joined",
+    "Witnesses_NoFine",
+    "Witnesses_NotCommitted",
+    "Witnesses_NotPublished",
+    "Witnesses_NotSeat",
+    "Witnesses_NotSigner",
+    "Witnesses_NotWitness",
+    "Witnesses_OtherDelivery",
+    "Witnesses_PoolFull",
+    "Witnesses_PublishClosed",
+    "Witnesses_StakeTooLow",
+    "Witnesses_StillBound",
+    "Witnesses_TickClosed",
+    "Witnesses_Ticked",
     "decode_error",
 ]
 
@@ -724,6 +763,111 @@ class FailedCall(codec.ContractError):
     MESSAGE: ClassVar[str] = "failed call"
     HINT: ClassVar[str | None] = "A call to an address target failed. The target may have reverted."
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = ()
+
+
+class Inquiries_BadWindow(codec.ContractError):
+    """the window is not past, is empty, lies outside the lease, or has no committee
+
+    `Inquiries`: Inquiries_BadWindow(uint32 lease, uint40 from, uint40 until).
+    """
+
+    NAME: ClassVar[str] = "Inquiries_BadWindow"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("12b75fe8")
+    MESSAGE: ClassVar[str] = "the window is not past, is empty, lies outside the lease, or has no committee"
+    HINT: ClassVar[str | None] = (
+        "Ask for a past part of the lease, within one term of its committee (24 epochs)."
+    )
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("from_", "uint40"),
+        codec.Parameter("until", "uint40"),
+    )
+
+    def __init__(self, *, lease: int, from_: int, until: int) -> None:
+        super().__init__(lease=lease, from_=from_, until=until)
+        self.lease = lease
+        self.from_ = from_
+        self.until = until
+
+
+class Inquiries_Closed(codec.ContractError):
+    """the inquiry is not open to this
+
+    `Inquiries`: Inquiries_Closed(uint256 inquiry).
+    """
+
+    NAME: ClassVar[str] = "Inquiries_Closed"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("9fc8485d")
+    MESSAGE: ClassVar[str] = "the inquiry is not open to this"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("inquiry", "uint256"),)
+
+    def __init__(self, *, inquiry: int) -> None:
+        super().__init__(inquiry=inquiry)
+        self.inquiry = inquiry
+
+
+class Inquiries_NotParty(codec.ContractError):
+    """the organisation is not a party of the lease
+
+    `Inquiries`: Inquiries_NotParty(uint32 lease, uint32 org).
+    """
+
+    NAME: ClassVar[str] = "Inquiries_NotParty"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("a8e87e91")
+    MESSAGE: ClassVar[str] = "the organisation is not a party of the lease"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("org", "uint32"),
+    )
+
+    def __init__(self, *, lease: int, org: int) -> None:
+        super().__init__(lease=lease, org=org)
+        self.lease = lease
+        self.org = org
+
+
+class Inquiries_NotSeat(codec.ContractError):
+    """the account does not sit in the committee asked, or has answered
+
+    `Inquiries`: Inquiries_NotSeat(uint256 inquiry, address account).
+    """
+
+    NAME: ClassVar[str] = "Inquiries_NotSeat"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("08166566")
+    MESSAGE: ClassVar[str] = "the account does not sit in the committee asked, or has answered"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("inquiry", "uint256"),
+        codec.Parameter("account", "address"),
+    )
+
+    def __init__(self, *, inquiry: int, account: str) -> None:
+        super().__init__(inquiry=inquiry, account=account)
+        self.inquiry = inquiry
+        self.account = account
+
+
+class Inquiries_TooMany(codec.ContractError):
+    """this party asked about this lease in this epoch already
+
+    `Inquiries`: Inquiries_TooMany(uint32 lease, uint32 org).
+    """
+
+    NAME: ClassVar[str] = "Inquiries_TooMany"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("afe6668e")
+    MESSAGE: ClassVar[str] = "this party asked about this lease in this epoch already"
+    HINT: ClassVar[str | None] = "Ask again in the next epoch."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("org", "uint32"),
+    )
+
+    def __init__(self, *, lease: int, org: int) -> None:
+        super().__init__(lease=lease, org=org)
+        self.lease = lease
+        self.org = org
 
 
 class Inventory_BadWindow(codec.ContractError):
@@ -1943,6 +2087,686 @@ class TimelockUnexpectedOperationState(codec.ContractError):
         self.expected_states = expected_states
 
 
+class Verdicts_AppealClosed(codec.ContractError):
+    """this span cannot be appealed now
+
+    `Verdicts`: Verdicts_AppealClosed(uint32 lease, uint32 epoch).
+    """
+
+    NAME: ClassVar[str] = "Verdicts_AppealClosed"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("bfda2806")
+    MESSAGE: ClassVar[str] = "this span cannot be appealed now"
+    HINT: ClassVar[str | None] = "Appeal once claims are open and before the span is final."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("epoch", "uint32"),
+    )
+
+    def __init__(self, *, lease: int, epoch: int) -> None:
+        super().__init__(lease=lease, epoch=epoch)
+        self.lease = lease
+        self.epoch = epoch
+
+
+class Verdicts_Appealed(codec.ContractError):
+    """an appeal stands for this span already
+
+    `Verdicts`: Verdicts_Appealed(uint32 lease, uint32 epoch).
+    """
+
+    NAME: ClassVar[str] = "Verdicts_Appealed"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("088fbb33")
+    MESSAGE: ClassVar[str] = "an appeal stands for this span already"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("epoch", "uint32"),
+    )
+
+    def __init__(self, *, lease: int, epoch: int) -> None:
+        super().__init__(lease=lease, epoch=epoch)
+        self.lease = lease
+        self.epoch = epoch
+
+
+class Verdicts_BadPower(codec.ContractError):
+    """the request is not signed by a member of the buyer that may buy, is old, or was overtaken
+
+    `Verdicts`: Verdicts_BadPower(uint32 lease, address signer).
+    """
+
+    NAME: ClassVar[str] = "Verdicts_BadPower"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("971d9cb7")
+    MESSAGE: ClassVar[str] = (
+        "the request is not signed by a member of the buyer that may buy, is old, or was overtaken"
+    )
+    HINT: ClassVar[str | None] = "Sign a new one ('ocx lease power')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("signer", "address"),
+    )
+
+    def __init__(self, *, lease: int, signer: str) -> None:
+        super().__init__(lease=lease, signer=signer)
+        self.lease = lease
+        self.signer = signer
+
+
+class Verdicts_BadSeat(codec.ContractError):
+    """a seat is named twice or out of order, or does not sit in this committee
+
+    `Verdicts`: Verdicts_BadSeat(uint256 index).
+    """
+
+    NAME: ClassVar[str] = "Verdicts_BadSeat"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("8c345c41")
+    MESSAGE: ClassVar[str] = "a seat is named twice or out of order, or does not sit in this committee"
+    HINT: ClassVar[str | None] = "Name the seats of one epoch after the other, in order."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("index", "uint256"),)
+
+    def __init__(self, *, index: int) -> None:
+        super().__init__(index=index)
+        self.index = index
+
+
+class Verdicts_BadTiers(codec.ContractError):
+    """tiers must be 1 to 4, worse availability costing more
+
+    `Verdicts`: Verdicts_BadTiers(uint256 index).
+    """
+
+    NAME: ClassVar[str] = "Verdicts_BadTiers"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("cd1d72b0")
+    MESSAGE: ClassVar[str] = "tiers must be 1 to 4, worse availability costing more"
+    HINT: ClassVar[str | None] = "Order them from the mildest to the worst."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("index", "uint256"),)
+
+    def __init__(self, *, index: int) -> None:
+        super().__init__(index=index)
+        self.index = index
+
+
+class Verdicts_ClaimClosed(codec.ContractError):
+    """claims on this span are not open now
+
+    `Verdicts`: Verdicts_ClaimClosed(uint32 lease, uint32 epoch, uint256 from, uint256 until).
+    """
+
+    NAME: ClassVar[str] = "Verdicts_ClaimClosed"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("7a6f4ef2")
+    MESSAGE: ClassVar[str] = "claims on this span are not open now"
+    HINT: ClassVar[str | None] = "They are open between the times named."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("epoch", "uint32"),
+        codec.Parameter("from_", "uint256"),
+        codec.Parameter("until", "uint256"),
+    )
+
+    def __init__(self, *, lease: int, epoch: int, from_: int, until: int) -> None:
+        super().__init__(lease=lease, epoch=epoch, from_=from_, until=until)
+        self.lease = lease
+        self.epoch = epoch
+        self.from_ = from_
+        self.until = until
+
+
+class Verdicts_NoAppeal(codec.ContractError):
+    """there is no such open appeal, or its time is not over
+
+    `Verdicts`: Verdicts_NoAppeal(uint256 appeal).
+    """
+
+    NAME: ClassVar[str] = "Verdicts_NoAppeal"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("f9baa0b1")
+    MESSAGE: ClassVar[str] = "there is no such open appeal, or its time is not over"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("appeal", "uint256"),)
+
+    def __init__(self, *, appeal: int) -> None:
+        super().__init__(appeal=appeal)
+        self.appeal = appeal
+
+
+class Verdicts_NoBreach(codec.ContractError):
+    """no breach that lets the buyer end has been found, or it is not final, or under appeal
+
+    `Verdicts`: Verdicts_NoBreach(uint32 lease).
+    """
+
+    NAME: ClassVar[str] = "Verdicts_NoBreach"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("eff09fb8")
+    MESSAGE: ClassVar[str] = (
+        "no breach that lets the buyer end has been found, or it is not final, or under appeal"
+    )
+    HINT: ClassVar[str | None] = "Wait until its span is final ('ocx sla report')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("lease", "uint32"),)
+
+    def __init__(self, *, lease: int) -> None:
+        super().__init__(lease=lease)
+        self.lease = lease
+
+
+class Verdicts_NotParty(codec.ContractError):
+    """the organisation is not a party of the lease
+
+    `Verdicts`: Verdicts_NotParty(uint32 lease, uint32 org).
+    """
+
+    NAME: ClassVar[str] = "Verdicts_NotParty"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("e59aa7e5")
+    MESSAGE: ClassVar[str] = "the organisation is not a party of the lease"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("org", "uint32"),
+    )
+
+    def __init__(self, *, lease: int, org: int) -> None:
+        super().__init__(lease=lease, org=org)
+        self.lease = lease
+        self.org = org
+
+
+class Verdicts_NotWorse(codec.ContractError):
+    """this claim makes no worse verdict than there is, and begins no grace earlier
+
+    `Verdicts`: Verdicts_NotWorse(uint32 lease, uint32 epoch, uint32 penaltyPpm).
+    """
+
+    NAME: ClassVar[str] = "Verdicts_NotWorse"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("a4dcc7d2")
+    MESSAGE: ClassVar[str] = "this claim makes no worse verdict than there is, and begins no grace earlier"
+    HINT: ClassVar[str | None] = "Name more seats, or leave it."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("epoch", "uint32"),
+        codec.Parameter("penalty_ppm", "uint32"),
+    )
+
+    def __init__(self, *, lease: int, epoch: int, penalty_ppm: int) -> None:
+        super().__init__(lease=lease, epoch=epoch, penalty_ppm=penalty_ppm)
+        self.lease = lease
+        self.epoch = epoch
+        self.penalty_ppm = penalty_ppm
+
+
+class Verdicts_OtherLeaf(codec.ContractError):
+    """the leaf is of another lease or machine
+
+    `Verdicts`: Verdicts_OtherLeaf(uint256 index).
+    """
+
+    NAME: ClassVar[str] = "Verdicts_OtherLeaf"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("e7cbca62")
+    MESSAGE: ClassVar[str] = "the leaf is of another lease or machine"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("index", "uint256"),)
+
+    def __init__(self, *, index: int) -> None:
+        super().__init__(index=index)
+        self.index = index
+
+
+class Verdicts_PayClosed(codec.ContractError):
+    """this term cannot be paid yet, or was
+
+    `Verdicts`: Verdicts_PayClosed(uint32 lease, uint32 term).
+    """
+
+    NAME: ClassVar[str] = "Verdicts_PayClosed"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("bcc72fd5")
+    MESSAGE: ClassVar[str] = "this term cannot be paid yet, or was"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("term", "uint32"),
+    )
+
+    def __init__(self, *, lease: int, term: int) -> None:
+        super().__init__(lease=lease, term=term)
+        self.lease = lease
+        self.term = term
+
+
+class Verdicts_TooMuchPower(codec.ContractError):
+    """power was switched too often in this epoch
+
+    `Verdicts`: Verdicts_TooMuchPower(uint32 lease).
+    """
+
+    NAME: ClassVar[str] = "Verdicts_TooMuchPower"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("9441e4f3")
+    MESSAGE: ClassVar[str] = "power was switched too often in this epoch"
+    HINT: ClassVar[str | None] = "Wait for the next one."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("lease", "uint32"),)
+
+    def __init__(self, *, lease: int) -> None:
+        super().__init__(lease=lease)
+        self.lease = lease
+
+
+class Verdicts_Undetermined(codec.ContractError):
+    """the span has too few rounds to judge, or the lease does not bill yet
+
+    `Verdicts`: Verdicts_Undetermined(uint32 lease, uint32 epoch).
+    """
+
+    NAME: ClassVar[str] = "Verdicts_Undetermined"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("df14b30a")
+    MESSAGE: ClassVar[str] = "the span has too few rounds to judge, or the lease does not bill yet"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("epoch", "uint32"),
+    )
+
+    def __init__(self, *, lease: int, epoch: int) -> None:
+        super().__init__(lease=lease, epoch=epoch)
+        self.lease = lease
+        self.epoch = epoch
+
+
+class Verdicts_UnknownSla(codec.ContractError):
+    """there is no such SLA
+
+    `Verdicts`: Verdicts_UnknownSla(uint32 sla).
+    """
+
+    NAME: ClassVar[str] = "Verdicts_UnknownSla"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("620408ac")
+    MESSAGE: ClassVar[str] = "there is no such SLA"
+    HINT: ClassVar[str | None] = "See 'ocx sla list'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("sla", "uint32"),)
+
+    def __init__(self, *, sla: int) -> None:
+        super().__init__(sla=sla)
+        self.sla = sla
+
+
+class Witnesses_BadLeaves(codec.ContractError):
+    """too many leaves in a chunk, none, or not in order of lease and place
+
+    `Witnesses`: Witnesses_BadLeaves(uint256 index).
+    """
+
+    NAME: ClassVar[str] = "Witnesses_BadLeaves"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("2cf56131")
+    MESSAGE: ClassVar[str] = "too many leaves in a chunk, none, or not in order of lease and place"
+    HINT: ClassVar[str | None] = (
+        "Publish 1 to 128 leaves a chunk, sorted, each with a down round that was measured."
+    )
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("index", "uint256"),)
+
+    def __init__(self, *, index: int) -> None:
+        super().__init__(index=index)
+        self.index = index
+
+
+class Witnesses_BadSigner(codec.ContractError):
+    """this key signs for another witness, or is the zero address
+
+    `Witnesses`: Witnesses_BadSigner(address signer).
+    """
+
+    NAME: ClassVar[str] = "Witnesses_BadSigner"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("84346b48")
+    MESSAGE: ClassVar[str] = "this key signs for another witness, or is the zero address"
+    HINT: ClassVar[str | None] = "Use a fresh key."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("signer", "address"),)
+
+    def __init__(self, *, signer: str) -> None:
+        super().__init__(signer=signer)
+        self.signer = signer
+
+
+class Witnesses_BadTerms(codec.ContractError):
+    """committees of 3 to 6 seats, a quorum of more than half, and the larger committee not below the smaller
+
+    `Witnesses`: Witnesses_BadTerms().
+    """
+
+    NAME: ClassVar[str] = "Witnesses_BadTerms"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("1087fd39")
+    MESSAGE: ClassVar[str] = (
+        "committees of 3 to 6 seats, a quorum of more than half, and the larger committee not below the smaller"
+    )
+    HINT: ClassVar[str | None] = "Choose other terms."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = ()
+
+
+class Witnesses_DrawClosed(codec.ContractError):
+    """no committee is drawn for this lease and term now
+
+    `Witnesses`: Witnesses_DrawClosed(uint32 lease, uint32 term, uint32 fromEpoch).
+    """
+
+    NAME: ClassVar[str] = "Witnesses_DrawClosed"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("91bba2fe")
+    MESSAGE: ClassVar[str] = "no committee is drawn for this lease and term now"
+    HINT: ClassVar[str | None] = "Draw once the epoch named has begun."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("term", "uint32"),
+        codec.Parameter("from_epoch", "uint32"),
+    )
+
+    def __init__(self, *, lease: int, term: int, from_epoch: int) -> None:
+        super().__init__(lease=lease, term=term, from_epoch=from_epoch)
+        self.lease = lease
+        self.term = term
+        self.from_epoch = from_epoch
+
+
+class Witnesses_Drawn(codec.ContractError):
+    """the committee of this term is drawn
+
+    `Witnesses`: Witnesses_Drawn(uint32 lease, uint32 term).
+    """
+
+    NAME: ClassVar[str] = "Witnesses_Drawn"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("94416a89")
+    MESSAGE: ClassVar[str] = "the committee of this term is drawn"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("term", "uint32"),
+    )
+
+    def __init__(self, *, lease: int, term: int) -> None:
+        super().__init__(lease=lease, term=term)
+        self.lease = lease
+        self.term = term
+
+
+class Witnesses_Joined(codec.ContractError):
+    """this organisation is a witness already
+
+    `Witnesses`: Witnesses_Joined(uint32 org).
+    """
+
+    NAME: ClassVar[str] = "Witnesses_Joined"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("5d22a389")
+    MESSAGE: ClassVar[str] = "this organisation is a witness already"
+    HINT: ClassVar[str | None] = "See 'ocx witness show'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("org", "uint32"),)
+
+    def __init__(self, *, org: int) -> None:
+        super().__init__(org=org)
+        self.org = org
+
+
+class Witnesses_NoFine(codec.ContractError):
+    """nothing is to be fined for this epoch
+
+    `Witnesses`: Witnesses_NoFine(uint32 org, uint32 epoch).
+    """
+
+    NAME: ClassVar[str] = "Witnesses_NoFine"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("90cb0033")
+    MESSAGE: ClassVar[str] = "nothing is to be fined for this epoch"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32"),
+        codec.Parameter("epoch", "uint32"),
+    )
+
+    def __init__(self, *, org: int, epoch: int) -> None:
+        super().__init__(org=org, epoch=epoch)
+        self.org = org
+        self.epoch = epoch
+
+
+class Witnesses_NotCommitted(codec.ContractError):
+    """what is opened is not what was committed
+
+    `Witnesses`: Witnesses_NotCommitted(uint32 org, uint32 epoch).
+    """
+
+    NAME: ClassVar[str] = "Witnesses_NotCommitted"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("a65d2852")
+    MESSAGE: ClassVar[str] = "what is opened is not what was committed"
+    HINT: ClassVar[str | None] = "Open the epoch before exactly as it was committed."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32"),
+        codec.Parameter("epoch", "uint32"),
+    )
+
+    def __init__(self, *, org: int, epoch: int) -> None:
+        super().__init__(org=org, epoch=epoch)
+        self.org = org
+        self.epoch = epoch
+
+
+class Witnesses_NotPublished(codec.ContractError):
+    """this leaf was not published
+
+    `Witnesses`: Witnesses_NotPublished(uint32 org, uint32 epoch).
+    """
+
+    NAME: ClassVar[str] = "Witnesses_NotPublished"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("700eff80")
+    MESSAGE: ClassVar[str] = "this leaf was not published"
+    HINT: ClassVar[str | None] = "Only published leaves count."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32"),
+        codec.Parameter("epoch", "uint32"),
+    )
+
+    def __init__(self, *, org: int, epoch: int) -> None:
+        super().__init__(org=org, epoch=epoch)
+        self.org = org
+        self.epoch = epoch
+
+
+class Witnesses_NotSeat(codec.ContractError):
+    """the account does not sit in the committee of this lease
+
+    `Witnesses`: Witnesses_NotSeat(uint32 lease, address account).
+    """
+
+    NAME: ClassVar[str] = "Witnesses_NotSeat"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("e798d7d0")
+    MESSAGE: ClassVar[str] = "the account does not sit in the committee of this lease"
+    HINT: ClassVar[str | None] = "Only its seats say what they saw ('ocx witness show')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("account", "address"),
+    )
+
+    def __init__(self, *, lease: int, account: str) -> None:
+        super().__init__(lease=lease, account=account)
+        self.lease = lease
+        self.account = account
+
+
+class Witnesses_NotSigner(codec.ContractError):
+    """this key signs for no witness
+
+    `Witnesses`: Witnesses_NotSigner(address caller).
+    """
+
+    NAME: ClassVar[str] = "Witnesses_NotSigner"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("ac2ffdd8")
+    MESSAGE: ClassVar[str] = "this key signs for no witness"
+    HINT: ClassVar[str | None] = "Use the key the organisation joined with ('ocx witness show')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("caller", "address"),)
+
+    def __init__(self, *, caller: str) -> None:
+        super().__init__(caller=caller)
+        self.caller = caller
+
+
+class Witnesses_NotWitness(codec.ContractError):
+    """this organisation is not a witness
+
+    `Witnesses`: Witnesses_NotWitness(uint32 org).
+    """
+
+    NAME: ClassVar[str] = "Witnesses_NotWitness"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("61a4db8c")
+    MESSAGE: ClassVar[str] = "this organisation is not a witness"
+    HINT: ClassVar[str | None] = "Join first ('ocx witness join')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("org", "uint32"),)
+
+    def __init__(self, *, org: int) -> None:
+        super().__init__(org=org)
+        self.org = org
+
+
+class Witnesses_OtherDelivery(codec.ContractError):
+    """what was seen is not the delivery as it stands
+
+    `Witnesses`: Witnesses_OtherDelivery(uint32 lease, uint64 resources, bytes32 delivery).
+    """
+
+    NAME: ClassVar[str] = "Witnesses_OtherDelivery"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("52c82411")
+    MESSAGE: ClassVar[str] = "what was seen is not the delivery as it stands"
+    HINT: ClassVar[str | None] = (
+        "Fetch it again; the provider delivered more meanwhile, or the lease is over."
+    )
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("resources", "uint64"),
+        codec.Parameter("delivery", "bytes32"),
+    )
+
+    def __init__(self, *, lease: int, resources: int, delivery: bytes) -> None:
+        super().__init__(lease=lease, resources=resources, delivery=delivery)
+        self.lease = lease
+        self.resources = resources
+        self.delivery = delivery
+
+
+class Witnesses_PoolFull(codec.ContractError):
+    """the pool is full
+
+    `Witnesses`: Witnesses_PoolFull(uint256 max).
+    """
+
+    NAME: ClassVar[str] = "Witnesses_PoolFull"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("4a0ec62f")
+    MESSAGE: ClassVar[str] = "the pool is full"
+    HINT: ClassVar[str | None] = "Wait until a witness has left."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("max", "uint256"),)
+
+    def __init__(self, *, max: int) -> None:
+        super().__init__(max=max)
+        self.max = max
+
+
+class Witnesses_PublishClosed(codec.ContractError):
+    """this chunk is not published now
+
+    `Witnesses`: Witnesses_PublishClosed(uint32 org, uint32 epoch, uint256 chunk).
+    """
+
+    NAME: ClassVar[str] = "Witnesses_PublishClosed"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("e33d5ff8")
+    MESSAGE: ClassVar[str] = "this chunk is not published now"
+    HINT: ClassVar[str | None] = (
+        "Chunks follow the tick that opened their epoch one by one, in the same epoch as it."
+    )
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32"),
+        codec.Parameter("epoch", "uint32"),
+        codec.Parameter("chunk", "uint256"),
+    )
+
+    def __init__(self, *, org: int, epoch: int, chunk: int) -> None:
+        super().__init__(org=org, epoch=epoch, chunk=chunk)
+        self.org = org
+        self.epoch = epoch
+        self.chunk = chunk
+
+
+class Witnesses_StakeTooLow(codec.ContractError):
+    """the stake would be below the least one
+
+    `Witnesses`: Witnesses_StakeTooLow(uint256 stake, uint256 least).
+    """
+
+    NAME: ClassVar[str] = "Witnesses_StakeTooLow"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("cacd55fc")
+    MESSAGE: ClassVar[str] = "the stake would be below the least one"
+    HINT: ClassVar[str | None] = "Stake at least the amount named."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("stake", "uint256"),
+        codec.Parameter("least", "uint256"),
+    )
+
+    def __init__(self, *, stake: int, least: int) -> None:
+        super().__init__(stake=stake, least=least)
+        self.stake = stake
+        self.least = least
+
+
+class Witnesses_StillBound(codec.ContractError):
+    """the stake is still needed
+
+    `Witnesses`: Witnesses_StillBound(uint32 org, uint32 until).
+    """
+
+    NAME: ClassVar[str] = "Witnesses_StillBound"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("cdda23d0")
+    MESSAGE: ClassVar[str] = "the stake is still needed"
+    HINT: ClassVar[str | None] = "Wait for the epoch named; its duties end there."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32"),
+        codec.Parameter("until", "uint32"),
+    )
+
+    def __init__(self, *, org: int, until: int) -> None:
+        super().__init__(org=org, until=until)
+        self.org = org
+        self.until = until
+
+
+class Witnesses_TickClosed(codec.ContractError):
+    """ticks of this epoch are accepted in the epoch after it only
+
+    `Witnesses`: Witnesses_TickClosed(uint32 epoch, uint256 from, uint256 until).
+    """
+
+    NAME: ClassVar[str] = "Witnesses_TickClosed"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("b190c440")
+    MESSAGE: ClassVar[str] = "ticks of this epoch are accepted in the epoch after it only"
+    HINT: ClassVar[str | None] = "Look at the clock of the witness ('ocx witness check')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("epoch", "uint32"),
+        codec.Parameter("from_", "uint256"),
+        codec.Parameter("until", "uint256"),
+    )
+
+    def __init__(self, *, epoch: int, from_: int, until: int) -> None:
+        super().__init__(epoch=epoch, from_=from_, until=until)
+        self.epoch = epoch
+        self.from_ = from_
+        self.until = until
+
+
+class Witnesses_Ticked(codec.ContractError):
+    """this epoch was ticked already
+
+    `Witnesses`: Witnesses_Ticked(uint32 org, uint32 epoch).
+    """
+
+    NAME: ClassVar[str] = "Witnesses_Ticked"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("27bef3b8")
+    MESSAGE: ClassVar[str] = "this epoch was ticked already"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32"),
+        codec.Parameter("epoch", "uint32"),
+    )
+
+    def __init__(self, *, org: int, epoch: int) -> None:
+        super().__init__(org=org, epoch=epoch)
+        self.org = org
+        self.epoch = epoch
+
+
 REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     AccessControlBadConfirmation.SELECTOR: AccessControlBadConfirmation,
     AccessControlUnauthorizedAccount.SELECTOR: AccessControlUnauthorizedAccount,
@@ -1978,6 +2802,11 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Escrow_InsufficientFree.SELECTOR: Escrow_InsufficientFree,
     Escrow_NothingToSweep.SELECTOR: Escrow_NothingToSweep,
     FailedCall.SELECTOR: FailedCall,
+    Inquiries_BadWindow.SELECTOR: Inquiries_BadWindow,
+    Inquiries_Closed.SELECTOR: Inquiries_Closed,
+    Inquiries_NotParty.SELECTOR: Inquiries_NotParty,
+    Inquiries_NotSeat.SELECTOR: Inquiries_NotSeat,
+    Inquiries_TooMany.SELECTOR: Inquiries_TooMany,
     Inventory_BadWindow.SELECTOR: Inventory_BadWindow,
     Inventory_Booked.SELECTOR: Inventory_Booked,
     Inventory_EmptyKey.SELECTOR: Inventory_EmptyKey,
@@ -2040,6 +2869,40 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     TimelockUnauthorizedCaller.SELECTOR: TimelockUnauthorizedCaller,
     TimelockUnexecutedPredecessor.SELECTOR: TimelockUnexecutedPredecessor,
     TimelockUnexpectedOperationState.SELECTOR: TimelockUnexpectedOperationState,
+    Verdicts_AppealClosed.SELECTOR: Verdicts_AppealClosed,
+    Verdicts_Appealed.SELECTOR: Verdicts_Appealed,
+    Verdicts_BadPower.SELECTOR: Verdicts_BadPower,
+    Verdicts_BadSeat.SELECTOR: Verdicts_BadSeat,
+    Verdicts_BadTiers.SELECTOR: Verdicts_BadTiers,
+    Verdicts_ClaimClosed.SELECTOR: Verdicts_ClaimClosed,
+    Verdicts_NoAppeal.SELECTOR: Verdicts_NoAppeal,
+    Verdicts_NoBreach.SELECTOR: Verdicts_NoBreach,
+    Verdicts_NotParty.SELECTOR: Verdicts_NotParty,
+    Verdicts_NotWorse.SELECTOR: Verdicts_NotWorse,
+    Verdicts_OtherLeaf.SELECTOR: Verdicts_OtherLeaf,
+    Verdicts_PayClosed.SELECTOR: Verdicts_PayClosed,
+    Verdicts_TooMuchPower.SELECTOR: Verdicts_TooMuchPower,
+    Verdicts_Undetermined.SELECTOR: Verdicts_Undetermined,
+    Verdicts_UnknownSla.SELECTOR: Verdicts_UnknownSla,
+    Witnesses_BadLeaves.SELECTOR: Witnesses_BadLeaves,
+    Witnesses_BadSigner.SELECTOR: Witnesses_BadSigner,
+    Witnesses_BadTerms.SELECTOR: Witnesses_BadTerms,
+    Witnesses_DrawClosed.SELECTOR: Witnesses_DrawClosed,
+    Witnesses_Drawn.SELECTOR: Witnesses_Drawn,
+    Witnesses_Joined.SELECTOR: Witnesses_Joined,
+    Witnesses_NoFine.SELECTOR: Witnesses_NoFine,
+    Witnesses_NotCommitted.SELECTOR: Witnesses_NotCommitted,
+    Witnesses_NotPublished.SELECTOR: Witnesses_NotPublished,
+    Witnesses_NotSeat.SELECTOR: Witnesses_NotSeat,
+    Witnesses_NotSigner.SELECTOR: Witnesses_NotSigner,
+    Witnesses_NotWitness.SELECTOR: Witnesses_NotWitness,
+    Witnesses_OtherDelivery.SELECTOR: Witnesses_OtherDelivery,
+    Witnesses_PoolFull.SELECTOR: Witnesses_PoolFull,
+    Witnesses_PublishClosed.SELECTOR: Witnesses_PublishClosed,
+    Witnesses_StakeTooLow.SELECTOR: Witnesses_StakeTooLow,
+    Witnesses_StillBound.SELECTOR: Witnesses_StillBound,
+    Witnesses_TickClosed.SELECTOR: Witnesses_TickClosed,
+    Witnesses_Ticked.SELECTOR: Witnesses_Ticked,
 }
 
 

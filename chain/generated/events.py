@@ -15,6 +15,8 @@ from chain.generated.enums import BidStatus, Committee, EndReason, Fault, Policy
 __all__ = [
     "REGISTRY",
     "Accrued",
+    "AppealDecided",
+    "AppealFiled",
     "Approval",
     "BidCommitted",
     "BidEvicted",
@@ -24,15 +26,19 @@ __all__ = [
     "BondForfeited",
     "BondFreed",
     "BoughtNow",
+    "BreachReached",
     "Burned",
     "BuyerSigned",
     "CallExecuted",
     "CallSalt",
     "CallScheduled",
     "Cancelled",
+    "CommitteeDrawn",
     "CommitteeSet",
     "ContractPublished",
     "CouncilChanged",
+    "DeliveryProven",
+    "DeliverySeen",
     "DepositClaimed",
     "Deposited",
     "DepositsForfeited",
@@ -48,6 +54,9 @@ __all__ = [
     "GatewayChanged",
     "GroupChanged",
     "HoldLifted",
+    "InquiryAnswered",
+    "InquiryAsked",
+    "InquiryCommitted",
     "LeaseAccepted",
     "LeaseDelivered",
     "LeaseEnded",
@@ -55,6 +64,7 @@ __all__ = [
     "LeaseProven",
     "LeaseSigned",
     "LeaseWiped",
+    "LeavesPublished",
     "LegSkipped",
     "Locked",
     "MemberRemoved",
@@ -69,6 +79,7 @@ __all__ = [
     "PayoutChanged",
     "PenaltyPaid",
     "PenaltyWithheld",
+    "PowerRecorded",
     "PriceRefunded",
     "RequestClosed",
     "RequestPosted",
@@ -83,19 +94,30 @@ __all__ = [
     "RoleGranted",
     "RoleRevoked",
     "RolesChanged",
+    "SignerChanged",
+    "SlaRegistered",
     "SlotsBooked",
     "SlotsReleased",
+    "StakeAdded",
+    "StakeReturned",
     "SuspensionChanged",
     "Swept",
     "TenderAwarded",
     "TenderCancelled",
     "TenderOpened",
     "TenderUnfilled",
+    "TickMissed",
+    "Ticked",
     "TimelockChanged",
     "Transfer",
     "Unlocked",
+    "VerdictGiven",
     "WipeMissed",
     "Withdrawn",
+    "WitnessJoined",
+    "WitnessLeaving",
+    "WitnessPaid",
+    "WitnessSlashed",
     "decode",
 ]
 
@@ -117,6 +139,52 @@ class Accrued(codec.Event):
     lease: int
     amount: int
     total: int
+
+
+@dataclass(frozen=True)
+class AppealDecided(codec.Event):
+    """`Verdicts`: AppealDecided(uint256 appeal, uint256 toBuyer, uint256 toProvider, bool upheld)."""
+
+    NAME: ClassVar[str] = "AppealDecided"
+    CONTRACT: ClassVar[str] = "Verdicts"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Verdicts",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("38cefeade34d4d5cbe37a8d41419140fd752a5f3813edb74af5a69eea04d60c1")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("appeal", "uint256", indexed=True),
+        codec.Parameter("to_buyer", "uint256"),
+        codec.Parameter("to_provider", "uint256"),
+        codec.Parameter("upheld", "bool"),
+    )
+
+    appeal: int
+    to_buyer: int
+    to_provider: int
+    upheld: bool
+
+
+@dataclass(frozen=True)
+class AppealFiled(codec.Event):
+    """`Verdicts`: AppealFiled(uint256 appeal, uint32 lease, uint8 place, uint32 epoch, uint32 by, uint256 amount)."""
+
+    NAME: ClassVar[str] = "AppealFiled"
+    CONTRACT: ClassVar[str] = "Verdicts"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Verdicts",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("59adee4b5e8d4f89e9af06f54b7a09d5bbc262134f60f4aea2e2e17a84fc9ce7")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("appeal", "uint256", indexed=True),
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("place", "uint8"),
+        codec.Parameter("epoch", "uint32"),
+        codec.Parameter("by", "uint32", indexed=True),
+        codec.Parameter("amount", "uint256"),
+    )
+
+    appeal: int
+    lease: int
+    place: int
+    epoch: int
+    by: int
+    amount: int
 
 
 @dataclass(frozen=True)
@@ -293,6 +361,25 @@ class BoughtNow(codec.Event):
 
 
 @dataclass(frozen=True)
+class BreachReached(codec.Event):
+    """`Verdicts`: BreachReached(uint32 lease, uint8 place, uint32 epoch)."""
+
+    NAME: ClassVar[str] = "BreachReached"
+    CONTRACT: ClassVar[str] = "Verdicts"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Verdicts",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("34c305afd9651e725fba049c52c52b00e89f2cad6f6ac519c558b3df1de8201e")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("place", "uint8", indexed=True),
+        codec.Parameter("epoch", "uint32"),
+    )
+
+    lease: int
+    place: int
+    epoch: int
+
+
+@dataclass(frozen=True)
 class Burned(codec.Event):
     """`Credits`: Burned(uint256 amount, bytes32 ref)."""
 
@@ -407,6 +494,29 @@ class Cancelled(codec.Event):
 
 
 @dataclass(frozen=True)
+class CommitteeDrawn(codec.Event):
+    """`Witnesses`: CommitteeDrawn(uint32 lease, uint32 term, uint32[] seats, uint8 quorum, uint32 epoch)."""
+
+    NAME: ClassVar[str] = "CommitteeDrawn"
+    CONTRACT: ClassVar[str] = "Witnesses"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Witnesses",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("c9dafcb1f243dcf58e015564303ae566fc8fe77a3e1a9a615830228ca8dab17b")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("term", "uint32", indexed=True),
+        codec.Parameter("seats", "uint32[]"),
+        codec.Parameter("quorum", "uint8"),
+        codec.Parameter("epoch", "uint32"),
+    )
+
+    lease: int
+    term: int
+    seats: tuple[int, ...]
+    quorum: int
+    epoch: int
+
+
+@dataclass(frozen=True)
 class CommitteeSet(codec.Event):
     """`Leases`: CommitteeSet(uint32 lease, uint8 committee)."""
 
@@ -453,6 +563,50 @@ class CouncilChanged(codec.Event):
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("council", "address", indexed=True),)
 
     council: str
+
+
+@dataclass(frozen=True)
+class DeliveryProven(codec.Event):
+    """`Witnesses`: DeliveryProven(uint32 lease, uint64 resources, address[] guests)."""
+
+    NAME: ClassVar[str] = "DeliveryProven"
+    CONTRACT: ClassVar[str] = "Witnesses"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Witnesses",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("edc38e7a250898373922b30a6918226cb0273bd917127ae03bfd82b7e4f6a2de")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("resources", "uint64"),
+        codec.Parameter("guests", "address[]"),
+    )
+
+    lease: int
+    resources: int
+    guests: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DeliverySeen(codec.Event):
+    """`Witnesses`: DeliverySeen(uint32 lease, uint32 org, uint64 resources, bytes32 delivery, address[] guests, uint256 seats)."""
+
+    NAME: ClassVar[str] = "DeliverySeen"
+    CONTRACT: ClassVar[str] = "Witnesses"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Witnesses",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("ee495682596761fcb1ea7fa1052ae64ba5f65a47444990233dd7add00cbaffda")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("resources", "uint64"),
+        codec.Parameter("delivery", "bytes32"),
+        codec.Parameter("guests", "address[]"),
+        codec.Parameter("seats", "uint256"),
+    )
+
+    lease: int
+    org: int
+    resources: int
+    delivery: bytes
+    guests: tuple[str, ...]
+    seats: int
 
 
 @dataclass(frozen=True)
@@ -741,6 +895,77 @@ class HoldLifted(codec.Event):
 
 
 @dataclass(frozen=True)
+class InquiryAnswered(codec.Event):
+    """`Inquiries`: InquiryAnswered(uint256 inquiry, uint32 org, uint8 answer, uint32 ppm, uint16 measured)."""
+
+    NAME: ClassVar[str] = "InquiryAnswered"
+    CONTRACT: ClassVar[str] = "Inquiries"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Inquiries",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("9a1f04050f8c249863414eaf389e8eaac61ac481a28a2afe769447eb105c2f38")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("inquiry", "uint256", indexed=True),
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("answer", "uint8"),
+        codec.Parameter("ppm", "uint32"),
+        codec.Parameter("measured", "uint16"),
+    )
+
+    inquiry: int
+    org: int
+    answer: int
+    ppm: int
+    measured: int
+
+
+@dataclass(frozen=True)
+class InquiryAsked(codec.Event):
+    """`Inquiries`: InquiryAsked(uint256 inquiry, uint32 lease, uint32 by, uint8 place, uint40 from, uint40 until, uint32 abovePpm, uint32 term, uint40 deadline)."""
+
+    NAME: ClassVar[str] = "InquiryAsked"
+    CONTRACT: ClassVar[str] = "Inquiries"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Inquiries",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("600678146fc8c43b5628176c6f45ace22fc28ef98c2247738e2ba5250bf34ed7")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("inquiry", "uint256", indexed=True),
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("by", "uint32", indexed=True),
+        codec.Parameter("place", "uint8"),
+        codec.Parameter("from_", "uint40"),
+        codec.Parameter("until", "uint40"),
+        codec.Parameter("above_ppm", "uint32"),
+        codec.Parameter("term", "uint32"),
+        codec.Parameter("deadline", "uint40"),
+    )
+
+    inquiry: int
+    lease: int
+    by: int
+    place: int
+    from_: int
+    until: int
+    above_ppm: int
+    term: int
+    deadline: int
+
+
+@dataclass(frozen=True)
+class InquiryCommitted(codec.Event):
+    """`Inquiries`: InquiryCommitted(uint256 inquiry, uint8 result)."""
+
+    NAME: ClassVar[str] = "InquiryCommitted"
+    CONTRACT: ClassVar[str] = "Inquiries"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Inquiries",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("19cbd73420148dd8d725e95ee9343685812f0517d3b5f7262664e955bfa9950a")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("inquiry", "uint256", indexed=True),
+        codec.Parameter("result", "uint8"),
+    )
+
+    inquiry: int
+    result: int
+
+
+@dataclass(frozen=True)
 class LeaseAccepted(codec.Event):
     """`Leases`: LeaseAccepted(uint32 lease, uint64 resources, address by)."""
 
@@ -895,6 +1120,27 @@ class LeaseWiped(codec.Event):
     lease: int
     evidence_hash: bytes
     by: str
+
+
+@dataclass(frozen=True)
+class LeavesPublished(codec.Event):
+    """`Witnesses`: LeavesPublished(uint32 org, uint32 epoch, uint256 chunk, (uint32,uint8,uint256,uint256,bytes32)[] leaves)."""
+
+    NAME: ClassVar[str] = "LeavesPublished"
+    CONTRACT: ClassVar[str] = "Witnesses"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Witnesses",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("1fce05ce940f450ce2e802b8c5a6572d841b07c1b64a9975ce417dcd2b40e2b1")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("epoch", "uint32", indexed=True),
+        codec.Parameter("chunk", "uint256"),
+        codec.Parameter("leaves", "(uint32,uint8,uint256,uint256,bytes32)[]"),
+    )
+
+    org: int
+    epoch: int
+    chunk: int
+    leaves: tuple[tuple[int, int, int, int, bytes], ...]
 
 
 @dataclass(frozen=True)
@@ -1186,6 +1432,27 @@ class PenaltyWithheld(codec.Event):
 
 
 @dataclass(frozen=True)
+class PowerRecorded(codec.Event):
+    """`Verdicts`: PowerRecorded(uint32 lease, uint8 action, uint64 nonce, address by)."""
+
+    NAME: ClassVar[str] = "PowerRecorded"
+    CONTRACT: ClassVar[str] = "Verdicts"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Verdicts",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("fb52444b69c12a0c7b6d29c66ebdb5388f39bcfe33ed0a3a15645db7147e0b49")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("action", "uint8"),
+        codec.Parameter("nonce", "uint64"),
+        codec.Parameter("by", "address", indexed=True),
+    )
+
+    lease: int
+    action: int
+    nonce: int
+    by: str
+
+
+@dataclass(frozen=True)
 class PriceRefunded(codec.Event):
     """`Settlement`: PriceRefunded(uint32 lease, uint256 amount)."""
 
@@ -1458,6 +1725,42 @@ class RolesChanged(codec.Event):
 
 
 @dataclass(frozen=True)
+class SignerChanged(codec.Event):
+    """`Witnesses`: SignerChanged(uint32 org, address signer)."""
+
+    NAME: ClassVar[str] = "SignerChanged"
+    CONTRACT: ClassVar[str] = "Witnesses"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Witnesses",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("8a893c17eed583659e15c6e0e44b2944e54f3ebf0e53b49b28232bbbc6785514")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("signer", "address", indexed=True),
+    )
+
+    org: int
+    signer: str
+
+
+@dataclass(frozen=True)
+class SlaRegistered(codec.Event):
+    """`Verdicts`: SlaRegistered(uint32 sla, (uint32,uint32,uint8)[] tiers, bool guest)."""
+
+    NAME: ClassVar[str] = "SlaRegistered"
+    CONTRACT: ClassVar[str] = "Verdicts"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Verdicts",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("26b6514597bdbf85bf2f2e4a7151cf26071f06a5c1a079eaf25ad90e1c705fb7")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("sla", "uint32", indexed=True),
+        codec.Parameter("tiers", "(uint32,uint32,uint8)[]"),
+        codec.Parameter("guest", "bool"),
+    )
+
+    sla: int
+    tiers: tuple[tuple[int, int, int], ...]
+    guest: bool
+
+
+@dataclass(frozen=True)
 class SlotsBooked(codec.Event):
     """`Inventory`: SlotsBooked(uint32 resource, uint32 start, uint32 end)."""
 
@@ -1493,6 +1796,42 @@ class SlotsReleased(codec.Event):
     resource: int
     start: int
     end: int
+
+
+@dataclass(frozen=True)
+class StakeAdded(codec.Event):
+    """`Witnesses`: StakeAdded(uint32 org, uint256 amount, uint256 stake)."""
+
+    NAME: ClassVar[str] = "StakeAdded"
+    CONTRACT: ClassVar[str] = "Witnesses"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Witnesses",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("ce5605e2b9729b1ce286ff815dfe85af3fa2157e322bca42742d634c315217f9")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("amount", "uint256"),
+        codec.Parameter("stake", "uint256"),
+    )
+
+    org: int
+    amount: int
+    stake: int
+
+
+@dataclass(frozen=True)
+class StakeReturned(codec.Event):
+    """`Witnesses`: StakeReturned(uint32 org, uint256 amount)."""
+
+    NAME: ClassVar[str] = "StakeReturned"
+    CONTRACT: ClassVar[str] = "Witnesses"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Witnesses",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("fbe027dcfd936d916a7142bc0ac38e7f8d3d6f90db4c99bf7b3ada360bb5c730")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("amount", "uint256"),
+    )
+
+    org: int
+    amount: int
 
 
 @dataclass(frozen=True)
@@ -1598,6 +1937,52 @@ class TenderUnfilled(codec.Event):
 
 
 @dataclass(frozen=True)
+class TickMissed(codec.Event):
+    """`Witnesses`: TickMissed(uint32 org, uint32 epoch, uint256 fine, uint32 to)."""
+
+    NAME: ClassVar[str] = "TickMissed"
+    CONTRACT: ClassVar[str] = "Witnesses"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Witnesses",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("7481fa46b5cef4b92f5a419931c35832b89035416f40fa5075dec2ae36438ebe")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("epoch", "uint32", indexed=True),
+        codec.Parameter("fine", "uint256"),
+        codec.Parameter("to", "uint32"),
+    )
+
+    org: int
+    epoch: int
+    fine: int
+    to: int
+
+
+@dataclass(frozen=True)
+class Ticked(codec.Event):
+    """`Witnesses`: Ticked(uint32 org, uint32 epoch, bytes32 commitment, bytes32 root, bytes32 salt, uint256 chunks)."""
+
+    NAME: ClassVar[str] = "Ticked"
+    CONTRACT: ClassVar[str] = "Witnesses"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Witnesses",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("5ba3d1b7896faa89e55132ce3a612517db11fd8ad6841151727de25920d735ec")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("epoch", "uint32", indexed=True),
+        codec.Parameter("commitment", "bytes32"),
+        codec.Parameter("root", "bytes32"),
+        codec.Parameter("salt", "bytes32"),
+        codec.Parameter("chunks", "uint256"),
+    )
+
+    org: int
+    epoch: int
+    commitment: bytes
+    root: bytes
+    salt: bytes
+    chunks: int
+
+
+@dataclass(frozen=True)
 class TimelockChanged(codec.Event):
     """`Directory`: TimelockChanged(address timelock)."""
 
@@ -1655,6 +2040,37 @@ class Unlocked(codec.Event):
 
 
 @dataclass(frozen=True)
+class VerdictGiven(codec.Event):
+    """`Verdicts`: VerdictGiven(uint32 lease, uint8 place, uint32 epoch, uint256[] down, uint16 judged, uint16 counted, uint32 penaltyPpm, uint256 penalty, uint8 seats)."""
+
+    NAME: ClassVar[str] = "VerdictGiven"
+    CONTRACT: ClassVar[str] = "Verdicts"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Verdicts",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("7df33c950d15ac597861b1bc5cf1012f10bbb8b7ebd5cd3740eec59f6f9c60f5")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("place", "uint8", indexed=True),
+        codec.Parameter("epoch", "uint32", indexed=True),
+        codec.Parameter("down", "uint256[]"),
+        codec.Parameter("judged", "uint16"),
+        codec.Parameter("counted", "uint16"),
+        codec.Parameter("penalty_ppm", "uint32"),
+        codec.Parameter("penalty", "uint256"),
+        codec.Parameter("seats", "uint8"),
+    )
+
+    lease: int
+    place: int
+    epoch: int
+    down: tuple[int, ...]
+    judged: int
+    counted: int
+    penalty_ppm: int
+    penalty: int
+    seats: int
+
+
+@dataclass(frozen=True)
 class WipeMissed(codec.Event):
     """`Leases`: WipeMissed(uint32 lease, uint256 penalty)."""
 
@@ -1690,8 +2106,90 @@ class Withdrawn(codec.Event):
     amount: int
 
 
+@dataclass(frozen=True)
+class WitnessJoined(codec.Event):
+    """`Witnesses`: WitnessJoined(uint32 org, address signer, uint256 stake, uint32 from)."""
+
+    NAME: ClassVar[str] = "WitnessJoined"
+    CONTRACT: ClassVar[str] = "Witnesses"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Witnesses",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("d04573db75ad346b9272220587cedb0fc4ccddc3a5294e97b62d7320accef962")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("signer", "address", indexed=True),
+        codec.Parameter("stake", "uint256"),
+        codec.Parameter("from_", "uint32"),
+    )
+
+    org: int
+    signer: str
+    stake: int
+    from_: int
+
+
+@dataclass(frozen=True)
+class WitnessLeaving(codec.Event):
+    """`Witnesses`: WitnessLeaving(uint32 org, uint32 exit)."""
+
+    NAME: ClassVar[str] = "WitnessLeaving"
+    CONTRACT: ClassVar[str] = "Witnesses"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Witnesses",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("100c02f1b53c6a3a8ae5e7725e691ec486e7fd0ce7b75d04da787be1a06061fd")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("exit", "uint32"),
+    )
+
+    org: int
+    exit: int
+
+
+@dataclass(frozen=True)
+class WitnessPaid(codec.Event):
+    """`Verdicts`: WitnessPaid(uint32 lease, uint32 term, uint32 org, uint256 epochs, uint256 amount)."""
+
+    NAME: ClassVar[str] = "WitnessPaid"
+    CONTRACT: ClassVar[str] = "Verdicts"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Verdicts",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("1c77d5d2ad09b22e3977ced335dd12cc0c4f66b07ab29e9e139f62ce38b3dcea")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("term", "uint32", indexed=True),
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("epochs", "uint256"),
+        codec.Parameter("amount", "uint256"),
+    )
+
+    lease: int
+    term: int
+    org: int
+    epochs: int
+    amount: int
+
+
+@dataclass(frozen=True)
+class WitnessSlashed(codec.Event):
+    """`Witnesses`: WitnessSlashed(uint32 org, bytes32 reason, uint256 amount)."""
+
+    NAME: ClassVar[str] = "WitnessSlashed"
+    CONTRACT: ClassVar[str] = "Witnesses"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Witnesses",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("046bb9f36761a64beea1e849df5d0dcb32ec3749f2e83b496d5e4fcef27af092")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("reason", "bytes32", indexed=True),
+        codec.Parameter("amount", "uint256"),
+    )
+
+    org: int
+    reason: bytes
+    amount: int
+
+
 REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     Accrued.TOPIC: Accrued,
+    AppealDecided.TOPIC: AppealDecided,
+    AppealFiled.TOPIC: AppealFiled,
     Approval.TOPIC: Approval,
     BidCommitted.TOPIC: BidCommitted,
     BidEvicted.TOPIC: BidEvicted,
@@ -1701,15 +2199,19 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     BondForfeited.TOPIC: BondForfeited,
     BondFreed.TOPIC: BondFreed,
     BoughtNow.TOPIC: BoughtNow,
+    BreachReached.TOPIC: BreachReached,
     Burned.TOPIC: Burned,
     BuyerSigned.TOPIC: BuyerSigned,
     CallExecuted.TOPIC: CallExecuted,
     CallSalt.TOPIC: CallSalt,
     CallScheduled.TOPIC: CallScheduled,
     Cancelled.TOPIC: Cancelled,
+    CommitteeDrawn.TOPIC: CommitteeDrawn,
     CommitteeSet.TOPIC: CommitteeSet,
     ContractPublished.TOPIC: ContractPublished,
     CouncilChanged.TOPIC: CouncilChanged,
+    DeliveryProven.TOPIC: DeliveryProven,
+    DeliverySeen.TOPIC: DeliverySeen,
     DepositClaimed.TOPIC: DepositClaimed,
     Deposited.TOPIC: Deposited,
     DepositsForfeited.TOPIC: DepositsForfeited,
@@ -1725,6 +2227,9 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     GatewayChanged.TOPIC: GatewayChanged,
     GroupChanged.TOPIC: GroupChanged,
     HoldLifted.TOPIC: HoldLifted,
+    InquiryAnswered.TOPIC: InquiryAnswered,
+    InquiryAsked.TOPIC: InquiryAsked,
+    InquiryCommitted.TOPIC: InquiryCommitted,
     LeaseAccepted.TOPIC: LeaseAccepted,
     LeaseDelivered.TOPIC: LeaseDelivered,
     LeaseEnded.TOPIC: LeaseEnded,
@@ -1732,6 +2237,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     LeaseProven.TOPIC: LeaseProven,
     LeaseSigned.TOPIC: LeaseSigned,
     LeaseWiped.TOPIC: LeaseWiped,
+    LeavesPublished.TOPIC: LeavesPublished,
     LegSkipped.TOPIC: LegSkipped,
     Locked.TOPIC: Locked,
     MemberRemoved.TOPIC: MemberRemoved,
@@ -1746,6 +2252,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     PayoutChanged.TOPIC: PayoutChanged,
     PenaltyPaid.TOPIC: PenaltyPaid,
     PenaltyWithheld.TOPIC: PenaltyWithheld,
+    PowerRecorded.TOPIC: PowerRecorded,
     PriceRefunded.TOPIC: PriceRefunded,
     RequestClosed.TOPIC: RequestClosed,
     RequestPosted.TOPIC: RequestPosted,
@@ -1760,19 +2267,30 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     RoleGranted.TOPIC: RoleGranted,
     RoleRevoked.TOPIC: RoleRevoked,
     RolesChanged.TOPIC: RolesChanged,
+    SignerChanged.TOPIC: SignerChanged,
+    SlaRegistered.TOPIC: SlaRegistered,
     SlotsBooked.TOPIC: SlotsBooked,
     SlotsReleased.TOPIC: SlotsReleased,
+    StakeAdded.TOPIC: StakeAdded,
+    StakeReturned.TOPIC: StakeReturned,
     SuspensionChanged.TOPIC: SuspensionChanged,
     Swept.TOPIC: Swept,
     TenderAwarded.TOPIC: TenderAwarded,
     TenderCancelled.TOPIC: TenderCancelled,
     TenderOpened.TOPIC: TenderOpened,
     TenderUnfilled.TOPIC: TenderUnfilled,
+    TickMissed.TOPIC: TickMissed,
+    Ticked.TOPIC: Ticked,
     TimelockChanged.TOPIC: TimelockChanged,
     Transfer.TOPIC: Transfer,
     Unlocked.TOPIC: Unlocked,
+    VerdictGiven.TOPIC: VerdictGiven,
     WipeMissed.TOPIC: WipeMissed,
     Withdrawn.TOPIC: Withdrawn,
+    WitnessJoined.TOPIC: WitnessJoined,
+    WitnessLeaving.TOPIC: WitnessLeaving,
+    WitnessPaid.TOPIC: WitnessPaid,
+    WitnessSlashed.TOPIC: WitnessSlashed,
 }
 
 
