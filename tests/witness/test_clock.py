@@ -26,7 +26,7 @@ class World:
         return self.now - self.boot
 
     def blocks(self, count: int, lie: float = 0.0, liars: int = 0) -> World:
-        """Let so many come, each seen up to a second after it was made; every `liars`th tells a wrong time."""
+        """Let so many come, each seen up to a second late; every `liars`th tells a wrong time."""
         for number in range(count):
             self.now += self.period
             made = int(self.now)
