@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import award_to_plugin, gas, idle, reconcile, soak
+from bench import award_to_plugin, gas, idle, reconcile, soak, witness, witness_model
 from bench.report import Report
 
 MEASUREMENTS: dict[str, Callable[[list[str]], Report]] = {
@@ -17,6 +17,8 @@ MEASUREMENTS: dict[str, Callable[[list[str]], Report]] = {
     "reconcile": reconcile.run,
     "idle": idle.run,
     "award_to_plugin": award_to_plugin.run,
+    "witness": witness.run,
+    "witness_model": witness_model.run,
 }
 """Each measures, prints, and returns what it found."""
 

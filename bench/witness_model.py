@@ -1,6 +1,6 @@
 """What witnessing pays, and how often a verdict is false: the numbers of docs/witness-model.md.
 
-Closed forms beside a seeded simulation that runs the exchange's own judge (`market.verdicts`), and beside
+Closed forms beside a seeded simulation that runs the exchange's own quorum rule (`market.rounds.agreed`), beside
 the report game of the INFOCOM'19 witness contracts, whose equilibria are found by trying every profile.
 Nothing here is timed; all of it is arithmetic and one seed.
 
@@ -163,7 +163,7 @@ def bribe_per_epoch(economy: Economy, seats: int) -> float:
 def simulate(
     size: int, quorum: int, error: float, byzantine: int, spans: int, rng: Random
 ) -> tuple[int, int, int]:
-    """(spans, false verdicts, hidden breaches) of the exchange's own judge on random epochs.
+    """(spans, false verdicts, hidden breaches) of the exchange's own quorum rule on random epochs.
 
     Every second span has a real outage of 20 of 60 rounds. Byzantine seats lie about all of it: they call a
     good machine down and a bad one good. Honest ones err in each round alone.
