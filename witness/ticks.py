@@ -14,20 +14,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from chain.contracts.witnesses import Opening, Witnesses
-from chain.exchange import Exchange
-from chain.leaves import Leaf, chunks_of, commitment_of, root_of, salt_of
+from chain.contracts.base import Call
+from chain.contracts.witnesses import Witnesses
+from chain.leaves import EpochLeaves, Leaf, Opening, salt_of
 from chain.wire import Block
-from market.errors import Refused
+from market.errors import Bug
 from witness.seals import Sealed, Seals
 
-__all__ = ["Due", "Facts", "Measured", "Move", "Ticker", "decide"]
+__all__ = ["Due", "Facts", "Measured", "Move", "Ticker", "decide", "due_epoch"]
 
 log = logging.getLogger(__name__)
 
-NO_OPENING = Opening((), bytes(32), bytes(32))
-_REMEMBERED = 16
-"""Epochs for which the chain remembers commitments."""
 _KEPT = 3 * 24
 """Epochs for which seals are kept: as long as anybody may ask about them."""
 
@@ -112,8 +109,11 @@ def _after_commit(facts: Facts, due: int) -> Move:
 class Measured(Protocol):
     """Where leaves come from: the measurement log."""
 
+    def ready(self, epoch: int) -> bool:
+        """Whether nothing of an epoch is being measured any more, and what was missed is noted."""
+
     def leaves(self, epoch: int) -> Sequence[Leaf]:
-        """Every leaf of an epoch, which takes no more measurements from now on."""
+        """Every leaf of an epoch, which takes no more measurements from now on; each time the same."""
 
     def epoch_key(self, epoch: int) -> bytes:
         """The key of an epoch's secret times."""
@@ -121,98 +121,114 @@ class Measured(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """How ticking stands, for health: the move last decided on, and the newest epoch the chain has from us."""
+    """How ticking stands, for health: the move last decided on, and the due epoch once the chain has it."""
 
     move: Move
     ticked: int | None
-    missed: int
 
 
 class Ticker:
-    """Ticks for one witness organisation."""
+    """Ticks for one witness organisation; for one thread.
+
+    `send(call, intent)` sends without waiting; what an intent names is sent once. `published(epoch)`: our
+    chunks of an epoch that are on chain. `settle`: seconds after an epoch's end. `on_step` is told each act.
+    """
 
     def __init__(
         self,
-        exchange: Exchange,
         witnesses: Witnesses,
         seals: Seals,
         measured: Measured,
         org: int,
         *,
+        epoch: int,
         settle: float,
         clock: Callable[[], float],
-        published: Callable[[int, int], frozenset[int]],
+        send: Callable[[Call, str], object],
+        published: Callable[[int], frozenset[int]],
         on_step: Callable[[str], None] = lambda step: None,
     ) -> None:
-        """`published(org, epoch)`: the chunks of an epoch that are on chain; `on_step` is told before each act."""
-        self._exchange, self._witnesses, self._seals, self._measured = exchange, witnesses, seals, measured
-        self._org, self._settle, self._clock = org, settle, clock
-        self._published, self._on_step = published, on_step
-        self._epoch = witnesses.epoch()
-        self._ticked: int | None = None
-        self._missed = 0
+        self._witnesses, self._seals, self._measured, self._org = witnesses, seals, measured, org
+        self._epoch, self._settle, self._clock = epoch, settle, clock
+        self._send, self._published, self._on_step = send, published, on_step
         self.due: Due | None = None
 
     def look(self, head: Block) -> Move:
-        """Look once, and make the next moves until nothing is left to do now; what it waits for, or is stuck at."""
+        """Look once, and make moves until one is sent or nothing is to be done now."""
         while True:
-            move = decide(self._facts(head))
-            self.due = Due(move, self._ticked, self._missed)
-            if move.what in ("wait", "stuck"):
-                return move
-            if move.what == "seal":
+            facts = self._facts(head)
+            move = decide(facts)
+            ticked = due_epoch(head.timestamp, self._epoch) if any(facts.committed) else None
+            self.due = Due(move, ticked)
+            if move.what == "seal" and self._measured.ready(move.epoch):
+                self._on_step("seal")
                 self._seal(move.epoch)
                 continue
-            self._send(move)
+            call = self._call(move)
+            if call is not None:
+                self._on_step(move.what)
+                self._send(*call)
             return move
+
+    def sealed(self, epoch: int) -> EpochLeaves | None:
+        """All that was sealed of an epoch; None if it was not. Bug if the log has changed since."""
+        kept = self._seals.get(epoch)
+        if kept is None:
+            return None
+        found = EpochLeaves(tuple(self._measured.leaves(epoch)), kept.opening.salt)
+        if found.opening != kept.opening:
+            raise Bug(
+                f"the log has other measurements for epoch {epoch} than were committed",
+                hint="Was the log put back from a copy? Nothing is opened that is not what was committed.",
+            )
+        return found
 
     def _facts(self, head: Block) -> Facts:
         at, due = head.number, due_epoch(head.timestamp, self._epoch)
         record = self._witnesses.witness(self._org, block=at)
-        committed = self._witnesses.commitment_of(self._org, due, block=at)
         sealed, before = self._seals.get(due), self._seals.get(due - 1)
-        if any(committed):
-            self._ticked = due
         return Facts(
             now=head.timestamp,
             epoch=self._epoch,
             joined=record.joined,
             exit=record.exit,
             settle=self._settle,
-            committed=committed,
+            committed=self._witnesses.commitment_of(self._org, due, block=at),
             committed_before=self._witnesses.commitment_of(self._org, due - 1, block=at),
             sealed=None if sealed is None else sealed.commitment,
             before=None if before is None else before.commitment,
-            chunks=0 if before is None else len(before.chunks),
-            published=self._published(self._org, due - 1),
+            chunks=0 if before is None else len(before.opening.chunks),
+            published=self._published(due - 1),
             done=self._witnesses.ticked(self._org, due - 1, block=at),
         )
 
     def _seal(self, epoch: int) -> None:
-        self._on_step("seal")
-        leaves = tuple(self._measured.leaves(epoch))
         salt = salt_of(self._measured.epoch_key(epoch))
-        chunks, root = tuple(root_of(part) for part in chunks_of(leaves)), root_of(leaves)
-        commitment = commitment_of(self._org, epoch, chunks, root, salt)
-        self._seals.keep(Sealed(epoch, leaves, root, chunks, salt, commitment, self._clock()))
+        leaves = EpochLeaves(tuple(self._measured.leaves(epoch)), salt)
+        self._seals.keep(Sealed(epoch, leaves.opening, leaves.commitment(self._org, epoch), self._clock()))
         self._seals.forget_before(epoch - _KEPT)
 
-    def _send(self, move: Move) -> None:
-        before = self._seals.get(move.epoch - 1)
+    def _call(self, move: Move) -> tuple[Call, str] | None:
+        """The transaction of a move and the name of its intent; None if it is none."""
         if move.what == "publish":
-            assert before is not None  # noqa: S101  decided by its chunks
-            part = chunks_of(before.leaves)[move.chunk]
-            call = self._witnesses.publish(before.epoch, move.chunk, before.chunks, part)
-            intent = f"publish/{self._org}/{before.epoch}/{move.chunk}"
-        else:
-            sealed = self._seals.get(move.epoch)
-            assert sealed is not None  # noqa: S101  sealed before it is sent
-            opening, first = NO_OPENING, ()
-            if move.opens and before is not None:
-                opening = Opening(before.chunks, before.root, before.salt)
-                first = next(iter(chunks_of(before.leaves)), ())
-            call = self._witnesses.tick(move.epoch, sealed.commitment, opening, first)
-            intent = f"tick/{self._org}/{move.epoch}"
-        self._on_step(move.what)
-        self._exchange.sender.send(call.to, call.data, intent=intent, wait=False)
-        self._on_step("sent")
+            before = self._opened(move.epoch - 1)
+            chunks = before.opening.chunks
+            call = self._witnesses.publish(move.epoch - 1, move.chunk, chunks, before.chunks[move.chunk])
+            return call, f"publish/{self._org}/{move.epoch - 1}/{move.chunk}"
+        if move.what != "tick":
+            return None
+        sealed = self._seals.get(move.epoch)
+        if sealed is None:
+            raise Bug(f"epoch {move.epoch} is ticked before it is sealed")
+        opening, first = Opening(), tuple[Leaf, ...]()
+        if move.opens:
+            before = self._opened(move.epoch - 1)
+            opening, first = before.opening, before.chunks[0] if before.chunks else ()
+        call = self._witnesses.tick(move.epoch, sealed.commitment, opening, first)
+        return call, f"tick/{self._org}/{move.epoch}"
+
+    def _opened(self, epoch: int) -> EpochLeaves:
+        found = self.sealed(epoch)
+        if found is None:
+            raise Bug(f"epoch {epoch} is opened, and was never sealed")
+        return found
