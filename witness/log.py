@@ -128,6 +128,7 @@ class Log:
         Fails with `DiskTrouble` if the disk refused it: the round has no measurement then.
         """
         future: Future[bool] = Future()
+        future.set_running_or_notify_cancel()  # who stops waiting does not take it back
         with self._wake:
             if self._ends or len(self._queue) >= _MOST_WAITING:
                 future.set_exception(DiskTrouble(f"{self.path} takes no more measurements now"))

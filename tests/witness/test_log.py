@@ -48,6 +48,14 @@ def test_a_round_of_a_machine_is_measured_once(log: Log) -> None:
     assert log.done(EPOCH) == {(7, 0): 0b1000}
 
 
+def test_who_stops_waiting_takes_nothing_back_and_stops_nobody_else(log: Log) -> None:
+    with log._guard:  # the writer waits
+        first = log.add(made(7, 1))
+        assert not first.cancel()
+    assert first.result(10)
+    assert log.add(made(7, 2)).result(10)
+
+
 def test_a_leaf_has_what_was_measured_and_what_was_down(log: Log) -> None:
     for round_, outcome in enumerate((1, 2, 3, 4, 2)):
         log.add(made(7, round_, outcome))
