@@ -141,6 +141,16 @@ class GatewayClient:
         except (TypeError, ValueError) as error:
             raise Permanent("the gateway gave no sealed data") from error
 
+    @property
+    def url(self) -> str:
+        """Where it is, without a slash at the end."""
+        return self._url
+
+    def token(self) -> str:
+        """A fresh token, for a caller that asks the gateway in its own way; good for some minutes."""
+        self._token = self._sign_in()
+        return self._token
+
     def healthy(self) -> bool:
         """Whether the gateway answers at all (and holds the pinned key)."""
         return bool(self._request("GET", "/healthz").get("ok"))
