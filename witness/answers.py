@@ -1,7 +1,8 @@
-"""What a witness is asked: a party wants to know how available a machine was, an auditor wants one round opened.
+"""What a witness is asked: a party how available a machine was, an auditor to have one round opened.
 
-Both are answered from the log alone, with what was measured and committed, in time. An answer to an audit that
-does not fit would be slashed, so it is checked here before it is sent. This module must not change the log.
+Both are answered from the log alone, with what was measured and committed, in time. An answer to an audit
+that does not fit would be slashed, so it is checked here before it is sent. This module must not change the
+log.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ _FINE_AFTER = 3
 
 
 def rank(org: int, others: Sequence[int], what: str) -> int:
-    """Whose turn it is, by lot: 0 acts at once, each further one waits a step longer. `others` includes us."""
+    """Whose turn it is among all who may, by lot: 0 acts at once, each further one waits a step longer."""
     lots = sorted(others, key=lambda each: keccak(f"{what}/{each}".encode()))
     return lots.index(org) if org in lots else len(lots)
 

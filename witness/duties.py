@@ -28,9 +28,9 @@ __all__ = ["Duties", "Duty", "Watched", "duties_of", "seat_window"]
 class Watched:
     """A lease with an SLA, as one block has it.
 
-    `committees` by term; `guests` the responders' proven keys by place; `suspended` the recorded times without
-    power; `proven` the bitmap of machines the committee proved; `window` when it bills (None: not delivered);
-    `ends` the second it ends at the latest.
+    `committees` by term; `guests` the responders' proven keys by place; `suspended` the recorded times
+    without power; `proven` the bitmap of machines the committee proved; `window` when it bills (None: not
+    delivered); `ends` the second it ends at the latest.
     """
 
     lease: int
@@ -122,7 +122,7 @@ def duties_of(leases: Iterable[Watched], org: int, grid: Grid, epoch: int) -> li
 
 
 class Duties:
-    """The leases of one witness organisation, as the last block that was looked at has them; for one thread."""
+    """The leases of one witness organisation, as of the last block looked at; for one thread."""
 
     def __init__(self, exchange: Exchange, verdicts: Verdicts, index: Index, org: int, grid: Grid) -> None:
         self._exchange, self._verdicts, self._index = exchange, verdicts, index

@@ -1,16 +1,18 @@
-"""Where the machines of a lease answer: asked of the provider's gateway, checked against the chain, kept on disk.
+"""Where the machines of a lease answer: asked of the provider's gateway, checked against the chain, kept.
 
-The gateway serves a member of a seated organisation against a signed challenge, over TLS with the pinned key.
-What it says counts only if it hashes to what was delivered, so a gateway can withhold endpoints, but cannot
-send one witness elsewhere than the others. Fetching is slow and may fail: it runs in threads, and the chain's
+The gateway serves a member of a seated organisation against a signed challenge, over TLS with the pinned
+key. What it says counts only if it hashes to what was delivered, so a gateway can withhold endpoints, but
+cannot send one witness elsewhere than the others. Fetching is slow and may fail: it runs in threads, and the chain's
 loop only ever looks whether something has come. This module must not measure anything.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from chain.lease_endpoints import LeaseEndpoint, Told, canonical_bytes, from_byt
 from chain.wallet import Wallet
 from market.errors import OcxError, Permanent, Temporary
 from witness.index import Delivered
+from witness.targets import Gateway
 
 __all__ = ["Endpoints", "Gateways", "checked"]
 
@@ -34,6 +37,10 @@ CREATE TABLE IF NOT EXISTS endpoint (
 """
 _SHORTEST, _LONGEST = 1.0, 60.0
 """Seconds between two tries at one lease: doubled with each failure."""
+
+
+_TOKEN_FOR = 200.0
+"""Seconds a token is used; gateways give them for 300."""
 
 
 class Gateways:
@@ -53,6 +60,7 @@ class Gateways:
         self._wallet, self._network, self._timeout = wallet, (chain_id, directory), timeout
         self._organisation = organisation
         self._clients: dict[int, GatewayClient] = {}
+        self._tokens: dict[str, tuple[str | None, float]] = {}
         self._guard = threading.Lock()
 
     def client(self, provider: int) -> GatewayClient:
@@ -72,6 +80,23 @@ class Gateways:
         )
         with self._guard:
             return self._clients.setdefault(provider, made)
+
+    async def token(self, gateway: Gateway, _lease: int) -> str | None:
+        """What lets us in at a gateway whose provider we fetched from before; None if nothing does now."""
+        with self._guard:
+            clients = [client for client in self._clients.values() if client.url == gateway.url.rstrip("/")]
+            kept, until = self._tokens.get(gateway.url, (None, 0.0))
+        if time.monotonic() < until:
+            return kept
+        if not clients:
+            return None
+        try:
+            made: str | None = await asyncio.to_thread(clients[0].token)
+        except OcxError:
+            made = None
+        with self._guard:
+            self._tokens[gateway.url] = made, time.monotonic() + (_TOKEN_FOR if made else _SHORTEST)
+        return made
 
     def forget(self, provider: int) -> None:
         """Something went wrong there: look up its URL and key again before the next call."""

@@ -33,11 +33,12 @@ _KEPT = 3 * 24
 class Facts:
     """What there is to know for one look, all at one block.
 
-    `now`: seconds of that block; `epoch`: seconds of an epoch; `joined`, `exit`: epochs it owes ticks for (exit 0:
-    for good); `settle`: seconds to wait after an epoch's end for measurements under way. `committed`: what
-    the chain holds of the due epoch and of the one before (zero: nothing). `sealed`, `before`: our own commitments
-    of those two, None where we have none. `published`: chunks of the epoch before that the chain has, `chunks` how
-    many there are; `done`: whether the chain calls the epoch before complete.
+    `now`: seconds of that block; `epoch`: seconds of an epoch; `joined`, `exit`: epochs it owes ticks for
+    (exit 0: for good); `settle`: seconds to wait after an epoch's end for measurements under way.
+    `committed`: what the chain holds of the due epoch and of the one before (zero: nothing). `sealed`,
+    `before`: our own commitments of those two, None where we have none. `published`: chunks of the epoch
+    before that the chain has, `chunks` how many there are; `done`: whether the chain calls the epoch before
+    complete.
     """
 
     now: int

@@ -1,0 +1,180 @@
+"""Starts one witness node with everything around it.
+
+`run` blocks until SIGTERM or SIGINT. One key and one state folder serve one node; a second one on the same
+folder is refused by the log, one elsewhere with the same key by the chain, which takes one tick per epoch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from chain import connection as connection_file
+from chain.exchange import Exchange
+from chain.published import judges
+from chain.wallet import Wallet, from_environment, from_file
+from chain.wallet import load as load_wallet
+from market.errors import OcxError, Permanent, Temporary
+from witness.clock import Clock
+from witness.health import Health, HealthServer
+from witness.log import Log
+from witness.loop import Node
+from witness.measure import Engine
+from witness.schedule import Times, master_secret
+from witness.settings import Settings
+
+__all__ = ["open_exchange", "open_wallet", "run"]
+
+log = logging.getLogger(__name__)
+
+
+def open_wallet(settings: Settings) -> Wallet:
+    """The signer's key; its passphrase is read now from wherever the settings say it is."""
+    file = settings.wallet.passphrase_file
+    return load_wallet(settings.wallet.keystore, from_file(file) if file else from_environment())
+
+
+def open_exchange(settings: Settings, wallet: Wallet) -> Exchange:
+    """The exchange with a sender whose journal lies in the state folder."""
+    return Exchange(connection_file.load(settings.connection), wallet, settings.state_dir / "sender")
+
+
+def organisation_of(exchange: Exchange, signer: str) -> int:
+    """Which witness a key signs for; Temporary while it signs for none."""
+    org = judges(exchange)[0].signer_of(signer)
+    if org == 0:
+        raise Temporary(
+            f"the key {signer} signs for no witness yet",
+            hint="Join with it: ocx witness join --signer ADDRESS, by an admin of the organisation.",
+            retry_after=5.0,
+        )
+    return org
+
+
+def run(
+    settings: Settings,
+    *,
+    ready: Callable[[dict[str, object]], None] | None = None,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> None:
+    """Run the node and its health page until SIGTERM or SIGINT.
+
+    `ready` is told once where they are: organisation, signer, health_port. Waits while the key signs for no
+    witness. Permanent if another node has this state folder.
+    """
+    settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    exchange = open_exchange(settings, open_wallet(settings))
+    over = threading.Event()
+    with _stop_on_signals(over.set) as hooks:
+        org = _wait_for_org(exchange, over)
+        if org is not None:
+            asyncio.run(_serve(settings, exchange, org, over, hooks, ready, on_step))
+    log.info("stopped")
+
+
+def _wait_for_org(exchange: Exchange, over: threading.Event) -> int | None:
+    """The organisation, as soon as the chain names it; None if told to stop before."""
+    assert exchange.wallet is not None  # noqa: S101  opened with one
+    said = ""
+    while not over.is_set():
+        try:
+            return organisation_of(exchange, exchange.wallet.address)
+        except Permanent:
+            raise
+        except OcxError as error:
+            if str(error) != said:
+                log.warning("waiting: %s", error)
+            said = str(error)
+            over.wait(min(5.0, getattr(error, "retry_after", 5.0)))
+    return None
+
+
+async def _serve(
+    settings: Settings,
+    exchange: Exchange,
+    org: int,
+    over: threading.Event,
+    hooks: list[Callable[[], None]],
+    ready: Callable[[dict[str, object]], None] | None,
+    on_step: Callable[[str], None],
+) -> None:
+    witnesses = judges(exchange)[0]
+    network = exchange.connection
+    identity = {"chain": str(network.chain_id), "contract": witnesses.address, "org": str(org)}
+    assert exchange.wallet is not None  # noqa: S101  opened with one
+    signer = exchange.wallet.address
+    with contextlib.ExitStack() as stack:
+        measurements = Log(settings.database, batch=settings.log.batch, identity=identity)
+        stack.callback(measurements.stop)
+        times = Times(witnesses.grid(), master_secret(settings.master_key))
+        clock = Clock(settings.clock.bound, settings.clock.transit, settings.clock.max_age)
+        holder: list[Node] = []
+
+        async def token(gateway: Any, lease: int) -> str | None:
+            return await holder[0].gateways.token(gateway, lease) if holder else None
+
+        secret = master_secret(settings.master_key)
+        engine = Engine(settings.measure, times.grid, secret, signer, measurements, clock, tokens=token)
+        loop = asyncio.get_running_loop()
+        node = Node(settings, exchange, org, engine, measurements, clock, times, loop, on_step=on_step)
+        stack.callback(node.close)
+        holder.append(node)
+        hooks.append(node.stop)
+        health = Health(
+            engine,
+            measurements,
+            clock,
+            late_ms=settings.measure.late_ms,
+            more=node.report,
+            conditions=node.conditions,
+        )
+        page = HealthServer(settings.health_port, health)
+        page.start()
+        stack.callback(page.stop)
+        log.info("witness %d as %s, health at http://127.0.0.1:%d/", org, signer, page.port)
+        if ready is not None:
+            ready({"organisation": org, "signer": signer, "health_port": page.port})
+        if not over.is_set():
+            await _until_stopped(engine, node)
+
+
+async def _until_stopped(engine: Engine, node: Node) -> None:
+    """Measure while the node runs; an engine that breaks ends the node, so that it is started anew."""
+    measuring = asyncio.create_task(engine.run())
+    measuring.add_done_callback(lambda _: node.stop())
+    try:
+        await asyncio.to_thread(node.run)
+    finally:
+        broken = measuring.done()
+        measuring.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await measuring
+        if broken:
+            log.error("measuring ended by itself")
+
+
+@contextlib.contextmanager
+def _stop_on_signals(stop: Callable[[], None]) -> Iterator[list[Callable[[], None]]]:
+    """Call `stop` and every hook on SIGTERM and SIGINT while inside, in the main thread alone."""
+    hooks: list[Callable[[], None]] = [stop]
+    if threading.current_thread() is not threading.main_thread():
+        yield hooks
+        return
+
+    def told(*_: object) -> None:
+        for hook in list(hooks):
+            hook()
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
+        signal.signal(number, told)
+    try:
+        yield hooks
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
