@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chain.abi import checksum
+from chain.imports import recursion_limit_kept
 from chain.wallet import Wallet
 from market.errors import InvalidInput, Refused
 
@@ -184,10 +185,12 @@ class Gatekeeper:
 
 def _signer(challenge: Challenge, signature: bytes, chain_id: int, directory: str) -> str | None:
     """Who signed, or None where the signature is malformed."""
-    from eth_account import Account
-    from eth_account.messages import encode_typed_data
     from eth_keys.exceptions import BadSignature
     from eth_utils.exceptions import ValidationError
+
+    with recursion_limit_kept():
+        from eth_account import Account
+        from eth_account.messages import encode_typed_data
 
     message = {
         "account": challenge.account,

@@ -21,6 +21,7 @@ from enum import IntEnum
 from typing import Any
 
 from chain.abi import checksum
+from chain.imports import recursion_limit_kept
 from chain.wallet import Wallet
 from market.errors import InvalidInput, Refused
 
@@ -86,8 +87,10 @@ def sign(wallet: Wallet, request: PowerRequest, chain_id: int, leases: str) -> b
 
 def digest(request: PowerRequest, chain_id: int, leases: str) -> bytes:
     """The 32 bytes that are signed: keccak256 of 0x1901, domain separator and struct hash."""
-    from eth_account.messages import encode_typed_data
     from eth_utils.crypto import keccak
+
+    with recursion_limit_kept():
+        from eth_account.messages import encode_typed_data
 
     signable = encode_typed_data(_domain(chain_id, leases), _TYPES, _message(request))
     return keccak(b"\x19" + signable.version + signable.header + signable.body)

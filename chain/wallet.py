@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from chain.abi import checksum
+from chain.imports import recursion_limit_kept
 from market.errors import Bug, InvalidInput, Permanent, Refused
 
 __all__ = [
@@ -59,7 +60,8 @@ class Wallet:
     __slots__ = ("_account", "address")
 
     def __init__(self, private_key: bytes) -> None:
-        from eth_account import Account  # a second and a half: only for those who sign
+        with recursion_limit_kept():
+            from eth_account import Account  # a second and a half: only for those who sign
 
         try:
             self._account = Account.from_key(private_key)

@@ -35,6 +35,11 @@ def pytest_configure() -> None:
     sys.addaudithook(_refuse_foreign_connections)
 
 
+def pytest_collection_finish() -> None:
+    """As in production: tests that import `eth_account` themselves raise the limit (see `chain.imports`)."""
+    sys.setrecursionlimit(1000)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers: one file stays on one worker, and all that need the lab share a worker."""
     for item in items:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,3 +95,16 @@ def test_a_wallet_shows_only_its_address_and_is_not_copied() -> None:
     assert repr(wallet) == f"Wallet({wallet.address})"
     with pytest.raises(Bug):
         pickle.dumps(wallet)
+
+
+def test_who_can_sign_still_survives_json_of_a_hundred_thousand_brackets() -> None:
+    """In a process of its own: there the libraries behind the wallet are not imported yet."""
+    program = (
+        "import json\n"
+        "from chain.wallet import Wallet\n"
+        "Wallet(b'1' * 32)\n"
+        "try: json.loads('[' * 100_000)\n"
+        "except RecursionError: print('survived')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "survived\n")
