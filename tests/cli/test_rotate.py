@@ -63,7 +63,7 @@ def published(market: Market) -> bytes:
 def test_what_was_sealed_before_a_rotation_opens_after_it_and_new_data_are_sealed_to_the_new_key(
     market: Market, lease: int
 ) -> None:
-    old, content = with_key(market.buyer), document(lease)
+    old, content = with_key(market.buyer), document(market, lease)
     with Counter(market, lease) as counter:
         counter.deliver(seal(old.public, content.to_bytes()), content.host_key_hash())
         done = market.buyer.does("member rotate-encryption-key --light")
