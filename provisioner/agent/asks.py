@@ -10,6 +10,9 @@ delivery, and its holder may be gone for good), so an agent claims an ask in the
 it acts, for `HOLD` seconds from the last call it began; after that the other may. The same agent, started
 again, goes on at once. What a plugin can do is read from its class alone.
 
+Where a committee watches over the lease, a power request is recorded on the chain before it is carried out:
+from then on what it brings about is not held against the provider (`provisioner.agent.power_records`).
+
 This module must not judge whether an ask is the buyer's (`provisioner.gateway.asks` did), and never logs or
 journals what a console says or where it is.
 """
@@ -27,6 +30,7 @@ from market.errors import OcxError, Permanent, Temporary
 from market.leases import LeaseState, describe, state
 from provisioner.agent.clouds import Clouds
 from provisioner.agent.operations import Operations, Outcome, Retries
+from provisioner.agent.power_records import PowerRecorder
 from provisioner.agent.steps import LeaseView, operation_key
 from provisioner.capabilities import Console, Power, PowerAction
 from provisioner.plugin import Provisioner
@@ -85,6 +89,7 @@ class Asks:
         self._troubled: dict[str, Ask] = {}
         self._nudged: set[int] = set()
         self._lock = threading.Lock()
+        self._recorder = PowerRecorder(exchange, store, clock=clock)
 
     # ---- for the gateway, from any thread --------------------------------------------------------------
 
@@ -201,6 +206,7 @@ class Asks:
     def _power(self, ask: Ask, resource: int, key: str, plugin: Provisioner) -> None:
         if not isinstance(plugin, Power):
             raise Permanent("its cloud cannot switch power")
+        self._recorder.record(ask)
         plugin.set_power(key, PowerAction(ask.action))
 
     def _console(self, ask: Ask, resource: int, key: str, plugin: Provisioner) -> bytes | None:

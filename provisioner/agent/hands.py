@@ -31,6 +31,7 @@ from provisioner.agent.steps import (
     Expire,
     LeaseView,
     MachineView,
+    Pay,
     Provision,
     Release,
     RenewFence,
@@ -108,8 +109,13 @@ class Hands:
                 return self.send(view.lease, intent, calls.expire(view.lease))
             case Settle():
                 return self.send(view.lease, "settle", calls.settle(view.lease))
+            case Pay(term):
+                if self._exchange.verdicts is None:
+                    raise Bug(f"lease {view.lease} has a committee, but the exchange no verdicts")
+                return self.send(view.lease, f"pay/{term}", self._exchange.verdicts.pay(view.lease, term))
             case Provision(resources):
-                return sum(self._provision(view, m) for m in _of(view, resources)) > 0
+                witnessed = lease.sla != 0
+                return sum(self._provision(view, m, witnessed) for m in _of(view, resources)) > 0
             case Release(resources):
                 return sum(self._release(view, m) for m in _of(view, resources)) > 0
             case Deliver(bits):
@@ -137,7 +143,7 @@ class Hands:
 
     # ---- machines --------------------------------------------------------------------------------------
 
-    def _provision(self, view: LeaseView, machine: MachineView) -> bool:
+    def _provision(self, view: LeaseView, machine: MachineView, witnessed: bool) -> bool:
         located = self._clouds.locate(machine.resource)
         if located is None:
             return False
@@ -151,6 +157,7 @@ class Hands:
                 start=view.facts.start,
                 end=view.facts.effective_end,
                 properties=setup.properties or {},
+                responder=witnessed,
             )
             order, plugin = self._store.keep_order(order, view.lease, located.plugin, int(self._clock()))
         return self._start(

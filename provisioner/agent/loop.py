@@ -22,20 +22,21 @@ from chain.nonces import Entry
 from chain.rpc import CHAIN_AWAY
 from chain.wire import Block, Receipt
 from market.errors import InvalidInput
-from market.leases import describe
 from provisioner.agent.again import Again
 from provisioner.agent.agenda import Agenda
 from provisioner.agent.asks import Asks
 from provisioner.agent.bidder import Bidder
 from provisioner.agent.clouds import Clouds
+from provisioner.agent.committees import Committees
 from provisioner.agent.control import ControlPlane
 from provisioner.agent.hands import Hands, lease_key
 from provisioner.agent.heads import Heads
 from provisioner.agent.intake import Intake
 from provisioner.agent.operations import Operations, Outcome, Retries
+from provisioner.agent.reports import LeaseReport, lease_report
 from provisioner.agent.sightings import Sightings
 from provisioner.agent.steps import Done, LeaseView, Rules, Step, Wait, decide, parse_key
-from provisioner.agent.view import LeaseReport, Observer, machine_line, trouble_key
+from provisioner.agent.view import Observer, trouble_key
 from provisioner.agent.vitals import Vitals
 from provisioner.health.conditions import Conditions
 from provisioner.health.metrics import Metrics
@@ -95,6 +96,15 @@ class Agent:
             wake=self._wake.set,
             clock=clock,
             monotonic=monotonic,
+        )
+        self._committees = Committees(
+            exchange,
+            store,
+            self.operations,
+            self.retries,
+            me=self.address,
+            intent=self.hands.intent,
+            clock=clock,
         )
         self.control = ControlPlane(exchange, store, self.clouds, monotonic=monotonic)
         self._observer = Observer(
@@ -256,7 +266,9 @@ class Agent:
         if isinstance(step, Done):
             self._finish(lease, keys)
             return
-        until = step.until if isinstance(step, Wait) else None
+        errand = self._committees.look(view, head)
+        times = [errand, step.until if isinstance(step, Wait) else None]
+        until = min((time for time in times if time is not None), default=None)
         why, soon = self._take(step, view, chain)
         # No later than the first thing that may be retried, or read.
         retries = [self.retries.retry_at(key) for key in self._trouble_keys(lease, keys)]
@@ -277,10 +289,7 @@ class Agent:
         return "", False
 
     def _report(self, view: LeaseView, head: Block, step: str, why: str) -> LeaseReport:
-        report = LeaseReport(describe(view.facts, head.timestamp), step, why)
-        report.machines = {m.resource: machine_line(m) for m in view.machines}
-        report.broken = {m.resource: m.broken for m in view.machines if m.broken}
-        report.power = self.asks.power_line(view.lease)
+        report = lease_report(view, head.timestamp, step, why, self.asks.power_line(view.lease))
         metric = self.store.metric(view.lease)
         if metric is not None:
             report.award_to_provision_ms, report.due_to_provision_ms = metric
@@ -292,6 +301,7 @@ class Agent:
     def _finish(self, lease: int, keys: list[str]) -> None:
         self.store.set_done(lease, True)
         self._observer.forget(keys)
+        self._committees.forget(lease)
         for key in self._trouble_keys(lease, keys):
             self.retries.succeeded(key)
         self.reports.pop(lease, None)
@@ -307,7 +317,7 @@ class Agent:
 
     def _note(self, outcome: Outcome) -> None:
         """Take what ended into account, and have its lease looked at."""
-        asked = self.asks.note(outcome)
+        asked = self.asks.note(outcome) or self._committees.note(outcome)
         if asked is not None:
             self._agenda.touch(asked, f"{outcome.kind} came to its end")
             return

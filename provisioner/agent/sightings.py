@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from provisioner.agent.clouds import Clouds
-from provisioner.agent.view import LeaseReport
+from provisioner.agent.reports import LeaseReport
 from provisioner.store.store import Store
 
 __all__ = ["Sightings"]

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from market.leases import LeaseFacts, LeaseState, state
+from market.leases import Committee, LeaseFacts, LeaseState, state
+from market.rounds import Span
 
 __all__ = [
     "Deliver",
@@ -18,6 +19,7 @@ __all__ = [
     "Expire",
     "LeaseView",
     "MachineView",
+    "Pay",
     "Provision",
     "Release",
     "RenewFence",
@@ -81,6 +83,13 @@ class Settle:
 
 
 @dataclass(frozen=True, slots=True)
+class Pay:
+    """Have the witnesses of a term paid; the last one returns what is left of the fees."""
+
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
 class Expire:
     """Have the chain record a deadline that was missed."""
 
@@ -98,7 +107,9 @@ class Done:
     """Nothing will ever be left to do."""
 
 
-Step = Sign | TakeOver | RenewFence | Provision | Deliver | Release | Wipe | Settle | Expire | Wait | Done
+Step = (
+    Sign | TakeOver | RenewFence | Provision | Deliver | Release | Wipe | Settle | Pay | Expire | Wait | Done
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +152,8 @@ class LeaseView:
     """All that is known about one lease at one block; machines stand in the order of the chain's bitmap.
 
     `has_setup`: the keys that may log in are known. `can_seal`: the buyer has an encryption key. `settled`:
-    no money is left to draw. `missing_recorded`: the chain has let undelivered resources go.
+    no money is left to draw. `missing_recorded`: the chain has let undelivered resources go. `unpaid`: the
+    first term of a committee that was not paid for; None: all are, or there was none.
     """
 
     lease: int
@@ -155,6 +167,7 @@ class LeaseView:
     can_seal: bool = True
     settled: bool = False
     missing_recorded: bool = False
+    unpaid: int | None = None
 
 
 def operation_key(chain_id: int, leases: str, lease: int, resource: int) -> str:
@@ -280,9 +293,9 @@ def _closed(view: LeaseView, now: int, rules: Rules) -> Step:
     if step is not None:
         return step
     if not facts.delivered_bits:
-        return Done() if facts.ended_at else Expire()
+        return _pay(view, now) if facts.ended_at else Expire()
     if view.settled:
-        return Done()
+        return _pay(view, now)
     if facts.accepted(now):
         final = facts.final_at
         return Settle() if now >= final else Wait("its last epochs are not final yet", final)
@@ -290,6 +303,22 @@ def _closed(view: LeaseView, now: int, rules: Rules) -> Step:
         return Expire()
     waits = "the committee has not proven it yet" if facts.unproven_at else "silence has not accepted it yet"
     return Wait(waits, facts.accept_deadline)
+
+
+def _pay(view: LeaseView, now: int) -> Step:
+    """The last thing: what is left of the fees returns to both sides once the witnesses have theirs.
+
+    They see to it themselves; only if they do not within an epoch, the provider does.
+    """
+    facts, term = view.facts, view.unpaid
+    if term is None or facts.grid is None:
+        return Done()
+    due = facts.effective_end
+    if facts.committee is Committee.DRAWN:
+        grid = facts.grid
+        last = min(grid.term(term, facts.signed_at).last, grid.epoch_of(facts.effective_end - 1))
+        due = grid.claim_window(Span(last, last)).end + grid.epoch
+    return Pay(term) if now >= due else Wait("its witnesses are not paid yet", due)
 
 
 def _clear(machines: list[MachineView], now: int, rules: Rules) -> Step | None:

@@ -6,10 +6,11 @@ Only reads. What it makes, `provisioner.agent.steps` decides on.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from chain.contracts.leases import Lease, Terms, lease_facts
 from chain.exchange import Exchange
+from chain.generated.enums import Committee
 from chain.wire import Block
 from market.leases import LeaseFacts, LeaseState, state
 from provisioner.agent.clouds import Clouds, Reading
@@ -20,24 +21,10 @@ from provisioner.agent.steps import LeaseView, MachineView, operation_key
 from provisioner.plugin import State
 from provisioner.store.store import Store
 
-__all__ = ["LeaseReport", "Observer", "machine_line", "trouble_key"]
+__all__ = ["Observer", "trouble_key"]
 
+_WITH_FEES = (Committee.DRAWN, Committee.WAIVED)
 _OVER = (LeaseState.COMPLETED, LeaseState.TERMINATED, LeaseState.DEFAULTED, LeaseState.CANCELLED)
-
-
-@dataclass
-class LeaseReport:
-    """What health says of one lease."""
-
-    state: str
-    step: str
-    why: str
-    machines: dict[int, str] = field(default_factory=dict)
-    broken: dict[int, str] = field(default_factory=dict)
-    award_to_provision_ms: int | None = None
-    due_to_provision_ms: int | None = None
-    power: str | None = None
-    """Set while the tenant has its machines switched off."""
 
 
 @dataclass
@@ -115,8 +102,17 @@ class Observer:
             can_seal=self._can_seal(chain, facts, current, head),
             settled=wiped and self._reads.is_settled(lease, head),
             missing_recorded=chain.missing != 0,
+            unpaid=self._unpaid(lease, chain, current, head),
         )
         return view, chain
+
+    def _unpaid(self, lease: int, chain: Lease, current: LeaseState, head: Block) -> int | None:
+        """The term of its committee that is to be paid next; asked only once the lease is over."""
+        verdicts = self._exchange.verdicts
+        if verdicts is None or current not in _OVER or chain.committee not in _WITH_FEES:
+            return None
+        term, done = verdicts.next_pay(lease, block=head.number)
+        return None if done else term
 
     def key(self, lease: int, resource: int) -> str:
         """The operation key of one resource of a lease."""
@@ -218,16 +214,3 @@ def _given_up(facts: LeaseFacts, place: int, missing_recorded: bool, now: int) -
 def trouble_key(key: str, kind: str) -> str:
     """Under which key `Retries` knows a failure: a build that failed for good must not block the wipe."""
     return f"{key}/release" if kind == "release" else key
-
-
-def machine_line(machine: MachineView) -> str:
-    """The state of one machine in a word or a line, for health."""
-    if machine.broken:
-        return machine.broken
-    if machine.blocked:
-        return machine.blocked
-    if machine.running:
-        return f"{machine.running} under way"
-    if machine.evidence:
-        return "wiped"
-    return "up" if machine.ready else ("in the cloud" if machine.in_cloud else "not up")

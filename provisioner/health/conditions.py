@@ -28,7 +28,8 @@ class Facts:
     """What an agent knows of itself; times in seconds.
 
     `idle`: since the last good cycle, `patience`: how long that may be. `endpoints`: see `Rpc`.
-    `unread`, `refusing`: clouds and what they say. `broken`: lease, resource, what became of it. `stuck`:
+    `unread`, `refusing`: clouds and what they say. `broken`: lease, resource, what became of it.
+    `unproven`: leases whose delivery nobody confirmed for long, and how they stand. `stuck`:
     transactions that wait too long.
     """
 
@@ -43,6 +44,7 @@ class Facts:
     hung: list[Running] = field(default_factory=list)
     troubles: Mapping[str, Trouble] = field(default_factory=dict)
     broken: list[tuple[int, int, str]] = field(default_factory=list)
+    unproven: list[tuple[int, str]] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
     orphans: int = 0
     strangers: int = 0
@@ -189,6 +191,12 @@ RULES: tuple[Rule, ...] = (
         "machine-failed",
         _broken("failed"),
         "Mend the buyer's machine in the cloud. It is not built anew.",
+    ),
+    Rule(
+        "delivery-unproven",
+        lambda facts: _joined(f"lease {lease}: {what}" for lease, what in facts.unproven),
+        "Its committee must reach machine and gateway from outside: look at host, port, firewall and gateway "
+        "URL, or ask the buyer to accept. Unproven it ends as your default (ocx lease show N --why).",
     ),
     Rule(
         "machine-held",

@@ -45,6 +45,7 @@ def facts(agent: Agent, stuck: int = 0) -> Facts:
         hung=agent.operations.hung(),
         troubles=agent.retries.troubles(),
         broken=[(n, resource, what) for n, item in reports.items() for resource, what in item.broken.items()],
+        unproven=[(n, item.unproven) for n, item in reports.items() if item.unproven],
         held=list(agent.vitals.held),
         orphans=len(agent.orphans()),
         strangers=len(agent.sightings.strangers),

@@ -54,6 +54,7 @@ ILL: dict[str, tuple[dict[str, Any], str]] = {
     "needs-a-person": ({"troubles": troubles(Permanent("never"), final=True)}, "ocx-0: never"),
     "machine-gone": ({"broken": [(7, 40, "is gone from its cloud")]}, "lease 7: resource 40"),
     "machine-failed": ({"broken": [(7, 40, "failed: no power")]}, "no power"),
+    "delivery-unproven": ({"unproven": [(7, "delivered, and 9 s later")]}, "lease 7: delivered"),
     "machine-held": ({"held": [Held(40, "n1", "was lost", (3, 4))]}, "(offer 3, 4)"),
     "orphans": ({"orphans": 2}, "2 machine(s)"),
     "strangers": ({"strangers": 1}, "1 machine(s)"),
