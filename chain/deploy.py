@@ -51,11 +51,11 @@ _LIMITS = {
     "min_stake": (1 << 96) - 1,
     "tick_fine": (1 << 96) - 1,
     "appeal_bond": (1 << 96) - 1,
-    "small_size": 8,
-    "large_size": 8,
+    "small_size": 6,
+    "large_size": 6,
     "large_pool": 64,
 }
-_POSITIVE = ("slot", "quantum", "sign_time", "fence_time", "deliver_time", "max_open_orders", "small_size")
+_POSITIVE = ("slot", "quantum", "sign_time", "fence_time", "deliver_time", "max_open_orders", "min_stake")
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,11 @@ class DeployParams:
                     f"a quorum of {quorum} in a committee of {size} is no majority",
                     hint=f"Give {kind}_quorum more than half of {kind}_size, and not more than it",
                 )
-        if self.small_size > self.large_size:
-            raise InvalidInput("small_size is more than large_size")
+        if not 3 <= self.small_size <= self.large_size <= self.large_pool:
+            raise InvalidInput(
+                f"committees of {self.small_size} and {self.large_size} out of {self.large_pool} are none",
+                hint="Give 3 <= small_size <= large_size <= large_pool",
+            )
 
     @classmethod
     def demo(cls) -> DeployParams:
