@@ -1,8 +1,8 @@
 """What witnessing pays, and how often a verdict is false: the numbers of docs/witness-model.md.
 
-Closed forms beside a seeded simulation that runs the exchange's own quorum rule (`market.rounds.agreed`), beside
-the report game of the INFOCOM'19 witness contracts, whose equilibria are found by trying every profile.
-Nothing here is timed; all of it is arithmetic and one seed.
+Closed forms beside a seeded simulation with the exchange's own quorum rule (`market.rounds.agreed`), and
+beside the report game of the INFOCOM'19 witness contracts, whose equilibria are found by trying every
+profile. Nothing here is timed; all of it is arithmetic and one seed.
 
 It must not know how contracts work: it takes the deployment's defaults and the rules' numbers.
 """
