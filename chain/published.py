@@ -7,8 +7,9 @@ send anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from chain.contracts.audits import Page
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Case", "Opened", "Sitting", "billed", "block_at", "case", "judges", "logs_between", "opened"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Opened:
     """What one witness committed to for one epoch, and what of it is public.
 
@@ -57,22 +58,38 @@ class Opened:
         """Whether it is opened and all its chunks are published: only then its leaves count."""
         return self.is_open and len(self.chunks) == self.count
 
-    @property
+    @cached_property
     def opening(self) -> Opening:
         """The opening, with the chunks' roots computed from the published leaves."""
-        return Opening(tuple(Tree.of(chunk).root for chunk in self.chunks), self.root, self.salt)
+        return Opening(tuple(tree.root for tree in self._trees), self.root, self.salt)
 
+    @cached_property
     def fits(self) -> bool:
         """Whether what is public is what was committed to."""
         return self.is_whole and self.opening.commitment(self.org, self.epoch) == self.commitment
 
+    def leaf(self, lease: int, place: int) -> Leaf | None:
+        """The published leaf of a machine; None if there is none."""
+        where = self._places.get((lease, place))
+        return None if where is None else self.chunks[where[0]][where[1]]
+
     def published(self, lease: int, place: int) -> Published | None:
         """Shows the published leaf of a machine; None if there is none."""
-        for number, chunk in enumerate(self.chunks):
-            for index, leaf in enumerate(chunk):
-                if leaf.key == (lease, place):
-                    return Published(self.opening, number, Tree.of(chunk).proof(index), leaf)
-        return None
+        where = self._places.get((lease, place))
+        if where is None:
+            return None
+        chunk, index = where
+        return Published(self.opening, chunk, self._trees[chunk].proof(index), self.chunks[chunk][index])
+
+    @cached_property
+    def _trees(self) -> tuple[Tree, ...]:
+        return tuple(Tree.of(chunk) for chunk in self.chunks)
+
+    @cached_property
+    def _places(self) -> dict[tuple[int, int], tuple[int, int]]:
+        """Chunk and index of each machine's leaf."""
+        chunks = enumerate(self.chunks)
+        return {leaf.key: (number, i) for number, chunk in chunks for i, leaf in enumerate(chunk)}
 
     def page(self) -> Page:
         """All of it, as audits want it."""
@@ -162,9 +179,18 @@ def billed(lease: Lease, slot: int) -> Window | None:
     return Window(start, end) if lease.delivered and start < end else None
 
 
-def case(exchange: Exchange, lease: int, place: int, epoch: int) -> Case:
+def case(
+    exchange: Exchange,
+    lease: int,
+    place: int,
+    epoch: int,
+    *,
+    pages: Callable[[int, int], Opened] | None = None,
+) -> Case:
     """Everything that is public about a machine and the span that `epoch` belongs to.
 
+    `pages` gives what an organisation opened for an epoch, for whoever follows the events anyway; without it
+    they are read from the chain.
     InvalidInput if the lease has no SLA, nothing of it bills, or the machine was never delivered.
     """
     witnesses, verdicts = judges(exchange)
@@ -177,10 +203,12 @@ def case(exchange: Exchange, lease: int, place: int, epoch: int) -> Case:
         raise InvalidInput(f"lease {lease} has no SLA", hint="Nobody witnesses it; see 'ocx sla list'.")
     span = grid.span_of(epoch, window)
     committees = _committees(witnesses, grid, lease, facts.signed_at, span)
-    orgs = {org for committee in committees.values() for org in committee.seats}
-    pages = opened(exchange, grid, orgs, span)
+    if pages is None:
+        orgs = {org for committee in committees.values() for org in committee.seats}
+        read = opened(exchange, grid, orgs, span)
+        pages = partial(_page, read)
     sittings = [
-        _sitting(pages[org, e], committee, seat, lease, place)
+        _sitting(pages(org, e), committee, seat, lease, place)
         for e, committee in committees.items()
         for seat, org in enumerate(committee.seats)
     ]
@@ -198,6 +226,10 @@ def case(exchange: Exchange, lease: int, place: int, epoch: int) -> Case:
     )
 
 
+def _page(read: dict[tuple[int, int], Opened], org: int, epoch: int) -> Opened:
+    return read[org, epoch]
+
+
 def _committees(
     witnesses: Witnesses, grid: Grid, lease: int, signed_at: int, span: Span
 ) -> dict[int, Committee]:
@@ -208,8 +240,7 @@ def _committees(
 
 
 def _sitting(page: Opened, committee: Committee, seat: int, lease: int, place: int) -> Sitting:
-    leaves = (leaf for chunk in page.chunks for leaf in chunk)
-    leaf = next((leaf for leaf in leaves if leaf.key == (lease, place)), None)
+    leaf = page.leaf(lease, place)
     usable, why = _standing(page, committee, leaf)
     return Sitting(page.epoch, seat, page.org, page, leaf, usable, why)
 
@@ -223,7 +254,7 @@ def _standing(page: Opened, committee: Committee, leaf: Leaf | None) -> tuple[bo
         return False, "it ticked, and is not opened yet, or never was"
     if not page.is_whole:
         return False, f"{len(page.chunks)} of {page.count} chunks are published"
-    if not page.fits():
+    if not page.fits:
         return False, "what it published is not what it committed to"
     if leaf is None:
         return True, "it called no round down"

@@ -143,7 +143,7 @@ def _unlike(this: Case) -> Iterable[str]:
     """Witnesses whose published leaves are not what they committed to."""
     for sitting in this.sittings:
         page = sitting.opened
-        if page.is_whole and any(page.commitment) and not page.fits():
+        if page.is_whole and any(page.commitment) and not page.fits:
             yield f"organisation {page.org} published for epoch {page.epoch} what it had not committed to"
 
 

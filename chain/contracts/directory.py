@@ -15,6 +15,9 @@ RIGHTS = (
     "book.record",
     "leases.open",
     "settlement.report",
+    "leases.witness",
+    "settlement.judge",
+    "witnesses.slash",
 )
 """What one contract may ask of another (contracts/libraries/Rights.sol)."""
 

@@ -57,6 +57,7 @@ class Witnesses(Contract):
     """Who witnesses, and what they committed to."""
 
     NAME = "Witnesses"
+    _grid: Grid | None = None
 
     def terms(self, *, block: BlockId = "latest") -> Terms:
         return struct(Terms, self._view("terms", block=block))
@@ -69,9 +70,11 @@ class Witnesses(Contract):
         """Rounds in an epoch."""
         return int(self._view("rounds", block=block))
 
-    def grid(self, *, block: BlockId = "latest") -> Grid:
-        """Both, as they never change."""
-        return Grid(self.epoch(block=block), self.rounds(block=block))
+    def grid(self) -> Grid:
+        """Both; asked for once, as they never change."""
+        if self._grid is None:
+            self._grid = Grid(self.epoch(), self.rounds())
+        return self._grid
 
     def witness(self, org: int, *, block: BlockId = "latest") -> Witness:
         return struct(Witness, self._view("witness", org, block=block))

@@ -119,12 +119,12 @@ def test_what_is_read_back_from_the_chain_is_what_was_published(watch: Watch) ->
     mine = found[seat.org, epoch]
     assert mine.chunks == leaves.chunks
     assert mine.opening == leaves.opening
-    assert mine.fits()
+    assert mine.fits
     for leaf in leaves.chunks[1][:3]:
         assert mine.published(*leaf.key) == leaves.published(*leaf.key)
     other = found[watch.seats[1].org, epoch]
     assert not other.is_open
-    assert not other.fits()
+    assert not other.fits
 
 
 def test_an_epoch_is_not_whole_before_its_last_chunk_is_published(watch: Watch) -> None:
@@ -137,7 +137,7 @@ def test_an_epoch_is_not_whole_before_its_last_chunk_is_published(watch: Watch) 
     found = opened(watch.arena.exchange, watch.grid, [seat.org], Span(epoch, epoch))[seat.org, epoch]
     assert found.is_open
     assert not found.is_whole
-    assert not found.fits()
+    assert not found.fits
     shown = leaves.published(*leaves.chunks[0][0].key)
     assert shown is not None
     with pytest.raises(errors.Witnesses_NotPublished):

@@ -39,7 +39,7 @@ def case(*downs: int) -> Case:
     """A committee of 2 of 3 that published these down rounds."""
     pages = [opened(10 + seat, down) for seat, down in enumerate(downs)]
     sittings = [
-        Sitting(EPOCH, seat, page.org, page, page.chunks[0][0] if page.chunks else None, page.fits(), "")
+        Sitting(EPOCH, seat, page.org, page, page.chunks[0][0] if page.chunks else None, page.fits, "")
         for seat, page in enumerate(pages)
     ]
     return Case(
@@ -112,7 +112,7 @@ def test_a_verdict_on_other_rounds_is_named(verdict: events.VerdictGiven, words:
 def test_a_page_unlike_its_commitment_is_named_and_no_evidence() -> None:
     this = case(0b1, 0b1, 0b1)
     page = replace(this.sittings[0].opened, commitment=keccak(text="other"))
-    forged = replace(this.sittings[0], opened=page, usable=page.fits())
+    forged = replace(this.sittings[0], opened=page, usable=page.fits)
     this = replace(this, sittings=(forged, *this.sittings[1:]))
     [problem] = recompute._unlike(this)
     assert "organisation 10" in problem
