@@ -196,4 +196,5 @@ def lease_facts(lease: Lease, terms: Terms, slot: int) -> LeaseFacts:
         wipe_missed=lease.wipe_missed,
         committee=JudgedCommittee(int(lease.committee)),
         committee_at=lease.committee_at,
+        grid=terms.grid if lease.committee is not Committee.NONE else None,
     )
