@@ -1,4 +1,4 @@
-"""Leaves, trees and commitments: what Python hashes, the contract takes, and nothing else.
+"""Leaves, trees, commitments and lots: what Python hashes, the contract takes, and nothing else.
 
 Each case is a page of a witness, committed in one epoch and opened in the next, in as many chunks as it has.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -14,11 +15,13 @@ from eth_utils.crypto import keccak
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from chain.generated import errors, events
+from chain import lots
+from chain.generated import errors
 from chain.leaves import CHUNK, EpochLeaves, Leaf, Opening, epoch_key, salt_of
 from chain.published import opened
 from market.errors import Refused
 from market.rounds import Span
+from market.windows import SlotWindow
 from tests.agreement.arena import GENESIS, Arena
 from tests.agreement.watch import WATCHED, Seat, Watch
 from tests.chain.network import anvil
@@ -166,24 +169,35 @@ def test_only_what_was_committed_can_be_opened(watch: Watch, change: str) -> Non
     assert isinstance(refused.value, errors.Witnesses_NotCommitted)
 
 
-def test_the_seed_of_an_epoch_is_the_folded_salts(watch: Watch) -> None:
-    ticks = Ticks(watch, watch.seats[0])
-    salts = {}
-    for opens in (False, True):
-        ticks.next()
-        for seat in watch.seats:
-            salt = keccak(text=f"salt {seat.org}")
-            opening = Opening((), bytes(32), salt)
-            call = watch.witnesses.tick(
-                ticks.epoch - 1,
-                opening.commitment(seat.org, ticks.epoch - 1),
-                opening if opens else Opening(),
-                (),
+def test_a_committee_is_drawn_by_the_lots_of_the_salts(tmp_path: Path) -> None:
+    """Of five witnesses three sit: the epoch after the signature tells which."""
+    with anvil("--timestamp", str(GENESIS)) as node:
+        watch = Watch(Arena(node, tmp_path, WATCHED), witnesses=5)
+        arena, x, grid = watch.arena, watch.arena.exchange, watch.grid
+        window = SlotWindow(arena.now // arena.params.slot, arena.now // arena.params.slot + 2)
+        [lease] = [
+            event.lease
+            for event in arena.act(
+                watch.buyer.account, x.book.buy_now(watch.offers[0], watch.machines, window)
             )
-            [ticked] = watch.arena.act(seat.signer, call)
-            assert isinstance(ticked, events.Ticked)
-            salts[seat.org] = salt
-    folded = 0
-    for org, salt in salts.items():
-        folded ^= int.from_bytes(keccak(org.to_bytes(32, "big") + salt), "big") & ((1 << 224) - 1)
-    assert int.from_bytes(watch.witnesses.seed_of(ticks.epoch), "big") == folded
+            if event.NAME == "LeaseOpened"
+        ]
+        arena.act(watch.seller.account, x.leases.sign(lease))
+        with pytest.raises(errors.Witnesses_DrawClosed):
+            arena.act(watch.buyer.account, watch.witnesses.draw(lease, 0))
+        signed = grid.epoch_of(arena.now)
+        salts = {seat.org: keccak(text=f"salt {seat.org}") for seat in watch.seats}
+        openings = {org: Opening((), bytes(32), salt) for org, salt in salts.items()}
+        for epoch, opens in ((signed, False), (signed + 1, True)):
+            arena.now = max(arena.now, grid.start(epoch))
+            for seat in watch.seats:
+                commitment = openings[seat.org].commitment(seat.org, epoch - 1)
+                opening = openings[seat.org] if opens else Opening()
+                arena.act(seat.signer, watch.witnesses.tick(epoch - 1, commitment, opening, ()))
+        arena.now = grid.start(signed + 2)
+        arena.act(watch.buyer.account, watch.witnesses.draw(lease, 0))
+        seed = watch.witnesses.seed_of(signed + 1)
+        assert seed == lots.seed_of(salts)
+        drawn = watch.witnesses.committee(lease, 0)
+        assert drawn.seats == lots.seats(seed, lease, 0, salts, 3)
+        assert (drawn.quorum, drawn.drawn) == (2, signed + 2)

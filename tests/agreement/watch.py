@@ -59,7 +59,7 @@ class Seat:
 class Watch:
     """One deployment with witnesses; every history starts from its snapshot."""
 
-    def __init__(self, arena: Arena) -> None:
+    def __init__(self, arena: Arena, witnesses: int = 3) -> None:
         self.arena = arena
         x = arena.exchange
         self.witnesses: Witnesses
@@ -77,7 +77,7 @@ class Watch:
             terms = OfferTerms(sale, 1, RATE, sla=sla)
             [published] = arena.act(self.seller.account, x.book.publish(terms, self.machines))
             self.offers.append(int(published.offer))
-        self.seats = [self._join(f"witness {number}") for number in range(3)]
+        self.seats = [self._join(f"witness {number}") for number in range(witnesses)]
         self._wait(2)
         arena.save()
 
