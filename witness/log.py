@@ -137,6 +137,11 @@ class Log:
             self._wake.notify()
         return future
 
+    def flush(self) -> None:
+        """Commit what waits, now; blocking for a sync of the disk."""
+        with self._guard:
+            self._flush()
+
     def close(self, epoch: int) -> bytes:
         """Close an epoch and compute its leaves; returns the Merkle root over all of them, again and again
         the same.

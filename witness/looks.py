@@ -64,9 +64,13 @@ class Looks:
         """Look once; `seconds` is the deadline of each of two attempts. `full`: prove the host key."""
         full = full or target.key in self._suspects
         began = time.monotonic()
-        service, receipt = await asyncio.gather(
-            self._service(target.endpoint, seconds, full=full), self._guest(target, epoch, round_, seconds)
-        )
+        if target.guest_required:
+            service, receipt = await asyncio.gather(
+                self._service(target.endpoint, seconds, full=full),
+                self._guest(target, epoch, round_, seconds),
+            )
+        else:
+            service, receipt = await self._service(target.endpoint, seconds, full=full), None
         wanting = target.guest_required and (receipt is None or not receipt.seen.right)
         if service.right and not wanting:
             evidence = Evidence(service, guest=receipt, guest_required=target.guest_required)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -89,6 +89,7 @@ class Engine:
         self._before: tuple[int, dict[Key, int]] = 0, {}
         self._outcomes: Counter[tuple[str, str]] = Counter()
         self._lateness: Counter[float] = Counter()
+        self._written: deque[tuple[tuple[str, str], Future[bool]]] = deque()  # filled by the log's thread
         self._lead = clock.wall() - clock.monotonic()
         self._started = self._lost = self._failed = 0
         self._worst: dict[int, int] = {}  # by minute
@@ -140,6 +141,7 @@ class Engine:
         try:
             while True:
                 self._changed.clear()
+                self._count()
                 self._mind_steps()
                 self._plan()
                 self._start_due()
@@ -153,6 +155,7 @@ class Engine:
         """Return when no measurement of that epoch, or an earlier one, is under way: close it then."""
         while tasks := [task for task, number in self._running.items() if number <= epoch]:
             await asyncio.wait(tasks)
+        await asyncio.to_thread(self._log.flush)
 
     def _now_ms(self) -> int:
         return int(self._clock.wall() * 1000)
@@ -240,7 +243,8 @@ class Engine:
             took,
             look.detail,
         )
-        await self._keep(self._log.add(made), look)
+        found = look.outcome.name.lower(), look.reason.value
+        self._log.add(made).add_done_callback(lambda written: self._written.append((found, written)))
 
     async def _look(self, target: Target, due: Due, at: int) -> Look:
         """What is found, or why nothing can be told."""
@@ -255,17 +259,14 @@ class Engine:
             return Look(Outcome.PATH, Reason.CLOCK, look.detail)
         return look
 
-    async def _keep(self, written: Future[bool], look: Look) -> None:
-        """Count it once it is committed."""
-        try:
-            new = await asyncio.wrap_future(written)
-        except Exception:  # noqa: BLE001  the log has said why; the round stays unmeasured
-            self._lost += 1
-            return
-        if new:
-            self._outcomes[look.outcome.name.lower(), look.reason.value] += 1
-        else:
-            self._lost += 1
+    def _count(self) -> None:
+        """Count what was committed meanwhile; what could not be is lost, and the log has said why."""
+        while self._written:
+            found, written = self._written.popleft()
+            if written.exception() is None and written.result():
+                self._outcomes[found] += 1
+            else:
+                self._lost += 1
 
     def _note(self, late: int) -> None:
         self._started += 1

@@ -98,7 +98,7 @@ class Agenda:
     def __init__(self, times: Times, window: Callable[[Key], tuple[int, int] | None]) -> None:
         """`window` tells in which seconds a machine is measured, None: not any more."""
         self._times, self._window = times, window
-        self._heap: list[Due] = []
+        self._heap: list[tuple[int, Key, Due]] = []
         self._next: dict[Key, Due] = {}
 
     def __len__(self) -> int:
@@ -111,7 +111,7 @@ class Agenda:
             self._next.pop(key, None)
         else:
             self._next[key] = due
-            heapq.heappush(self._heap, due)
+            heapq.heappush(self._heap, (due.at, key, due))
 
     def after(self, done: Due, now_ms: int) -> None:
         """Plan the round after one that was taken off, and none that is over."""
@@ -128,13 +128,13 @@ class Agenda:
 
     def peek(self) -> int | None:
         """When the next measurement is due, unix milliseconds; None if there is none."""
-        while self._heap and self._next.get(self._heap[0].key) is not self._heap[0]:
+        while self._heap and self._next.get(self._heap[0][1]) is not self._heap[0][2]:
             heapq.heappop(self._heap)
-        return self._heap[0].at if self._heap else None
+        return self._heap[0][0] if self._heap else None
 
     def take(self) -> Due:
         """Take the next one off; ask `peek` first."""
-        due = heapq.heappop(self._heap)
+        _, _, due = heapq.heappop(self._heap)
         del self._next[due.key]
         return due
 

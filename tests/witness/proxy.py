@@ -167,8 +167,8 @@ class Proxy:
         self.connections += 1
         try:
             await self._treat(reader, writer, self._fault)
-        except (OSError, asyncio.IncompleteReadError):
-            pass
+        except (OSError, asyncio.CancelledError):
+            pass  # the other side went, or a fault ends it: either way the connection is over
         finally:
             self._open.discard(task)
             writer.transport.abort()
