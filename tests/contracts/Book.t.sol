@@ -10,6 +10,7 @@ import {ILeases} from "../../contracts/interfaces/ILeases.sol";
 import {IMembers, MemberRights, Roles} from "../../contracts/interfaces/IMembers.sol";
 import {
     AwardId,
+    Committee,
     LeaseId,
     LeaseState,
     OfferId,
@@ -18,6 +19,7 @@ import {
     RequestId,
     ResourceId,
     Skip,
+    SlaId,
     Window
 } from "../../contracts/interfaces/Types.sol";
 import {PackedIds} from "../../contracts/libraries/PackedIds.sol";
@@ -352,6 +354,18 @@ contract BookExpireTest is BookTest {
 
 /// @dev Rule A1.
 contract BookBuyNowTest is BookTest {
+    function test_WhenTheOfferPromises_SoDoesTheLease() external {
+        IBook.OfferTerms memory t = _offerTerms();
+        t.sla = SlaId.wrap(3);
+        vm.prank(north);
+        OfferId id = book.publish(t, _list(a, b));
+        assertEq(SlaId.unwrap(book.offer(id).sla), 3);
+        ILeases.Lease memory l = leases.lease(_buy(id, _list(a), _window(1, 4)));
+        assertEq(SlaId.unwrap(l.sla), 3);
+        assertEq(uint8(l.committee), uint8(Committee.Awaited));
+        assertEq(escrow.free(buyerOrg), 1_000_000_000 - uint256(NOW_RATE) * 4 - 10_010);
+    }
+
     function test_WhenFree_OpensALease() external {
         OfferId id = _published();
         vm.expectEmit(address(book));

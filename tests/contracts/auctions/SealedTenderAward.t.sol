@@ -5,7 +5,7 @@ import {TenderBase} from "./TenderBase.sol";
 import {ISealedTender} from "../../../contracts/interfaces/ISealedTender.sol";
 import {ILeases} from "../../../contracts/interfaces/ILeases.sol";
 import {MemberRights} from "../../../contracts/interfaces/IMembers.sol";
-import {AwardId, LeaseId, LeaseState, OrgId, RequestId} from "../../../contracts/interfaces/Types.sol";
+import {AwardId, LeaseId, LeaseState, OrgId, RequestId, SlaId} from "../../../contracts/interfaces/Types.sol";
 
 abstract contract SealedTenderAwardBase is TenderBase {
     Seller[] internal sellers;
@@ -45,6 +45,32 @@ abstract contract SealedTenderAwardBase is TenderBase {
 
 /// @notice A3, A7, A8 at first price.
 contract SealedTenderAwardTest is SealedTenderAwardBase {
+    /// C2: at the ceiling's rate, one lease a machine, the fund holds exactly enough.
+    function test_WhenAnSlaIsAskedFor_TheFundPaysTheFees() external {
+        promised = SlaId.wrap(3);
+        RequestId id = _post(2);
+        _bid(id, CEILING, 1);
+        _bid(id, CEILING, 1);
+        _revealAll(id);
+        _awardNow(id);
+        assertEq(leases.count(), 2);
+        assertEq(_free(buyerOrg), MONEY - 2 * CEILING_AMOUNT - 2 * 25_025);
+        assertEq(settlement.account(LeaseId.wrap(1)).fee, 50_050);
+        assertEq(SlaId.unwrap(leases.lease(LeaseId.wrap(2)).sla), 3);
+        // Also held: the offer's deposit, and the tender's.
+        assertEq(_free(sellers[0].org), PURSE - CEILING_AMOUNT / 5 - 25_025 - 300_000 - 2 * DEPOSIT);
+    }
+
+    /// One lease where two might have been: the fees of the other return with the rest of the ceiling.
+    function test_WhenOneProviderTakesAll_ReturnsTheOtherFees() external {
+        promised = SlaId.wrap(3);
+        RequestId id = _post(2);
+        _bid(id, CEILING, 2);
+        _revealAll(id);
+        _awardNow(id);
+        assertEq(_free(buyerOrg), MONEY - 2 * CEILING_AMOUNT - 25_025);
+    }
+
     /// C3, A8: several providers under one award id, each paid its own bid; the excess returns.
     function test_WhenFilledBySeveral_PaysEachItsOwnBid() external {
         RequestId id = _post(2);

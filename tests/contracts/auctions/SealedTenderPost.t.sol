@@ -6,7 +6,7 @@ import {IBook} from "../../../contracts/interfaces/IBook.sol";
 import {IEscrow} from "../../../contracts/interfaces/IEscrow.sol";
 import {IMembers, MemberRights, Roles} from "../../../contracts/interfaces/IMembers.sol";
 import {ISealedTender} from "../../../contracts/interfaces/ISealedTender.sol";
-import {RequestId} from "../../../contracts/interfaces/Types.sol";
+import {RequestId, SlaId} from "../../../contracts/interfaces/Types.sol";
 
 /// @notice A3: the request locks the ceiling amount when it is posted.
 contract SealedTenderPostTest is TenderBase {
@@ -28,6 +28,18 @@ contract SealedTenderPostTest is TenderBase {
         ISealedTender.Tender memory t = tender.tender(id);
         assertTrue(t.vickrey);
         assertEq(t.deposit, 2 * DEPOSIT);
+    }
+
+    /// C2: a lease for each machine at most, and the buyer's half of the fees of each: 10 epochs at 5005, halved.
+    function test_WhenAnSlaIsAskedFor_LocksTheFeesToo() external {
+        promised = SlaId.wrap(3);
+        RequestId id = _post(2);
+        assertEq(SlaId.unwrap(book.request(id).sla), 3);
+        assertEq(tender.tender(id).ceilingAmount, 2 * CEILING_AMOUNT + 2 * 25_025);
+        assertEq(tender.tender(id).deposit, 2 * DEPOSIT, "fees are no part of the deposit");
+        vm.prank(buyer);
+        tender.cancel(id);
+        assertEq(_free(buyerOrg), MONEY);
     }
 
     function test_WhenTheSlotRuns_LocksFromNow() external {

@@ -8,7 +8,16 @@ import {ILeases} from "../../../contracts/interfaces/ILeases.sol";
 import {MemberRights, Roles} from "../../../contracts/interfaces/IMembers.sol";
 import {ISealedTender} from "../../../contracts/interfaces/ISealedTender.sol";
 import {ISettlement} from "../../../contracts/interfaces/ISettlement.sol";
-import {LeaseId, OfferId, OrgId, RequestId, ResourceId} from "../../../contracts/interfaces/Types.sol";
+import {
+    Committee,
+    EndReason,
+    LeaseId,
+    OfferId,
+    OrgId,
+    RequestId,
+    ResourceId
+} from "../../../contracts/interfaces/Types.sol";
+import {Rights} from "../../../contracts/libraries/Rights.sol";
 
 /// @notice What the invariant tests remember beside the contracts: who took part, what each lease's money did as the
 /// events tell it, and which slots each lease holds as the rules say. Three sellers with four machines each, two buyers.
@@ -21,6 +30,9 @@ abstract contract Ghosts is Exchange {
         uint256 refunded;
         uint256 forfeited;
         uint256 freed;
+        uint256 fee;
+        uint256 feePaid;
+        uint256 feeReturned;
     }
 
     /// @dev `[start, end)` of one resource, turnaround included; empty once all of it went back.
@@ -80,6 +92,11 @@ abstract contract Ghosts is Exchange {
         eastOrg = _admit("east", east, Roles.SELLER, 0);
         _fund(eastOrg, east, 1_000_000_000);
         minted = 5_000_000_000;
+        // The test is also what draws committees, proves, judges and pays witnesses.
+        vm.startPrank(address(timelock));
+        directory.setRight(address(this), Rights.LEASES_WITNESS, true);
+        directory.setRight(address(this), Rights.SETTLEMENT_JUDGE, true);
+        vm.stopPrank();
         sellers = [north, south, east];
         buyers = [buyer, rival];
         uint16 operator = MemberRights.OFFER | MemberRights.SIGN | MemberRights.DELIVER | MemberRights.RELEASE;
@@ -101,19 +118,27 @@ abstract contract Ghosts is Exchange {
     function _readLogs() private {
         Vm.Log[] memory logs = vm.getRecordedLogs();
         for (uint256 i; i < logs.length; ++i) {
-            if (logs[i].emitter != address(settlement) || logs[i].topics.length != 2) continue;
+            if (logs[i].emitter != address(settlement) || logs[i].topics.length < 2) continue;
             _readLog(logs[i].topics[0], money[uint32(uint256(logs[i].topics[1]))], logs[i].data);
         }
     }
 
     function _readLog(bytes32 topic, Money storage m, bytes memory data) private {
         if (topic == ISettlement.Funded.selector) {
-            (m.price, m.bond) = abi.decode(data, (uint256, uint256));
+            (m.price, m.bond, m.fee) = abi.decode(data, (uint256, uint256, uint256));
         } else if (topic == ISettlement.Accrued.selector) {
             (uint256 amount,) = abi.decode(data, (uint256, uint256));
             m.paid += amount;
+        } else if (
+            topic == ISettlement.DisputeResolved.selector || topic == ISettlement.FeesReturned.selector
+        ) {
+            (uint256 toBuyer, uint256 toProvider) = abi.decode(data, (uint256, uint256));
+            if (topic == ISettlement.DisputeResolved.selector) m.paid += toBuyer + toProvider;
+            else m.feeReturned += toBuyer + toProvider;
         } else {
             uint256 amount = abi.decode(data, (uint256));
+            if (topic == ISettlement.PenaltyPaid.selector) m.paid += amount;
+            if (topic == ISettlement.FeePaid.selector) m.feePaid += amount;
             if (topic == ISettlement.ReservePaid.selector) m.paid += amount;
             if (topic == ISettlement.PriceRefunded.selector) m.refunded += amount;
             if (topic == ISettlement.BondForfeited.selector) m.forfeited += amount;
@@ -192,10 +217,30 @@ abstract contract Ghosts is Exchange {
         return _min((start > l.signedAt ? start : l.signedAt) + _terms().deliverTime, _endTime(l));
     }
 
+    function _acceptBy(ILeases.Lease memory l) internal pure returns (uint256) {
+        uint256 from = l.allOrNothing && l.delivered != _all(l) ? _deliverBy(l) : l.deliveredAt;
+        uint256 by = _max(from, l.committeeAt) + _terms().acceptTime;
+        return l.committee == Committee.Awaited ? _max(by, _endsAt(l)) : by;
+    }
+
     function _accepted(ILeases.Lease memory l) internal view returns (bool) {
         if (l.delivered == 0) return false;
-        uint256 from = l.allOrNothing && l.delivered != _all(l) ? _deliverBy(l) : l.deliveredAt;
-        return l.accepted == l.delivered || clock >= from + _terms().acceptTime;
+        return l.accepted == l.delivered || (l.committee != Committee.Drawn && clock >= _acceptBy(l));
+    }
+
+    /// @dev L3: the provider's default, and nobody has settled it yet.
+    function _unproven(ILeases.Lease memory l) internal view returns (bool) {
+        if (l.committee != Committee.Drawn || l.delivered == 0 || l.accepted == l.delivered) return false;
+        bool decided = l.reason == EndReason.Rejected || l.reason == EndReason.Unproven;
+        return !decided && clock >= _acceptBy(l);
+    }
+
+    function _countsFrom(ILeases.Lease memory l) internal pure returns (uint256) {
+        return _max(uint256(l.start) * SLOT, l.deliveredAt);
+    }
+
+    function _parties(LeaseId id, ILeases.Lease memory l) internal pure returns (ISettlement.Parties memory) {
+        return ISettlement.Parties(id, l.buyer, l.provider, l.rate);
     }
 
     function _endTime(ILeases.Lease memory l) internal pure returns (uint256) {
@@ -212,6 +257,10 @@ abstract contract Ghosts is Exchange {
 
     function _min(uint256 a, uint256 b) internal pure returns (uint256) {
         return a < b ? a : b;
+    }
+
+    function _max(uint256 a, uint256 b) internal pure returns (uint256) {
+        return a > b ? a : b;
     }
 
     function _sellerOf(OrgId org) internal view returns (address) {

@@ -5,8 +5,11 @@ import {Ghosts} from "./Ghosts.sol";
 import {IBook} from "../../../contracts/interfaces/IBook.sol";
 import {ILeases} from "../../../contracts/interfaces/ILeases.sol";
 import {ISealedTender} from "../../../contracts/interfaces/ISealedTender.sol";
+import {ISettlement} from "../../../contracts/interfaces/ISettlement.sol";
 import {
     Award,
+    Committee,
+    EndReason,
     LeaseId,
     Leg,
     OfferId,
@@ -15,6 +18,7 @@ import {
     RequestId,
     ResourceId,
     Skip,
+    SlaId,
     Window
 } from "../../../contracts/interfaces/Types.sol";
 
@@ -31,14 +35,15 @@ abstract contract Handler is Ghosts {
     function waitForDeadline(uint256 seed, uint256 which) external act("waitForDeadline") {
         if (leases.count() == 0) return;
         ILeases.Lease memory l = leases.lease(LeaseId.wrap(uint32(_bound(seed, 1, leases.count()))));
-        uint256[5] memory deadlines = [
+        uint256[6] memory deadlines = [
             _signBy(l),
             _deliverBy(l),
-            uint256(l.deliveredAt) + _terms().acceptTime,
+            _acceptBy(l),
             _endsAt(l),
-            _endsAt(l) + _terms().wipeTime
+            _endsAt(l) + _terms().wipeTime,
+            (_endsAt(l) / SLOT + 4) * SLOT
         ];
-        uint256 at = deadlines[_bound(which, 0, 4)];
+        uint256 at = deadlines[_bound(which, 0, 5)];
         if (at > clock && at < clock + 3 hours) vm.warp(at);
     }
 
@@ -88,7 +93,7 @@ abstract contract Handler is Ghosts {
             all[i] = machines[EACH * (who % 3) + i];
         }
         vm.prank(seller);
-        book.publish(IBook.OfferTerms(w, floorRate, floorRate * 2, 1), all);
+        book.publish(IBook.OfferTerms(w, floorRate, floorRate * 2, 1, _slaOf(slots)), all);
     }
 
     function closeOffer(uint256 seed) external act("closeOffer") {
@@ -113,7 +118,7 @@ abstract contract Handler is Ghosts {
         (bool fits, Window memory w) = _inside(o, from, slots);
         if (!fits) return;
         ResourceId[] memory wanted = _some(book.resourcesOf(id), seed);
-        Award memory wish = Award(_orgOf(by), by, RequestId.wrap(0), w, Policy.Provider, false, 0);
+        Award memory wish = Award(_orgOf(by), by, RequestId.wrap(0), w, Policy.Provider, false, 0, o.sla);
         if (leases.skipOf(wish, Leg(o.org, o.by, id, o.buyNowRate, wanted)) != Skip.None) return;
         vm.prank(by);
         book.buyNow(id, wanted, w);
@@ -133,12 +138,14 @@ abstract contract Handler is Ghosts {
             policy: shape % 3 == 0 ? Policy.Both : Policy.Provider,
             allOrNothing: shape % 5 == 0,
             ceilingRate: uint64(_bound(ceiling, RATE * 3 / 4, 2 * RATE)),
+            sla: _slaOf(slots),
             class: CLASS,
             spec: _spec()
         });
         uint40 commitEnd = uint40(clock + 600 + shape % 1800);
         uint40 revealEnd = uint40(commitEnd + 1 + who % 1200);
         uint256 most = uint256(r.ceilingRate) * r.count * (r.window.end - r.window.start);
+        if (SlaId.unwrap(r.sla) != 0) most += r.count * ((leases.feeOf(r.window) + 1) / 2);
         if (revealEnd >= uint256(r.window.end) * SLOT || !escrow.canLock(_orgOf(by), by, most)) return;
         vm.prank(by);
         tender.post(r, ISealedTender.TenderTerms(commitEnd, revealEnd, shape % 2 == 0));
@@ -336,8 +343,61 @@ abstract contract Handler is Ghosts {
     }
 
     function settle(uint256 seed) external act("settle") {
-        (bool found, LeaseId id,) = _anyLease(seed, _accepted);
+        (bool found, LeaseId id,) = _anyLease(seed, _settleable);
         if (found) leases.settle(id);
+    }
+
+    // ---- witnesses ---------------------------------------------------------------------------------------------
+
+    /// @dev Some draws never come.
+    function draw(uint256 seed) external act("draw") {
+        (bool found, LeaseId id,) = _anyLease(seed, _drawable);
+        if (found) leases.setCommittee(id, seed % 8 != 0);
+    }
+
+    function prove(uint256 seed) external act("prove") {
+        (bool found, LeaseId id, ILeases.Lease memory l) = _anyLease(seed, _provable);
+        if (found && seed % 4 != 0) leases.prove(id, l.delivered);
+    }
+
+    /// @dev On the latest span that claims are open for, now and then twice, worse; a part of it may go to dispute.
+    function judge(uint256 seed, uint256 ppm, uint256 share) external act("judge") {
+        (bool found, LeaseId id, ILeases.Lease memory l) = _anyLease(seed, _judgeable);
+        if (found) _judge(_parties(id, l), l, uint32(_bound(ppm, 0, 1_000_000)), share);
+    }
+
+    function _judge(ISettlement.Parties memory p, ILeases.Lease memory l, uint32 ppm, uint256 share) private {
+        uint32 e = uint32(clock / SLOT - 3);
+        uint40 from = uint40(_max(uint256(e) * SLOT, _countsFrom(l)));
+        uint40 until = uint40(_min((uint256(e) + 1) * SLOT, _endsAt(l)));
+        uint256 penalty = settlement.applyVerdict(p, from, until, e, 1, ppm);
+        assertLe(penalty, settlement.spanPrice(p.lease, p.rate, from, until), "I5: above the span's price");
+        if (share % 4 == 0) settlement.dispute(p, share % 1_000_000, share % 8 != 0, until);
+    }
+
+    function resolve(uint256 seed, uint256 part) external act("resolve") {
+        uint256 count = leases.count();
+        for (uint256 i; i < count; ++i) {
+            LeaseId id = LeaseId.wrap(uint32((seed % count + i) % count + 1));
+            uint256 amount = settlement.account(id).disputed;
+            if (amount == 0) continue;
+            part = _bound(part, 0, amount);
+            settlement.resolve(_parties(id, leases.lease(id)), amount, part, amount - part);
+            return;
+        }
+    }
+
+    function breach(uint256 seed) external act("breach") {
+        (bool found, LeaseId id,) = _anyLease(seed, _breachable);
+        if (found && seed % 3 == 0) leases.breach(id, "breach");
+    }
+
+    /// @dev Witnesses are paid, now and then too much; what is left goes back once the lease is over.
+    function payFee(uint256 seed, uint256 amount) external act("payFee") {
+        (bool found, LeaseId id, ILeases.Lease memory l) = _anyLease(seed, _witnessed);
+        if (!found) return;
+        settlement.payFee(_parties(id, l), eastOrg, amount % 20_000);
+        if (clock >= _endsAt(l)) settlement.returnFees(_parties(id, l));
     }
 
     // ---- what is lawful when -----------------------------------------------------------------------------------
@@ -352,15 +412,17 @@ abstract contract Handler is Ghosts {
     }
 
     function _awaitsDelivery(ILeases.Lease memory l) internal view returns (bool) {
+        if (_unproven(l)) return false;
         return l.signedAt != 0 && l.endedAt == 0 && clock < _deliverBy(l) && l.delivered != _all(l);
     }
 
     function _acceptable(ILeases.Lease memory l) internal view returns (bool) {
-        return l.delivered != 0 && !_accepted(l) && uint8(l.reason) != 3;
+        return l.delivered != 0 && !_accepted(l) && !_unproven(l) && l.reason != EndReason.Rejected
+            && l.reason != EndReason.Unproven;
     }
 
     function _rejectable(ILeases.Lease memory l) internal view returns (bool) {
-        return l.delivered != 0 && !_accepted(l) && l.endedAt == 0;
+        return l.delivered != 0 && !_accepted(l) && !_unproven(l) && l.endedAt == 0;
     }
 
     function _cancellable(ILeases.Lease memory l) internal view returns (bool) {
@@ -371,17 +433,47 @@ abstract contract Handler is Ghosts {
     function _endable(ILeases.Lease memory l) internal view returns (bool) {
         uint256 start = uint256(l.start) * SLOT;
         uint256 until = (start > clock ? start : clock) + _terms().notice;
-        return l.delivered != 0 && l.endedAt == 0 && until < _endTime(l);
+        return l.delivered != 0 && l.endedAt == 0 && !_unproven(l) && until < _endTime(l);
     }
 
     function _expirable(ILeases.Lease memory l) internal view returns (bool) {
+        if (_unproven(l)) return true;
         if (l.endedAt != 0) return false;
         if (l.signedAt == 0) return clock >= _signBy(l);
         return clock >= _deliverBy(l) && l.delivered != _all(l) && l.missing == 0;
     }
 
     function _wipeable(ILeases.Lease memory l) internal view returns (bool) {
-        return l.delivered != 0 && l.wipedAt == 0 && clock >= _endsAt(l);
+        return l.delivered != 0 && l.wipedAt == 0 && (_unproven(l) || clock >= _endsAt(l));
+    }
+
+    function _drawable(ILeases.Lease memory l) internal view returns (bool) {
+        if (l.committee != Committee.Awaited || l.signedAt == 0 || clock >= _endsAt(l)) return false;
+        return l.delivered != 0 || clock < _deliverBy(l);
+    }
+
+    function _provable(ILeases.Lease memory l) internal view returns (bool) {
+        bool whole = !l.allOrNothing || l.delivered == _all(l);
+        return l.committee == Committee.Drawn && whole && _acceptable(l);
+    }
+
+    /// @dev As `Verdicts` judges: an accepted lease, and a span that claims are open for.
+    function _judgeable(ILeases.Lease memory l) internal view returns (bool) {
+        if (l.committee != Committee.Drawn || !_accepted(l) || l.reason == EndReason.Rejected) return false;
+        uint256 e = clock / SLOT - 3;
+        return e * SLOT < _endsAt(l) && (e + 1) * SLOT > _countsFrom(l);
+    }
+
+    function _breachable(ILeases.Lease memory l) internal view returns (bool) {
+        return l.committee == Committee.Drawn && l.endedAt == 0 && _accepted(l) && clock < _endTime(l);
+    }
+
+    function _witnessed(ILeases.Lease memory l) internal pure returns (bool) {
+        return l.committee == Committee.Drawn;
+    }
+
+    function _settleable(ILeases.Lease memory l) internal view returns (bool) {
+        return _accepted(l) || _unproven(l);
     }
 
     function _wipeMissed(ILeases.Lease memory l) internal view returns (bool) {
@@ -504,6 +596,11 @@ abstract contract Handler is Ghosts {
 
     function _active(OrgId org) internal view returns (bool) {
         return !members.organisation(org).suspended;
+    }
+
+    /// @dev Half of all leases promise something.
+    function _slaOf(uint256 seed) internal pure returns (SlaId) {
+        return SlaId.wrap(seed % 2 == 0 ? 1 : 0);
     }
 
     function _deputyOf(OrgId org) internal view returns (address) {

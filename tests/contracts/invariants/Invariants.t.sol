@@ -10,6 +10,7 @@ import {IMembers} from "../../../contracts/interfaces/IMembers.sol";
 import {ISealedTender} from "../../../contracts/interfaces/ISealedTender.sol";
 import {ISettlement} from "../../../contracts/interfaces/ISettlement.sol";
 import {
+    Committee,
     LeaseId,
     LeaseState,
     OfferId,
@@ -29,7 +30,7 @@ abstract contract Invariants is Handler {
 
     /// @dev What much else needs first stands several times.
     function _acts() internal pure virtual returns (bytes4[] memory acts) {
-        bytes4[54] memory list = [
+        bytes4[64] memory list = [
             Handler.wait.selector,
             Handler.waitForDeadline.selector,
             Handler.suspend.selector,
@@ -54,6 +55,8 @@ abstract contract Invariants is Handler {
             Handler.reveal.selector,
             Handler.reveal.selector,
             Handler.reveal.selector,
+            Handler.excuse.selector,
+            Handler.excuse.selector,
             Handler.excuse.selector,
             Handler.excuse.selector,
             Handler.award.selector,
@@ -83,7 +86,15 @@ abstract contract Invariants is Handler {
             Handler.wipe.selector,
             Handler.missWipe.selector,
             Handler.settle.selector,
-            Handler.settle.selector
+            Handler.settle.selector,
+            Handler.draw.selector,
+            Handler.draw.selector,
+            Handler.prove.selector,
+            Handler.judge.selector,
+            Handler.judge.selector,
+            Handler.resolve.selector,
+            Handler.breach.selector,
+            Handler.payFee.selector
         ];
         acts = new bytes4[](list.length);
         for (uint256 i; i < list.length; ++i) {
@@ -113,10 +124,17 @@ abstract contract Invariants is Handler {
         for (uint32 k = 1; k <= leases.count(); ++k) {
             Money storage m = money[k];
             ISettlement.Account memory a = settlement.account(LeaseId.wrap(k));
-            assertEq(m.paid, a.paid);
-            assertEq(m.paid + m.refunded + (a.price - a.paid), m.price, "price");
+            uint256 aside = uint256(a.pending) + a.disputed;
+            assertEq(m.paid + aside, a.paid);
+            assertEq(m.paid + aside + m.refunded + (a.price - a.paid), m.price, "price");
             assertEq(m.forfeited + m.freed + a.bond, m.bond, "bond");
-            assertEq(_leaseHeld(LeaseId.wrap(k)), a.price - a.paid + a.bond, "held");
+            assertEq(m.feePaid, a.feePaid);
+            assertEq(m.feePaid + m.feeReturned + (a.fee - a.feePaid), m.fee, "fees");
+            assertEq(
+                _leaseHeld(LeaseId.wrap(k)),
+                uint256(a.price) - a.paid + aside + a.bond + a.fee - a.feePaid,
+                "held"
+            );
         }
     }
 
@@ -246,6 +264,8 @@ abstract contract Invariants is Handler {
         for (uint256 i; i < 30; ++i) {
             directory.setRight(holders[i % 5], rights[i / 5], false);
         }
+        directory.setRight(address(this), Rights.LEASES_WITNESS, false);
+        directory.setRight(address(this), Rights.SETTLEMENT_JUDGE, false);
         vm.stopPrank();
     }
 
@@ -260,8 +280,18 @@ abstract contract Invariants is Handler {
                 vm.prank(l.wipeMissed ? council : _sellerOf(l.provider));
                 leases.wipe(id, "evidence");
             }
-            if (_accepted(l)) leases.settle(id);
+            l = leases.lease(id);
+            if (_settleable(l)) leases.settle(id);
+            if (l.committee != Committee.Drawn || clock < _endsAt(l)) continue;
+            _judgeAtLast(id, l);
         }
+    }
+
+    /// @dev What only `Verdicts` does: it resolves what is in dispute and returns the fees.
+    function _judgeAtLast(LeaseId id, ILeases.Lease memory l) private {
+        uint256 amount = settlement.account(id).disputed;
+        if (amount != 0) settlement.resolve(_parties(id, l), amount, amount / 3, amount - amount / 3);
+        settlement.returnFees(_parties(id, l));
     }
 
     function _endTender(RequestId id) private {
@@ -329,7 +359,7 @@ contract LawfulInvariantsTest is Invariants {
     function test_WhenLivedLong_EveryEndIsReached() external {
         vm.pauseGasMetering();
         bytes4[] memory acts = _acts();
-        for (uint256 i; i < 4000; ++i) {
+        for (uint256 i; i < 5000; ++i) {
             uint256 r = uint256(keccak256(abi.encode("life", i)));
             bytes memory words = abi.encode(_word(r, 0), _word(r, 1), _word(r, 2), _word(r, 3), _word(r, 4));
             (bool ok, bytes memory reason) = address(this).call(bytes.concat(acts[r % acts.length], words));
@@ -343,7 +373,7 @@ contract LawfulInvariantsTest is Invariants {
     }
 
     function _requireEveryLeaseEnd() private {
-        uint256[8] memory reasons;
+        uint256[10] memory reasons;
         uint256 missing;
         uint256 wipeMissed;
         uint256 completed;

@@ -43,16 +43,30 @@ abstract contract Mischief is Handler {
         );
         _refused(by, address(inventory), abi.encodeCall(IInventory.hold, (machines[0])));
         _refused(by, address(inventory), abi.encodeCall(IInventory.liftHold, (machines[0])));
-        _refused(by, address(settlement), abi.encodeCall(ISettlement.open, (p, buyer, 1, north, 1, 0)));
+        _refused(
+            by,
+            address(settlement),
+            abi.encodeCall(ISettlement.open, (p, ISettlement.Stakes(buyer, 1, north, 1, 1, 0)))
+        );
         _refused(by, address(settlement), abi.encodeCall(ISettlement.start, (p, 1, 1)));
         _refused(by, address(settlement), abi.encodeCall(ISettlement.draw, (p, uint40(clock), true)));
         _refused(by, address(settlement), abi.encodeCall(ISettlement.payReserve, (p, 1)));
         _refused(by, address(settlement), abi.encodeCall(ISettlement.refund, (p)));
         _refused(by, address(settlement), abi.encodeCall(ISettlement.lowerPrice, (p, 0)));
-        _refused(by, address(settlement), abi.encodeCall(ISettlement.forfeitBond, (p, 1)));
+        _refused(by, address(settlement), abi.encodeCall(ISettlement.forfeitBond, (p, 1, 1)));
+        _refused(by, address(settlement), abi.encodeCall(ISettlement.payUnserved, (p, 1, 1)));
+        _refused(by, address(settlement), abi.encodeCall(ISettlement.applyVerdict, (p, 0, 1, 1, 1, 1)));
+        _refused(by, address(settlement), abi.encodeCall(ISettlement.dispute, (p, 1, true, 1)));
+        _refused(by, address(settlement), abi.encodeCall(ISettlement.resolve, (p, 0, 0, 0)));
+        _refused(by, address(settlement), abi.encodeCall(ISettlement.payFee, (p, northOrg, 1)));
+        _refused(by, address(settlement), abi.encodeCall(ISettlement.returnFees, (p)));
+        _refused(by, address(leases), abi.encodeCall(ILeases.setCommittee, (id, true)));
+        _refused(by, address(leases), abi.encodeCall(ILeases.prove, (id, 1)));
+        _refused(by, address(leases), abi.encodeCall(ILeases.breach, (id, 0)));
         _refused(by, address(settlement), abi.encodeCall(ISettlement.freeBond, (p)));
         _refused(by, address(book), abi.encodeCall(IBook.closeRequest, (RequestId.wrap(1))));
-        Award memory wish = Award(buyerOrg, buyer, RequestId.wrap(0), Window(1, 2), Policy.Provider, false, 0);
+        Award memory wish =
+            Award(buyerOrg, buyer, RequestId.wrap(0), Window(1, 2), Policy.Provider, false, 0, NO_SLA);
         _refused(by, address(leases), abi.encodeCall(ILeases.open, (wish, new Leg[](0))));
     }
 
@@ -109,7 +123,16 @@ abstract contract Mischief is Handler {
         if (!_wipeable(l)) _refused(provider, address(leases), abi.encodeCall(ILeases.wipe, (id, 0)));
         if (!_wipeable(l)) _refused(council, address(leases), abi.encodeCall(ILeases.wipe, (id, 0)));
         if (!_wipeMissed(l)) _refused(thief, address(leases), abi.encodeCall(ILeases.missWipe, (id)));
-        if (!_accepted(l)) _refused(thief, address(leases), abi.encodeCall(ILeases.settle, (id)));
+        if (!_settleable(l)) _refused(thief, address(leases), abi.encodeCall(ILeases.settle, (id)));
+        if (!_drawable(l)) {
+            _refused(address(this), address(leases), abi.encodeCall(ILeases.setCommittee, (id, true)));
+        }
+        if (!_provable(l)) {
+            _refused(address(this), address(leases), abi.encodeCall(ILeases.prove, (id, l.delivered)));
+        }
+        if (!_breachable(l)) {
+            _refused(address(this), address(leases), abi.encodeCall(ILeases.breach, (id, 0)));
+        }
         if (!_cancellable(l)) _refused(user, address(leases), abi.encodeCall(ILeases.cancel, (id)));
     }
 
