@@ -2,8 +2,8 @@
 
 The gateway serves a member of a seated organisation against a signed challenge, over TLS with the pinned
 key. What it says counts only if it hashes to what was delivered, so a gateway can withhold endpoints, but
-cannot send one witness elsewhere than the others. Fetching is slow and may fail: it runs in threads, and the chain's
-loop only ever looks whether something has come. This module must not measure anything.
+cannot send one witness elsewhere than the others. Fetching is slow and may fail: it runs in threads, and the
+chain's loop only ever looks whether something has come. This module must not measure anything.
 """
 
 from __future__ import annotations

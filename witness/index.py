@@ -126,51 +126,37 @@ class Index:
 
     def handle(self, db: sqlite3.Connection, event: Event) -> None:
         """Write what an event means for a witness."""
-        payload, block = event.payload, event.block_number
-        match payload:
-            case ledger.LeaseOpened() if payload.sla:
-                row = (payload.lease, payload.provider, payload.buyer, payload.sla, len(payload.resources))
-                db.execute("INSERT OR IGNORE INTO lease VALUES (?, ?, ?, ?, ?, 0, ?)", (*row, block))
-            case ledger.LeaseDelivered():
-                hashes = (payload.connection_hash, payload.host_key, payload.spec_hash)
-                row = (payload.lease, block, event.log_index, hex(payload.resources), *hashes)
-                db.execute("INSERT OR IGNORE INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-            case ledger.CommitteeDrawn():
-                row = (payload.lease, payload.term, json.dumps(payload.seats), payload.quorum, payload.epoch)
-                db.execute("INSERT OR REPLACE INTO committee VALUES (?, ?, ?, ?, ?, ?)", (*row, block))
-            case ledger.DeliveryProven():
-                row = (payload.lease, hex(payload.resources), json.dumps(payload.guests), block)
-                db.execute("INSERT OR REPLACE INTO proof VALUES (?, ?, ?, ?)", row)
-            case ledger.Ticked():
-                said = (payload.commitment, payload.root, payload.salt, payload.chunks)
-                db.execute(
-                    "INSERT OR IGNORE INTO ticked VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (payload.org, payload.epoch, *said, block),
-                )
-            case ledger.LeavesPublished():
-                text = json.dumps([_leaf_row(leaf) for leaf in payload.leaves], separators=(",", ":"))
-                row = (payload.org, payload.epoch, payload.chunk, text, block)
-                self._down.pop((payload.org, payload.epoch), None)
-                db.execute("INSERT OR IGNORE INTO published VALUES (?, ?, ?, ?, ?)", row)
-            case ledger.InquiryAsked():
-                row = (payload.inquiry, payload.lease, payload.term, payload.deadline, block)
-                db.execute("INSERT OR IGNORE INTO inquiry VALUES (?, ?, ?, ?, ?)", row)
-            case ledger.AuditOpened() if payload.org == self._org:
-                what = (
-                    payload.audit,
-                    payload.org,
-                    payload.epoch,
-                    payload.lease,
-                    payload.place,
-                    payload.round,
-                )
-                db.execute(
-                    "INSERT OR IGNORE INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*what, payload.deadline, block),
-                )
-        lease = getattr(payload, "lease", None)
+        self._write(db, event)
+        lease = getattr(event.payload, "lease", None)
         if isinstance(lease, int):
             self.touched.add(lease)
+
+    def _write(self, db: sqlite3.Connection, event: Event) -> None:
+        said, block = event.payload, event.block_number
+        match said:
+            case ledger.LeaseOpened() if said.sla:
+                parties = (said.provider, said.buyer)
+                _put(db, "lease", said.lease, *parties, said.sla, len(said.resources), 0, block)
+            case ledger.LeaseDelivered():
+                hashes = (said.connection_hash, said.host_key, said.spec_hash)
+                _put(db, "delivery", said.lease, block, event.log_index, hex(said.resources), *hashes)
+            case ledger.CommitteeDrawn():
+                seats = json.dumps(said.seats)
+                _put(db, "committee", said.lease, said.term, seats, said.quorum, said.epoch, block)
+            case ledger.DeliveryProven():
+                _put(db, "proof", said.lease, hex(said.resources), json.dumps(said.guests), block)
+            case ledger.Ticked():
+                opening = (said.root, said.salt, said.chunks)
+                _put(db, "ticked", said.org, said.epoch, said.commitment, *opening, block)
+            case ledger.LeavesPublished():
+                text = json.dumps([_leaf_row(leaf) for leaf in said.leaves], separators=(",", ":"))
+                self._down.pop((said.org, said.epoch), None)
+                _put(db, "published", said.org, said.epoch, said.chunk, text, block)
+            case ledger.InquiryAsked():
+                _put(db, "inquiry", said.inquiry, said.lease, said.term, said.deadline, block)
+            case _ if said.NAME == "AuditOpened" and said.org == self._org:
+                what = (said.lease, said.place, said.round)
+                _put(db, "audit", said.audit, said.org, said.epoch, *what, said.deadline, block)
 
     def rewind(self, db: sqlite3.Connection, block: int) -> None:
         """Forget what was written for blocks after the one given."""
@@ -281,6 +267,12 @@ class Index:
         """Leases something happened to since this was last asked."""
         touched, self.touched = self.touched, set()
         return touched
+
+
+def _put(db: sqlite3.Connection, table: str, *values: object) -> None:
+    """Write a row; one that is there already stays as it is."""
+    places = ", ".join("?" * len(values))
+    db.execute(f"INSERT OR IGNORE INTO {table} VALUES ({places})", values)  # noqa: S608  names of our own
 
 
 def _leaf_row(values: Iterable[object]) -> list[object]:

@@ -97,7 +97,7 @@ class Sheets:
         for duty in self._duties(epoch):
             rounds = grid.whole(epoch, Window(duty.start, duty.end))
             for number in range(grid.rounds):
-                if rounds >> number & 1 and (duty.lease, duty.place, number) not in done:
+                if rounds >> number & 1 and not done.get(duty.key, 0) >> number & 1:
                     at = self._times.due(duty.key, epoch, number)
                     missed = Measurement(
                         epoch,

@@ -148,10 +148,18 @@ class Buyer(Party):
         first = (now + delay) // slot
         return SlotWindow(first, first + -(-seconds // slot) + 1)
 
-    def buy(self, provider: Provider, seconds: int, *, places: tuple[int, ...] = (0,), delay: int = 0) -> int:
-        """Buy now; the lease."""
+    def buy(
+        self,
+        provider: Provider,
+        seconds: int,
+        *,
+        places: tuple[int, ...] = (0,),
+        delay: int = 0,
+        offer: int | None = None,
+    ) -> int:
+        """Buy now, from the provider's usual offer or another; the lease."""
         resources = [provider.resources[place] for place in places]
-        call = self.exchange.book.buy_now(provider.offer, resources, self.window(seconds, delay))
+        call = self.exchange.book.buy_now(offer or provider.offer, resources, self.window(seconds, delay))
         [opened] = [e for e in self.send(call) if isinstance(e, ledger.LeaseOpened)]
         return opened.lease
 
@@ -252,8 +260,11 @@ class World:
         self.do(self.council.escrow.deposit(org, 10**12))
         return Party(org, exchange)
 
-    def provider(self, class_: str) -> Provider:
-        """A provider whose machines are of a class of their own, registered and on offer for an hour."""
+    def provider(self, class_: str, *, sla: int = 0) -> Provider:
+        """A provider whose machines are of a class of their own, registered and on offer for an hour.
+
+        `sla`: what a lease of them promises.
+        """
         party = self.admit("provider", Role.SELLER)
         folder = self.folder / f"provider-{party.org}"
         folder.mkdir(parents=True)
@@ -265,10 +276,10 @@ class World:
             self.do(party.exchange.members.set_member(key.address, OPERATOR), party.exchange)
         machines = [{"name": f"{class_}-{n}", "class": class_} for n in range(2)]
         made = Provider(party.org, party.exchange, folder, machines)
-        self.sell(made, [machine["name"] for machine in machines])
+        self.sell(made, [machine["name"] for machine in machines], sla=sla)
         return made
 
-    def sell(self, provider: Provider, names: list[str]) -> None:
+    def sell(self, provider: Provider, names: list[str], *, sla: int = 0) -> None:
         """Register machines by name and offer them for an hour."""
         found = measure({"fake": provider.plugin()})
         first = len(provider.resources)
@@ -281,7 +292,7 @@ class World:
             resource = wait_for("the resource", lambda key=key: provider.exchange.inventory.by_hardware(key))
             provider.resources.append(resource)
         now = int(time.time()) // PARAMS.slot
-        terms = OfferTerms(SlotWindow(now, now + 1800), 1_000_000, 2_000_000)
+        terms = OfferTerms(SlotWindow(now, now + 1800), 1_000_000, 2_000_000, sla=sla)
         before = provider.exchange.book.offer_count()
         self.do(provider.exchange.book.publish(terms, provider.resources[first:]), provider.exchange)
         provider.offer = wait_for(
@@ -345,6 +356,7 @@ class Running:
             clock=self.skew.clock,
             on_setup=self.agent.asks.nudge,
             asks=self.agent.asks,
+            control=self.agent.control,
         )
         self._thread = threading.Thread(target=self.agent.run, daemon=True)
 
