@@ -14,11 +14,10 @@ from collections.abc import Callable
 
 from chain.exchange import Exchange
 from chain.generated.enums import Committee
-from chain.generated.errors import Verdicts_BadPower
 from chain.generated.events import PowerRecorded
 from chain.history import history
 from chain.power import Action, PowerRequest
-from market.errors import OcxError
+from market.errors import OcxError, Refused, Temporary
 from provisioner.store.asks import Ask
 from provisioner.store.store import Store
 
@@ -42,13 +41,14 @@ class PowerRecorder:
         kept = self._exchange.leases.lease(ask.lease)
         if kept.committee not in (Committee.AWAITED, Committee.DRAWN):
             return
+        self._wait_for_chain(ask.time)
         request = PowerRequest(ask.lease, Action[ask.action.upper()], ask.nonce, ask.time)
         key, name = f"power/{ask.lease}", f"record {ask.action} {ask.nonce}"
         entry = self._store.begin(key, name, self._clock())
         intent = f"{self._exchange.leases.address.lower()[2:10]}/{key}/{ask.nonce}"
         try:
             receipt = self._exchange.send(verdicts.post_power(request, ask.signature), intent=intent)
-        except Verdicts_BadPower as error:
+        except Refused as error:
             if not self._is_recorded(ask):
                 self._store.finish(entry, self._clock(), error=str(error))
                 raise
@@ -59,6 +59,15 @@ class PowerRecorder:
             raise
         else:
             self._store.finish(entry, self._clock(), result=f"0x{receipt.tx_hash.hex()}")
+
+    def _wait_for_chain(self, time: int) -> None:
+        """No block may be older than what it records: blocks come a little behind the buyer's clock."""
+        behind = time - self._exchange.now()
+        if behind > 0:
+            raise Temporary(
+                f"the power request was signed {behind} s ahead of the chain's clock",
+                retry_after=max(0.2, self._exchange.connection.block_time / 2),
+            )
 
     def _is_recorded(self, ask: Ask) -> bool:
         """Whether the chain knows this very request."""

@@ -21,9 +21,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from chain.contracts.leases import Lease
+from chain.contracts.witnesses import Witnesses
 from chain.exchange import Exchange
 from chain.generated.errors import Leases_Unknown
 from chain.sealed import sealed_hash
+from market.rounds import Grid
 from provisioner.agent.control import ControlPlane
 from provisioner.gateway.http import Denied, guarded, lease_number
 from provisioner.store.store import Store
@@ -52,6 +54,7 @@ class CommitteeDesk:
         self._account_of, self._ours, self._clock = account_of, ours, clock
         self._known: dict[tuple[str, int], float] = {}
         self._seats: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._grid: Grid | None = None
         self._lock = threading.Lock()
 
     def routes(self) -> list[Route]:
@@ -117,22 +120,24 @@ class CommitteeDesk:
         if witnesses is None:
             return False
         acting = {org, witnesses.signer_of(account)} - {0}
-        return bool(acting) and not acting.isdisjoint(self._committee(number))
+        return bool(acting) and not acting.isdisjoint(self._committee(witnesses, number, lease.signed_at))
 
-    def _committee(self, number: int) -> tuple[int, ...]:
-        """The seats of the running term; a committee that is drawn never changes."""
-        witnesses = self._exchange.witnesses
-        if witnesses is None:
+    def _committee(self, witnesses: Witnesses, number: int, signed_at: int) -> tuple[int, ...]:
+        """The seats of the running term; while that is not drawn or empty, those of the one before it, or of
+        the first, which may speak for it meanwhile (`Witnesses.seen`)."""
+        if not signed_at:
             return ()
-        term = witnesses.term_of(number, self._exchange.now() // self._epoch())
+        if self._grid is None:
+            self._grid = witnesses.grid()
+        term = self._grid.term_of(self._grid.epoch_of(self._exchange.now()), signed_at)
+        found = (self._seats_of(witnesses, number, one) for one in (term, max(0, term - 1), 0))
+        return next((seats for seats in found if seats), ())
+
+    def _seats_of(self, witnesses: Witnesses, number: int, term: int) -> tuple[int, ...]:
+        """A committee; one that is drawn never changes."""
         seats = self._seats.get((number, term))
         if seats is None:
             seats = witnesses.committee(number, term).seats
             if seats:
                 self._seats[number, term] = seats
         return seats
-
-    def _epoch(self) -> int:
-        witnesses = self._exchange.witnesses
-        assert witnesses is not None  # noqa: S101  callers looked
-        return witnesses.epoch()
