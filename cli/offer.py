@@ -12,6 +12,7 @@ from cli.act import Plan, apply, finish, working
 from cli.app import App, Group, pass_app
 from cli.options import for_option, load_settings, node_option, sla_option, window_end, window_start
 from cli.parse import RATE, increasing, offered_window, wanted_window
+from cli.promise import fee_fact, require_sla, sla_text
 from cli.render import credits_text, history_rows, show, time_text, word
 from market.billing import amount_up, bond, buyers_half, ppm_of, price
 from market.errors import InvalidInput, Refused
@@ -20,18 +21,13 @@ if TYPE_CHECKING:
     from chain.exchange import Exchange
     from market.windows import SlotWindow
 
-__all__ = ["fee_fact", "offer", "offer_state", "offer_terms", "sla_text", "span_text"]
+__all__ = ["offer", "offer_state", "offer_terms", "span_text"]
 
 
 def span_text(window: SlotWindow, slot: int) -> str:
     """A window of slots as people read it."""
     seconds = window.window(slot)
     return f"{time_text(seconds.start)} to {time_text(seconds.end)} ({window.slots} slots of {slot} s)"
-
-
-def sla_text(sla: int) -> str:
-    """What people read of an SLA's number."""
-    return f"{sla} (see: ocx sla show {sla})" if sla else "none"
 
 
 def offer_state(exchange: Exchange, number: int) -> str:
@@ -147,6 +143,7 @@ def publish(
 
     resources = increasing(nodes, "node")
     exchange = app.exchange(sign=True)
+    require_sla(exchange, sla)
     window = offered_window(exchange, start, end, length)
     if floor is None:
         floor = _configured_floor(exchange, resources, config_file)
@@ -182,15 +179,6 @@ def _configured_floor(exchange: Exchange, resources: list[int], config_file: Pat
 
 def _nodes(resources: list[int]) -> str:
     return f"node{'s' if len(resources) > 1 else ''} {', '.join(map(str, resources))}"
-
-
-def fee_fact(fees: int) -> dict[str, str]:
-    """What a buyer is told of its half of the witness fees, if there are any."""
-    return (
-        {"witnesses": f"{credits_text(fees)} credits besides; what they are not paid comes back"}
-        if fees
-        else {}
-    )
 
 
 def _require_cover(exchange: Exchange, amount: int) -> None:
@@ -338,6 +326,7 @@ def buy(
         )
     seconds = window.window(exchange.slot)
     most = price(o.buy_now_rate, len(resources), seconds.start, seconds.end, exchange.now())
+    require_sla(exchange, o.sla)
     fees = buyers_half(exchange.leases.fee_of(window)) if o.sla else 0
     _require_cover(exchange, most + fees)
     facts = {

@@ -8,9 +8,10 @@ import click
 
 from cli.act import Plan, apply, finish
 from cli.app import App, Group, pass_app
-from cli.offer import fee_fact, sla_text, span_text
+from cli.offer import span_text
 from cli.options import for_option, sla_option, window_end, window_start
 from cli.parse import DURATION, RATE, wanted_window
+from cli.promise import fee_fact, require_sla, sla_text
 from cli.render import credits_text, history_rows, show, time_text, word
 from market.billing import buyers_half, ppm_of
 from market.specs import Spec, parse_spec
@@ -79,6 +80,7 @@ def post(
     least = parse_spec(spec) if spec else Spec()
     policy = Policy.BOTH if sign == "both" else Policy.PROVIDER
     exchange = app.exchange(sign=True)
+    require_sla(exchange, sla)
     window = wanted_window(exchange, start, end, length)
     now = exchange.now()
     terms = TenderTerms(now + commit_for, now + commit_for + reveal_for, vickrey)
