@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.gas_script import GENESIS, MANY, Calls, Script, award_name, buy_name
+from bench.gas_witness import MARGINAL, STEADY, VIOLATED, WitnessScript, marginal, steady, violated
 from bench.report import Report, Row
 from bench.stage import open_stage
 from chain.deploy import DeployParams
@@ -37,7 +38,9 @@ class Target:
 def measure() -> Calls:
     """Gas used by each call, by name, in the order in which they were made."""
     with open_stage(DeployParams(), "--timestamp", str(GENESIS)) as stage:
-        return Script(stage).play()
+        calls = Script(stage).play()
+    with open_stage(DeployParams(), "--timestamp", str(GENESIS)) as stage:
+        return calls | WitnessScript(stage).play()
 
 
 def targets(calls: Mapping[str, int]) -> list[Target]:
@@ -67,6 +70,9 @@ def targets(calls: Mapping[str, int]) -> list[Target]:
         Target(
             "per further resource, buy-now, used calendar word", _further(calls, buy_name, "used"), 30_000
         ),
+        Target(VIOLATED, violated(calls), 500_000, "993,958 (INFOCOM'19 contracts, measured)"),
+        Target(MARGINAL, marginal(calls), 120_000),
+        *(Target(STEADY.format(count), gas, 65_000) for count, gas in steady(calls).items()),
     ]
 
 

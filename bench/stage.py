@@ -59,9 +59,11 @@ class Party:
         document = keccak(text="document")
         return self.client.inventory.register(CLASS, SITE, SPEC, turnaround, document, key)
 
-    def publish(self, window: SlotWindow, resources: list[int], floor: int, buy_now: int = 0) -> Call:
+    def publish(
+        self, window: SlotWindow, resources: list[int], floor: int, buy_now: int = 0, sla: int = 0
+    ) -> Call:
         """Offer machines."""
-        return self.client.book.publish(OfferTerms(window, floor, buy_now), resources)
+        return self.client.book.publish(OfferTerms(window, floor, buy_now, sla=sla), resources)
 
 
 @dataclass
