@@ -40,6 +40,7 @@ abstract contract WitnessBase is Exchange {
     Witnesses internal witnesses;
     Inquiries internal inquiries;
     uint32 internal epochTime;
+    uint32 internal epochRounds;
     OrgId[] internal orgs;
     address[] internal admins;
     address[] internal signers;
@@ -52,6 +53,7 @@ abstract contract WitnessBase is Exchange {
         witnesses = new Witnesses(directory, members, escrow, leases, _witnessTerms());
         inquiries = new Inquiries(directory, members, leases, witnesses);
         epochTime = witnesses.epoch();
+        epochRounds = witnesses.rounds();
         vm.startPrank(address(timelock));
         directory.publish("Witnesses", address(witnesses));
         directory.publish("Inquiries", address(inquiries));
@@ -126,7 +128,7 @@ abstract contract WitnessBase is Exchange {
     // ---- what a witness finds and says -------------------------------------------------------------------------
 
     function _leaf(LeaseId lease, uint8 place, uint256 down) internal view returns (IWitnesses.Leaf memory) {
-        uint256 all = type(uint256).max >> (256 - witnesses.rounds());
+        uint256 all = type(uint256).max >> (256 - epochRounds);
         return IWitnesses.Leaf(lease, place, all, down, keccak256("samples"));
     }
 
