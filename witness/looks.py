@@ -29,6 +29,11 @@ from witness.targets import Endpoint, Gateway, Kind, Target
 
 __all__ = ["Look", "Looks", "Tokens"]
 
+_SHARED = 5.0
+"""Seconds for which what a provider's edge said is good for other machines of it."""
+_MOST_ASKING = 32
+"""Questions to providers' control planes at one time."""
+
 Tokens = Callable[[Gateway, int], Awaitable[str | None]]
 """What lets us in at a provider's gateway for the status of a lease; None: nothing does just now."""
 
@@ -59,6 +64,8 @@ class Looks:
         self._suspects: set[Key] = set()
         self.shared: frozenset[str] = frozenset()
         """Addresses that stand for several machines, so that a refusal there is none of theirs."""
+        self._edges: dict[str, tuple[float, asyncio.Task[Seen]]] = {}
+        self._asking = 0
 
     async def at(self, target: Target, epoch: int, round_: int, seconds: float, *, full: bool) -> Look:
         """Look once; `seconds` is the deadline of each of two attempts. `full`: prove the host key."""
@@ -85,8 +92,16 @@ class Looks:
         return Look(found.outcome, found.reason, detail, signed.nonce, signed.signature)
 
     async def edge(self, gateway: Gateway, seconds: float) -> Seen:
-        """Whether a provider's network edge answers."""
-        return await edge(gateway.url, gateway.key_hash, seconds, loopback=self._loopback)
+        """Whether a provider's network edge answers; many who ask at once share one asking."""
+        now = time.monotonic()
+        at, asking = self._edges.get(gateway.url, (float("-inf"), None))
+        if asking is None or now - at > _SHARED or asking.cancelled():
+            asking = asyncio.create_task(
+                edge(gateway.url, gateway.key_hash, seconds, loopback=self._loopback)
+            )
+            self._edges = {url: item for url, item in self._edges.items() if now - item[0] <= _SHARED}
+            self._edges[gateway.url] = now, asking
+        return await asyncio.shield(asking)
 
     async def _again(
         self,
@@ -170,18 +185,26 @@ class Looks:
         )
 
     async def _control(self, target: Target, seconds: float) -> ControlSeen | None:
-        if target.gateway is None:
+        """What the provider says; with many machines down at once only some are asked for."""
+        if target.gateway is None or self._asking >= _MOST_ASKING:
             return None
+        self._asking += 1
+        try:
+            return await self._told_by(target, target.gateway, seconds)
+        finally:
+            self._asking -= 1
+
+    async def _told_by(self, target: Target, gateway: Gateway, seconds: float) -> ControlSeen | None:
         try:
             async with asyncio.timeout(seconds):
-                token = await self._tokens(target.gateway, target.lease)
+                token = await self._tokens(gateway, target.lease)
         except Exception as error:  # noqa: BLE001  who lets nobody in is evidence, no failure of ours
             return ControlSeen(Seen(Finding.SILENT, detail=f"no token ({type(error).__name__})"))
         if token is None:
             return None
         return await control(
-            target.gateway.url,
-            target.gateway.key_hash,
+            gateway.url,
+            gateway.key_hash,
             seconds,
             lease=target.lease,
             place=target.place,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -136,6 +137,7 @@ class Engine:
 
     async def run(self) -> None:
         """Measure until cancelled; what is under way is dropped then, what is committed is in the log."""
+        _allow_files(6 * self._settings.concurrency + 256)
         epoch = self.times.grid.epoch_of(int(self._clock.wall()))
         self._before = epoch, await asyncio.to_thread(self._log.done, epoch)
         try:
@@ -278,3 +280,11 @@ class Engine:
     async def _answers(self, reference: Reference) -> bool:
         seen = await tcp(reference.host, reference.port, self._seconds, loopback=True)
         return seen.right or seen.answers
+
+
+def _allow_files(count: int) -> None:
+    """Let this process have so many files open, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

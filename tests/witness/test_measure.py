@@ -20,7 +20,7 @@ from witness.log import Log, Measurement
 from witness.measure import Engine
 from witness.probes.guest import guest
 from witness.settings import MeasureSettings
-from witness.targets import Endpoint, Kind, Reference, Target
+from witness.targets import Endpoint, Gateway, Kind, Reference, Target
 
 GRID = Grid(20, 10)  # rounds of two seconds
 HOST = "127.0.0.1"
@@ -273,6 +273,22 @@ def test_a_clock_that_is_set_forward_and_back_makes_no_false_verdict(node: Node,
 
     asyncio.run(run())
     assert {outcome for outcome, _ in node.engine.gauges().outcomes} == {"up", "path"}
+
+
+def test_an_outage_of_many_machines_asks_their_provider_only_a_few_times(node: Node, sshd: Sshd) -> None:
+    with Proxy(sshd.port, Dead()) as proxy, Proxy(sshd.port) as gateway:
+        door = Gateway(f"https://{HOST}:{gateway.port}", bytes(32))
+
+        async def run() -> None:
+            machines = [target(proxy.port, lease=lease, gateway=door) for lease in range(1, 101)]
+            node.engine.set_targets(machines)
+            node.engine.set_references([Reference(HOST, sshd.port)])
+            async with node.running():
+                await until(lambda: sum(node.engine.gauges().outcomes.values()) >= 100)
+
+        asyncio.run(run())
+        assert set(node.engine.gauges().outcomes) == {("provider", "edge")}
+        assert gateway.connections <= 4
 
 
 def test_an_overloaded_witness_leaves_rounds_unmeasured_and_calls_nobody_down(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import ipaddress
 import json
 import socket
 import ssl
@@ -170,6 +171,25 @@ def test_a_cancelled_probe_is_cancelled_and_leaves_no_connection(sshd: Sshd) -> 
                 await task
 
     asyncio.run(run())
+
+
+def test_a_name_that_was_found_once_is_asked_at_its_last_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither our name server's trouble nor a provider's slow one makes a machine impossible to measure."""
+    from witness.probes import wire
+
+    monkeypatch.setattr(wire, "_names", {"machine.test": (ipaddress.ip_address(HOST), -1000.0)})
+
+    async def run() -> Seen:
+        async def never(*_: object, **__: object) -> None:
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never)
+        with socket.create_server((HOST, 0)) as server:
+            port = server.getsockname()[1]
+            assert (await tcp("other.test", port, 0.4, loopback=True)).finding is Finding.OURS
+            return await tcp("machine.test", port, 0.4, loopback=True)
+
+    assert asyncio.run(run()).right
 
 
 # ---- SSH ----

@@ -33,7 +33,7 @@ async def icmp(host: str, seconds: float, *, loopback: bool = False) -> Seen:
     """Send one echo request, and wait for its answer."""
 
     async def work(noted: Knock) -> str:
-        family, address = await resolve(host, 0, loopback=loopback)
+        family, address = await resolve(host, 0, loopback=loopback, seconds=noted.seconds)
         plain, raw = _socket(family)
         with plain:
             plain.setblocking(False)

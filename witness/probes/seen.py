@@ -79,15 +79,17 @@ class WrongAnswer(Exception):
 class Knock:
     """What a probe notes on its way, so that it is known even when it comes to no end."""
 
-    __slots__ = ("connected",)
+    __slots__ = ("connected", "seconds")
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 5.0) -> None:
         self.connected = False
+        self.seconds = seconds
+        """The whole deadline."""
 
 
 async def knock(seconds: float, work: Callable[[Knock], Awaitable[str]]) -> Seen:
     """Run a probe's work, which returns its detail if all is right; every failure becomes a `Seen`."""
-    began, noted = time.monotonic(), Knock()
+    began, noted = time.monotonic(), Knock(seconds)
     try:
         async with asyncio.timeout(seconds):
             finding, detail = Finding.RIGHT, await work(noted)

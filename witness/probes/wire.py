@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import time
 from types import TracebackType
 
 from witness.probes.seen import Finding, Knock, WrongAnswer
@@ -17,27 +18,54 @@ from witness.probes.seen import Finding, Knock, WrongAnswer
 __all__ = ["Wire", "resolve"]
 
 _CHUNK = 16_384
+_FRESH = 60.0
+"""Seconds for which a name is not looked up again."""
+_MOST_NAMES = 50_000
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_names: dict[str, tuple[_Address, float]] = {}
 
 
-async def resolve(host: str, port: int, *, loopback: bool) -> tuple[int, tuple[object, ...]]:
-    """Address family and socket address of a host; a name may take a thread and a name server.
+async def resolve(
+    host: str, port: int, *, loopback: bool, seconds: float = 5.0
+) -> tuple[int, tuple[object, ...]]:
+    """Address family and socket address of a host; a name is looked up, in at most half of `seconds`.
 
-    WrongAnswer if the address is nobody's but our own machine's or link's (`loopback` allows those): whoever
-    delivers such an address delivers nothing, and would have every witness look at itself.
+    A name that was found once stays found: where no name server answers (ours or, at its will, the
+    provider's), its last address is asked. gaierror if there was none. WrongAnswer if the address is nobody's
+    but our own machine's or link's (`loopback` allows those): whoever delivers such an address delivers
+    nothing, and would have every witness look at itself.
     """
     try:
         literal = ipaddress.ip_address(host)
-        family, address = (socket.AF_INET if literal.version == 4 else socket.AF_INET6), (host, port)
     except ValueError:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        family, address = found[0][0], found[0][4][:2]  # type: ignore[assignment]
-        literal = ipaddress.ip_address(str(address[0]).partition("%")[0])
+        literal = await _looked_up(host, seconds)
     if not loopback:
         _refuse_own(literal)
-    return family, address
+    family = socket.AF_INET if literal.version == 4 else socket.AF_INET6
+    return family, (str(literal), port)
 
 
-def _refuse_own(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+async def _looked_up(host: str, seconds: float) -> _Address:
+    found, at = _names.get(host, (None, float("-inf")))
+    if found is not None and time.monotonic() - at < _FRESH:
+        return found
+    try:
+        async with asyncio.timeout(seconds / 2):
+            rows = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, TimeoutError) as error:
+        if found is not None:
+            return found
+        if isinstance(error, socket.gaierror):
+            raise
+        raise socket.gaierror(socket.EAI_AGAIN, "no name server answers") from None
+    address = ipaddress.ip_address(str(rows[0][4][0]).partition("%")[0])
+    while len(_names) >= _MOST_NAMES:
+        _names.pop(next(iter(_names)))
+    _names[host] = address, time.monotonic()
+    return address
+
+
+def _refuse_own(address: _Address) -> None:
     plain = getattr(address, "ipv4_mapped", None) or address
     own = plain.is_loopback or plain.is_link_local or plain.is_multicast or plain.is_unspecified
     if own or plain.is_reserved:
@@ -55,7 +83,7 @@ class Wire:
     @classmethod
     async def open(cls, host: str, port: int, noted: Knock, *, loopback: bool = False) -> Wire:
         """Connect; OSError as the system says it."""
-        family, address = await resolve(host, port, loopback=loopback)
+        family, address = await resolve(host, port, loopback=loopback, seconds=noted.seconds)
         raw = socket.socket(family, socket.SOCK_STREAM)
         try:
             raw.setblocking(False)
