@@ -53,6 +53,9 @@ NOTHING = bytes(32)
 """The root of a tree without leaves, and every part of an opening that opens nothing."""
 
 
+_UNSIGNED = keccak(b"")
+
+
 class Outcome(IntEnum):
     """What one measurement found (IAudits.Sample); all but `PATH` are measured."""
 
@@ -79,7 +82,8 @@ class Sample:
     @property
     def hash(self) -> bytes:
         """As it stands in the tree of samples."""
-        return keccak(_words(self.round, self.at, self.outcome, self.nonce, keccak(self.signature)))
+        signed = keccak(self.signature) if self.signature else _UNSIGNED
+        return keccak(_words(self.round, self.at, self.outcome, self.nonce, signed))
 
     def to_abi(self) -> tuple[int, int, int, bytes, bytes]:
         """In the order of the Solidity struct."""
