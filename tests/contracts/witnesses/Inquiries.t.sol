@@ -17,6 +17,8 @@ abstract contract InquiryTest is WitnessBase {
         _runTo(_epoch() + 2);
         id = _deliveredLease(2, 60);
         from = uint40(block.timestamp);
+        vm.prank(buyer);
+        leases.accept(id, 3);
         seats = _drawFirst(id);
         _to(_epoch() + 3);
         until = uint40(block.timestamp - 100);

@@ -25,6 +25,14 @@ abstract contract SeenTest is WitnessBase {
         _see(_nOf(org), id);
     }
 
+    function _refused(OrgId org, bytes memory expected) internal {
+        ILeases.Lease memory l = leases.lease(id);
+        address key = signers[_nOf(org)];
+        vm.expectRevert(expected);
+        vm.prank(key);
+        witnesses.seen(id, l.delivered, l.delivery, new address[](0));
+    }
+
     function _isProven() internal view returns (bool) {
         ILeases.Lease memory l = leases.lease(id);
         return l.delivered != 0 && l.accepted == l.delivered;
@@ -84,11 +92,9 @@ contract WitnessesSeenSmallTest is SeenTest {
     function test_RevertWhen_NotASeat() external {
         _admitWitness(0);
         _joinAs(3);
-        vm.expectRevert(abi.encodeWithSelector(IWitnesses.Witnesses_NotSeat.selector, id, signers[3]));
-        _see(3, id);
-        vm.expectRevert(abi.encodeWithSelector(IWitnesses.Witnesses_NotSigner.selector, north));
-        vm.prank(north);
-        witnesses.seen(id, 3, leases.lease(id).delivery, new address[](0));
+        _refused(orgs[3], abi.encodeWithSelector(IWitnesses.Witnesses_NotSeat.selector, id, signers[3]));
+        signers[3] = north;
+        _refused(orgs[3], abi.encodeWithSelector(IWitnesses.Witnesses_NotSigner.selector, north));
     }
 
     function test_RevertWhen_NotTheDeliveryAsItStands() external {
@@ -145,16 +151,16 @@ contract WitnessesSeenSmallTest is SeenTest {
     function test_RevertWhen_NothingIsDelivered() external {
         id = _signedLease(2, 60);
         seats = _draw(id, 0);
-        vm.expectRevert(abi.encodeWithSelector(IWitnesses.Witnesses_OtherDelivery.selector, id, 0, 0));
-        _seeAs(seats[0]);
+        _refused(
+            seats[0], abi.encodeWithSelector(IWitnesses.Witnesses_OtherDelivery.selector, id, 0, bytes32(0))
+        );
     }
 
     function test_WhenTheSignerChanged_TheNewOneSpeaks() external {
         address key = makeAddr("key");
         vm.prank(admins[0]);
         witnesses.setSigner(key);
-        vm.expectRevert(abi.encodeWithSelector(IWitnesses.Witnesses_NotSigner.selector, signers[0]));
-        _see(0, id);
+        _refused(orgs[0], abi.encodeWithSelector(IWitnesses.Witnesses_NotSigner.selector, signers[0]));
         signers[0] = key;
         _see(0, id);
     }
@@ -175,26 +181,38 @@ contract WitnessesSeenLargeTest is SeenTest {
         assertTrue(_isProven());
     }
 
-    /// A committee that ended does not speak once the next one is drawn.
+    /// A lease that begins a term after it was signed: the committee that ended speaks until the next one is drawn.
     function test_WhenTheTermEnded_TheNextCommitteeSpeaks() external {
         _pool(12);
         _runTo(_epoch() + 2);
-        id = _deliveredLease(2, 60);
         uint32 s = _epoch();
+        id = _openLeaseFrom(24, 2, 10, SLA);
+        vm.prank(north);
+        leases.sign(id);
         seats = _drawFirst(id);
         _runTo(s + 24);
+        _deliver(id, 3);
         _seeAs(seats[0]);
         OrgId[] memory next = _draw(id, 1);
+        uint256 outside;
         for (uint256 i; i < 5; ++i) {
-            bool both;
-            for (uint256 k; k < 5; ++k) {
-                if (next[k] == seats[i]) both = true;
-            }
-            if (both) continue;
+            if (_sits(next, seats[i])) continue;
             address key = signers[_nOf(seats[i])];
-            vm.expectRevert(abi.encodeWithSelector(IWitnesses.Witnesses_NotSeat.selector, id, key));
-            _seeAs(seats[i]);
+            _refused(seats[i], abi.encodeWithSelector(IWitnesses.Witnesses_NotSeat.selector, id, key));
+            ++outside;
         }
-        _seeAs(next[4]);
+        assertGt(outside, 0, "the same five twice would show nothing");
+        for (uint256 i; i < 4; ++i) {
+            assertFalse(_isProven(), "what the old committee said does not count for the new one");
+            _seeAs(next[i]);
+        }
+        assertTrue(_isProven());
+    }
+
+    function _sits(OrgId[] memory list, OrgId org) internal pure returns (bool) {
+        for (uint256 i; i < list.length; ++i) {
+            if (list[i] == org) return true;
+        }
+        return false;
     }
 }

@@ -277,12 +277,17 @@ abstract contract WitnessBase is Exchange {
 
     /// @dev A lease of `north` to `buyer` with an SLA, from the current slot on, not yet signed.
     function _openLease(uint256 count, uint32 slots, SlaId sla) internal returns (LeaseId) {
+        return _openLeaseFrom(0, count, slots, sla);
+    }
+
+    /// @dev The same, from a later slot on.
+    function _openLeaseFrom(uint32 from, uint256 count, uint32 slots, SlaId sla) internal returns (LeaseId) {
         ResourceId[] memory machines = new ResourceId[](count);
         for (uint256 i; i < count; ++i) {
             machines[i] = _register(north, uint256(keccak256(abi.encode(north, inventory.count()))));
         }
         Award memory award =
-            Award(buyerOrg, buyer, RequestId.wrap(0), _window(0, slots), Policy.Provider, false, 0, sla);
+            Award(buyerOrg, buyer, RequestId.wrap(0), _window(from, slots), Policy.Provider, false, 0, sla);
         Leg[] memory legs = new Leg[](1);
         legs[0] = Leg(northOrg, north, OfferId.wrap(0), RATE, machines);
         (, LeaseId[] memory opened) = leases.open(award, legs);
@@ -307,9 +312,11 @@ abstract contract WitnessBase is Exchange {
         _deliver(id, type(uint64).max >> (64 - count));
     }
 
-    /// @dev Ticks of everybody until the first committee can be drawn, and the draw. Meant for a lease signed now.
+    /// @dev Ticks of everybody until the first committee can be drawn, and the draw. Meant for a lease signed now. Comes
+    /// out two epochs later, three if nobody had committed before.
     function _drawFirst(LeaseId id) internal returns (OrgId[] memory) {
         _runTo(_epoch() + 2);
+        if (witnesses.seedOf(_epoch() - 1) == 0) _runTo(_epoch() + 1);
         return _draw(id, 0);
     }
 
