@@ -17,6 +17,7 @@ from cli.options import config_option, load_settings
 from cli.render import show
 from cli.rotate import rotate_gateway
 from cli.rotate_operator import rotate_operator
+from cli.unit import fill
 from market.errors import InvalidInput, Refused, Temporary
 
 if TYPE_CHECKING:
@@ -254,38 +255,18 @@ def unit(app: App, config_file: Path, user: str, name: str) -> None:
 
     settings = load_settings(config_file)
     program = shutil.which("ocx") or str(Path(sys.argv[0]).resolve())
-    text = _unit(
-        name=name,
-        user=user,
-        ocx=program,
-        config=str(config_file.resolve()),
-        state_dir=str(settings.state_dir),
-    )
+    fields = {
+        "name": name,
+        "user": user,
+        "ocx": program,
+        "config": str(config_file.resolve()),
+        "state_dir": str(settings.state_dir),
+    }
+    text = fill("ocx-provider.service.j2", fields)
     if app.format == "json":
         click.echo(json.dumps({"unit": text}))
     else:
         click.echo(text, nl=False)
-
-
-def _unit(**fields: str) -> str:
-    """The shipped unit, filled in; InvalidInput for what a unit's line cannot hold."""
-    import jinja2
-
-    from chain.data import data_path
-
-    for field, text in fields.items():
-        if any(character.isspace() or character in "%$\\\"'" for character in text):
-            raise InvalidInput(
-                f"{field} {text!r} cannot stand in a unit", hint="choose one without blanks or quotes"
-            )
-    forms = jinja2.FileSystemLoader(data_path("templates"))
-    environment = jinja2.Environment(
-        loader=forms,
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701
-    )
-    return environment.get_template("ocx-provider.service.j2").render(fields)
 
 
 def _setting(text: str) -> tuple[str, Any]:

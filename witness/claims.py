@@ -151,7 +151,7 @@ class Claims:
         known = self._judged.get((watched.lease, place, span.last))
         if known is not None and (record.last, record.ppm) >= (span.last, known):
             return
-        this = case(self._exchange, watched.lease, place, span.last)
+        this = case(self._exchange, watched.lease, place, span.last, pages=self._index.opened)
         base = record if record.last < span.last else Record(0, 0, record.grace_until, 0, record.breached)
         found = this.judge(base)
         self._judged[watched.lease, place, span.last] = found.ppm

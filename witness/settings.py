@@ -14,14 +14,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from chain.data import data_path
 from market.errors import InvalidInput
 
-__all__ = ["ClockSettings", "LogSettings", "MeasureSettings", "Settings", "WalletSettings", "load"]
+__all__ = ["ClockSettings", "LogSettings", "MeasureSettings", "Settings", "WalletSettings", "load", "render"]
 
 _PREFIX = "OCX_WITNESS_"
+_TEMPLATE = "witness.yaml.j2"
 
 
 class _Model(BaseModel):
@@ -131,6 +134,25 @@ def load(path: Path | str, environment: Mapping[str, str] | None = None) -> Sett
         raise InvalidInput(f"witness configuration {path} must be a mapping of names to values")
     _override(raw, os.environ if environment is None else environment)
     return _absolute(_validate(raw, f"witness configuration {path}"), path.resolve().parent)
+
+
+def render(**fields: Any) -> str:
+    """The text of a configuration from the shipped template; the fields are those of `Settings`.
+
+    Paths are written as given. The result is parsed again before it is returned.
+    """
+    settings = _validate(fields, "witness configuration")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(data_path("templates")),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701  YAML, not HTML; values pass through tojson
+    )
+    text = environment.get_template(_TEMPLATE).render(settings.model_dump(mode="json"))
+    _validate(yaml.safe_load(text), "rendered witness configuration")
+    return text
 
 
 def _override(raw: dict[str, Any], environment: Mapping[str, str]) -> None:

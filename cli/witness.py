@@ -1,0 +1,375 @@
+"""`ocx witness`: join the pool, run a node, look at witnesses, and work verdicts out again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.act import Plan, apply, finish, run, working
+from cli.app import App, Group, pass_app
+from cli.member import handles, own_org
+from cli.options import config_option
+from cli.parse import ADDRESS, CREDITS, org_id
+from cli.render import credits_text, hex_text, show
+from market.errors import InvalidInput, Refused, Temporary
+
+if TYPE_CHECKING:
+    from chain.contracts.witnesses import Witness, Witnesses
+    from chain.exchange import Exchange
+
+__all__ = ["witness"]
+
+# Not OCX_WITNESS_...: those variables are the node's own settings.
+_APART = {"auto_envvar_prefix": "OCX_CONFIG"}
+_LEVELS = ["debug", "info", "warning", "error"]
+
+
+@click.group(cls=Group)
+def witness() -> None:
+    """Those who measure what was delivered: the pool, a node of one's own, verdicts worked out again."""
+
+
+# ---- the node --------------------------------------------------------------------------------------------
+
+
+@witness.command("run")
+@config_option
+@click.option(
+    "--log-level",
+    type=click.Choice(_LEVELS),
+    default="info",
+    envvar="OCX_LOG_LEVEL",
+    help="What the node writes to standard error.",
+)
+@pass_app
+def run_(app: App, config_file: Path, log_level: str) -> None:
+    """Run the node until it is told to stop (Ctrl-C or SIGTERM); it goes on where it was.
+
+    Prints whom it witnesses for and where its health page is, once it measures.
+    """
+    from witness.run import run as serve
+    from witness.settings import load
+
+    logging.basicConfig(
+        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+
+    def ready(where: dict[str, object]) -> None:
+        show(app, where, value="health_port")
+        sys.stdout.flush()
+
+    serve(load(config_file), ready=ready)
+
+
+@witness.command()
+@config_option
+@pass_app
+def check(app: App, config_file: Path) -> None:
+    """Test the installation before its first tick: what is missing, and what to do about it.
+
+    `missing` must be put right, `advice` need not; only what is missing makes the command fail.
+    """
+    from witness.check import examine
+    from witness.run import open_wallet
+    from witness.settings import load
+
+    with working("checking"):
+        findings = examine(load(config_file), open_wallet)
+    rows = [{"severity": f.severity, "finding": f.what, "to_do": f.todo} for f in findings]
+    show(app, rows, value="severity finding", empty="nothing is missing")
+    missing = sum(1 for finding in findings if finding.severity == "missing")
+    if missing:
+        raise Refused(f"{missing} thing(s) to put right", hint="see the list above")
+
+
+@witness.command(context_settings=_APART)
+@click.option(
+    "--state-dir", type=click.Path(path_type=Path), required=True, help="Where the node keeps its state."
+)
+@click.option("--health-port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
+@click.option("--reference", "references", multiple=True, help="host:port that shows our network works.")
+@click.option("--loopback", is_flag=True, help="Measure loopback addresses, too; for demos.")
+@pass_app
+def config(app: App, state_dir: Path, health_port: int, references: tuple[str, ...], loopback: bool) -> None:
+    """Print a configuration for the node, made from the shipped template; edit it to taste."""
+    import yaml
+
+    from witness.settings import render
+
+    file = str(app.passphrase_file) if app.passphrase_file else None
+    text = render(
+        connection=str(app.connection_path()),
+        wallet={"keystore": str(app.wallet_path()), "passphrase_file": file},
+        state_dir=str(state_dir),
+        measure={"loopback": loopback},
+        references=references,
+        health_port=health_port,
+    )
+    if app.format == "json":
+        click.echo(json.dumps(yaml.safe_load(text), indent=2))
+    else:
+        click.echo(text, nl=False)
+
+
+@witness.command(context_settings=_APART)
+@config_option
+@click.option("--user", default="ocx", help="System user the node runs as; it must own the state directory.")
+@click.option("--name", default="ocx", help="What to call the node in the journal.")
+@pass_app
+def unit(app: App, config_file: Path, user: str, name: str) -> None:
+    """Print a systemd unit that keeps the node of this configuration running.
+
+    Put it into /etc/systemd/system/ocx-witness.service, then: systemctl enable --now ocx-witness
+    """
+    import shutil
+
+    from cli.unit import fill
+    from witness.settings import load
+
+    fields = {
+        "name": name,
+        "user": user,
+        "ocx": shutil.which("ocx") or str(Path(sys.argv[0]).resolve()),
+        "config": str(config_file.resolve()),
+        "state_dir": str(load(config_file).state_dir),
+    }
+    text = fill("ocx-witness.service.j2", fields)
+    if app.format == "json":
+        click.echo(json.dumps({"unit": text}))
+    else:
+        click.echo(text, nl=False)
+
+
+# ---- the pool --------------------------------------------------------------------------------------------
+
+
+@witness.command()
+@click.option("--signer", type=ADDRESS, required=True, help="The node's key; one of its own, no admin's.")
+@click.option("--stake", type=CREDITS, help="Credits to put up; by default the least there may be.")
+@pass_app
+def join(app: App, signer: str, stake: int | None) -> None:
+    """Put up a stake and join the pool with the next epoch (admin of a witness organisation).
+
+    From then on every epoch wants a tick, or is fined: have the node running first.
+    """
+    exchange = app.exchange(sign=True)
+    witnesses = _witnesses(exchange)
+    terms = witnesses.terms()
+    amount = terms.min_stake if stake is None else stake
+    facts = {
+        "signer": signer,
+        "stake": f"{credits_text(amount)} credits",
+        "fine": f"{credits_text(terms.tick_fine)} credits for an epoch without a complete tick",
+        "way out": "leave, keep ticking to the exit epoch, withdraw",
+    }
+    result = {"signer": signer, "stake": amount}
+    run(app, exchange, "Join the witnesses.", witnesses.join(signer, amount), result, facts)
+
+
+@witness.command()
+@click.argument("amount", type=CREDITS)
+@pass_app
+def stake(app: App, amount: int) -> None:
+    """Add credits to the stake (admin)."""
+    exchange = app.exchange(sign=True)
+    call = _witnesses(exchange).add_stake(amount)
+    run(app, exchange, f"Add {credits_text(amount)} credits to the stake.", call, {"amount": amount})
+
+
+@witness.command()
+@click.argument("address", type=ADDRESS)
+@pass_app
+def signer(app: App, address: str) -> None:
+    """Let another key tick and answer (admin).
+
+    The node goes on with the new key and the same state folder: what was committed is opened from there.
+    """
+    exchange = app.exchange(sign=True)
+    call = _witnesses(exchange).set_signer(address)
+    run(app, exchange, f"Let {address} sign for the witness.", call, {"signer": address})
+
+
+@witness.command()
+@pass_app
+def leave(app: App) -> None:
+    """Leave the draw at once; duties end at the exit epoch, and the stake is free then (admin)."""
+    from chain.generated.events import WitnessLeaving
+
+    exchange = app.exchange(sign=True)
+    facts = {"until then": "the node has to run: a missed tick is fined"}
+    done = apply(app, exchange, Plan("Leave the witnesses.", [_witnesses(exchange).leave()], facts))
+    exit_ = done.one(WitnessLeaving).exit
+    finish(app, done, {"exit": exit_, "ends": exit_ * _witnesses(exchange).epoch()}, value="exit")
+
+
+@witness.command()
+@pass_app
+def withdraw(app: App) -> None:
+    """Take the stake back, once the exit epoch has come (admin)."""
+    from chain.generated.events import StakeReturned
+
+    exchange = app.exchange(sign=True)
+    done = apply(app, exchange, Plan("Withdraw the stake.", [_witnesses(exchange).withdraw()]))
+    finish(app, done, {"amount": done.one(StakeReturned).amount}, value="amount")
+
+
+@witness.command("list")
+@pass_app
+def list_(app: App) -> None:
+    """The pool: who witnesses, with which stake, and how it ticked in the last day's worth of epochs."""
+    exchange = app.exchange()
+    witnesses = _witnesses(exchange)
+    names = handles(exchange)
+    epoch = exchange.now() // witnesses.epoch()
+    pool = sorted(witnesses.pool())
+    rows = [_row(witnesses, org, record, names, epoch) for org, record in witnesses.many(pool).items()]
+    show(app, rows, value="org", empty="nobody witnesses here yet")
+
+
+@witness.command("show")
+@click.argument("organisation", required=False)
+@pass_app
+def show_(app: App, organisation: str | None) -> None:
+    """One witness, by HANDLE or number; without it, the own organisation's."""
+    exchange = app.exchange()
+    witnesses = _witnesses(exchange)
+    org = org_id(exchange, organisation) if organisation else own_org(app, exchange)
+    record = witnesses.witness(org)
+    if not record.joined:
+        raise InvalidInput(f"organisation {org} is no witness", hint="see: ocx witness list")
+    epoch = exchange.now() // witnesses.epoch()
+    row = _row(witnesses, org, record, handles(exchange), epoch)
+    terms = witnesses.terms()
+    more = {
+        "epoch": epoch,
+        "epoch_seconds": witnesses.epoch(),
+        "barred_from": record.barred_from or None,
+        "committed": [e for e in range(epoch - 4, epoch) if any(witnesses.commitment_of(org, e))],
+        "min_stake": terms.min_stake,
+        "outliers": exchange.audits.outliers(org) if exchange.audits else 0,
+    }
+    show(app, row | more)
+
+
+def _row(
+    witnesses: Witnesses, org: int, record: Witness, names: dict[int, str], epoch: int
+) -> dict[str, Any]:
+    """What a table says of a witness; `ticked`: complete ticks of the epochs that were due of the last 24."""
+    first = max(record.joined, epoch - 25)
+    due = max(0, epoch - 1 - first)
+    return {
+        "org": org,
+        "handle": names.get(org, "-"),
+        "signer": record.signer,
+        "stake": record.stake,
+        "joined": record.joined,
+        "exit": record.exit or None,
+        "barred_until": record.barred_until if record.barred_until > epoch else None,
+        "ticked": f"{witnesses.ticks(org, first, first + due)} of {due}",
+    }
+
+
+# ---- verdicts --------------------------------------------------------------------------------------------
+
+
+@witness.command()
+@click.argument("lease", type=int)
+@click.argument("epoch", type=int)
+@click.option("--place", type=click.IntRange(0, 63), default=0, help="Which machine of the lease, from 0.")
+@pass_app
+def verify(app: App, lease: int, epoch: int, place: int) -> None:
+    """Work the verdict on an epoch of a lease out again, from published data alone.
+
+    Asks the chain's node for events only; trusts no witness, and no number of the contract. Fails if the
+    chain's verdict does not follow from what was published.
+    """
+    from chain.recompute import recompute
+
+    exchange = app.exchange()
+    with working("reading what was published"):
+        found = recompute(exchange, lease, place, epoch)
+    names = handles(exchange)
+    verdict, best = found.verdict, found.best
+    show(
+        app,
+        {
+            "lease": lease,
+            "place": place,
+            "epochs": list(best.span.epochs),
+            "right": found.right,
+            "final": found.is_final,
+            "verdict_ppm": None if verdict is None else verdict.penalty_ppm,
+            "penalty": None if verdict is None else verdict.penalty,
+            "worked_out_ppm": best.ppm,
+            "availability_ppm": best.availability_ppm if best.determined else None,
+            "judged": best.judged,
+            "counted": best.counted,
+            "claim_open": found.takes and not found.is_final,
+            "down": [hex_text(bits.to_bytes(32, "big")) for bits in best.down],
+            "why": [*best.why, *(f"wrong: {problem}" for problem in found.problems)],
+            "seats": [
+                {
+                    "epoch": item.epoch,
+                    "org": item.org,
+                    "handle": names.get(item.org, "-"),
+                    "counts": item.usable,
+                    "said": item.why,
+                }
+                for item in found.case.sittings
+            ],
+        },
+        value="right worked_out_ppm",
+    )
+    if not found.right:
+        raise Refused(found.problems[0], hint="appeal while the span is not final: ocx sla appeal")
+
+
+@witness.command()
+@config_option
+@pass_app
+def status(app: App, config_file: Path) -> None:
+    """What the running node says about itself: the conditions that hold and what to do, then how it stands.
+
+    Reads its health page at the configured `health_port`.
+    """
+    from witness.settings import load
+
+    port = load(config_file).health_port
+    if not port:
+        raise InvalidInput("the configuration names no health_port", hint="choose one, and start it anew")
+    health = _health(port)
+    if app.format != "table":
+        show(app, health, value="ok")
+    else:
+        words = "ok organisation signer epoch tick targets machines measuring sent disk_free head head_age"
+        show(app, {name: health.get(name) for name in words.split()})
+        click.echo()
+        rows = [{key: item[key] for key in ("name", "message", "hint")} for item in health["conditions"]]
+        show(app, rows, empty="no conditions: all is well")
+    if not health.get("ok"):
+        raise Refused("the node is not well", hint="see its conditions above")
+
+
+def _health(port: int) -> dict[str, Any]:
+    import http.client
+
+    page = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        page.request("GET", "/")
+        answer = json.loads(page.getresponse().read())
+    except (OSError, ValueError, http.client.HTTPException):
+        raise Temporary(f"nothing answers at port {port}", hint="is the node running?") from None
+    finally:
+        page.close()
+    return dict(answer)
+
+
+def _witnesses(exchange: Exchange) -> Witnesses:
+    from chain.published import judges
+
+    return judges(exchange)[0]
