@@ -115,6 +115,10 @@ class BiddingSettings(_Model):
     lead: int = Field(
         default=86_400, ge=0, description="Seconds before the start when the price begins to fall"
     )
+    slas: tuple[int, ...] = Field(
+        default=(),
+        description="SLAs, by number, to agree to besides those our offers promise; a bid is consent",
+    )
 
 
 class Settings(_Model):

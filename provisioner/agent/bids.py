@@ -96,10 +96,15 @@ class BidChoice:
         if not offers:
             return None, "no offer of ours has this class and holds this window"
         start = record.window.start_slot * self._exchange.slot
+        sla = self._exchange.book.request(record.request, block=head.number).sla
         why = "no resource of our offers is free and large enough"
         found: list[Bid] = []
         for offer in offers:
-            if self._exchange.book.offer(offer.offer, block=head.number).closed:
+            published = self._exchange.book.offer(offer.offer, block=head.number)
+            if published.closed:
+                continue
+            if sla not in (0, published.sla, *self._settings.slas):
+                why = f"it asks for SLA {sla}, which neither our offers nor bidding.slas name"
                 continue
             rate = offered_rate(self._settings, offer, start, head.timestamp, record.ceiling_rate)
             if rate is None:

@@ -18,7 +18,10 @@ __all__ = ["cover_needed"]
 
 
 def cover_needed(exchange: Exchange, org: int, bids: Iterable[tuple[TenderRecord, Bid]], head: Block) -> int:
-    """Bonds of all these bids of `org`, and deposits not locked yet; tenders that are over need nothing."""
+    """Bonds and witness fees of all these bids of `org`, and deposits not locked yet.
+
+    Tenders that are over need nothing.
+    """
     default_ppm = exchange.leases.terms().default_ppm
     total = 0
     for record, bid in bids:
@@ -31,4 +34,6 @@ def cover_needed(exchange: Exchange, org: int, bids: Iterable[tuple[TenderRecord
         rate = record.ceiling_rate if tender.vickrey else bid.rate
         cost = price(rate, len(bid.resources), window.start, window.end, head.timestamp)
         total += bond(cost, default_ppm)
+        if exchange.book.request(record.request, block=head.number).sla:
+            total += exchange.leases.fee_of(record.window, block=head.number) // 2
     return total

@@ -148,6 +148,19 @@ def test_nothing_is_bid_that_the_bond_is_not_there_for(provider: Provider, buyer
         assert provider.exchange.escrow.free(provider.org) == 1_000
 
 
+def test_only_an_sla_that_the_provider_has_named_is_agreed_to(provider: Provider, buyer: Buyer) -> None:
+    class_, tender = provider.machines[0]["class"], buyer.exchange.tender
+    with Running(provider.settings()) as running:
+        request = buyer.post(class_, 10, commit=6, reveal=3, sla=9)
+        told = "it asks for SLA 9, which neither our offers nor bidding.slas name"
+        wait_for("the reason", lambda: any(item["why"] == told for item in running.agent.tenders()))
+        assert running.store.bid(request) is None
+    with Running(provider.settings("agreeing", bidding={"slas": [9]})) as running:
+        wait_for("the agent", lambda: running.health()["ok"])
+        request = buyer.post(class_, 10, commit=8, reveal=3, sla=9)
+        wait_for("the bid", lambda: tender.tender(request).commits == 1)
+
+
 def test_two_tenders_at_once_never_pledge_one_machine_twice(provider: Provider, buyer: Buyer) -> None:
     class_ = provider.machines[0]["class"]
     with Running(provider.settings()) as running:
