@@ -36,6 +36,8 @@ _ADDRESS = "127.0.0.1"
 _SPEC = {"cores": 8, "memory_mib": 16384, "disk_gib": 80, "network_mbps": 10000}
 _MOUNTS = {"dev": "/dev", "sys": "/sys"}
 _SEARCHED = ["/dev/shm", "/etc", "/home", "/opt", "/run", "/srv", "/tmp", "/usr/local", "/var"]  # noqa: S108 - looked through, not used
+_PYTHONS = "/usr/bin:/usr/local/bin"
+"""Where a Python is that everybody may run."""
 _MAX_FILES = "256m"
 _CAN_DO = """\
 set -e
@@ -72,8 +74,8 @@ class HostLab(Services):
         super().__init__(directory)
         self._count = hosts
         self.hosts: list[dict[str, Any]] = []
-        """The hosts: name, address, port (of the operator's sshd), tenant_port, host_key, pid (of the first
-        process)."""
+        """The hosts: name, address, port (of the operator's sshd), tenant_port, guest_port, host_key, pid (of
+        the first process)."""
 
     @staticmethod
     def missing() -> str | None:
@@ -132,6 +134,8 @@ class HostLab(Services):
         """What the shipped role must know of a host without systemd and PAM."""
         return {
             "ssh_host_port": host["tenant_port"],
+            "ssh_host_responder_port": host["guest_port"],
+            "ssh_host_responder_python": shutil.which("python3", path=_PYTHONS) or sys.executable,
             "ssh_host_listen_address": host["address"],
             "ssh_host_systemd": False,
             "ssh_host_use_pam": False,
@@ -164,13 +168,13 @@ class HostLab(Services):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", operator], check=True)
         ports = free_ports()
         for number in range(1, self._count + 1):
-            self._start_host(f"host-{number}", next(ports), next(ports))
+            self._start_host(f"host-{number}", next(ports), next(ports), next(ports))
         self.hosts = [self._up(name) for name in self._services]
         partial = self._dir / "hosts.json.part"
         partial.write_text(json.dumps({"hosts": self.hosts, "settings": self.settings()}, indent=1) + "\n")
         partial.rename(self._dir / "hosts.json")
 
-    def _start_host(self, name: str, port: int, tenant_port: int) -> None:
+    def _start_host(self, name: str, port: int, tenant_port: int, guest_port: int) -> None:
         folder = self._dir / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -179,6 +183,7 @@ class HostLab(Services):
             "address": _ADDRESS,
             "port": port,
             "tenant_port": tenant_port,
+            "guest_port": guest_port,
             "operator_key": (self._dir / "operator.pub").read_text(),
         }
         (folder / "spec.json").write_text(json.dumps(spec))

@@ -19,6 +19,7 @@ from market.errors import Permanent, Temporary
 from market.specs import Spec
 from provisioner.plugin import Conflict, Connection, Inspected, Order, State, Status, WipeEvidence
 from provisioner.plugins.ansible.settings import Machine
+from provisioner.responder import program_path
 
 __all__ = [
     "connection_said",
@@ -62,6 +63,7 @@ def new_lease(order: Order, product: str, before: Mapping[str, Any] | None) -> d
         "product": product,
         "hostname": order.hostname,
         "ssh_public_keys": list(order.ssh_public_keys),
+        "responder": order.responder,
         "start": order.start,
         "end": order.end,
         "phase": "building",
@@ -72,7 +74,9 @@ def new_lease(order: Order, product: str, before: Mapping[str, Any] | None) -> d
 def variables(lease: Mapping[str, Any]) -> dict[str, Any]:
     """What a play is told of the lease it works for."""
     names = ("key", "machine", "hostname", "ssh_public_keys", "start", "end", "run")
-    return {f"ocx_{name}": lease[name] for name in names}
+    told = {f"ocx_{name}": lease[name] for name in names}
+    wanted = bool(lease.get("responder"))
+    return told | {"ocx_responder": str(program_path()) if wanted else ""}
 
 
 def holds(found: Mapping[str, Any], machine: Machine, order: Order) -> Connection | None:

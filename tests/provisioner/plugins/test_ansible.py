@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import logging
+import pwd
 import shutil
 import signal
 import subprocess
@@ -18,11 +19,13 @@ from typing import Any
 
 import pytest
 
+from chain.lease_endpoints import host_port
 from cli.demo.lab.host import HostLab
 from market.errors import OcxError, Permanent, Temporary
 from market.specs import canonical_document
 from provisioner.plugin import Conflict, Connection, Order, State
 from provisioner.plugins.ansible import AnsiblePlugin
+from tests.provisioner.responding import answers, ask, question
 
 SAY = """
     - name: Say how the tenant comes in
@@ -185,7 +188,7 @@ def test_the_ssh_host_is_handed_over_hardened_and_taken_back_empty(
     faster = {"ANSIBLE_PIPELINING": "1"}
     plugin = AnsiblePlugin.from_settings(site.lab.settings(state=site.folder / "state", environment=faster))
     public = tenant_key.with_suffix(".pub").read_text()
-    ours = order("ssh-1", hostname="lease-7", public_key=public)
+    ours = dataclasses.replace(order("ssh-1", hostname="lease-7", public_key=public), responder=True)
     connection = plugin.provision(ours)
     assert (connection.user, site.lab.servers("ssh-1")) == ("tenant", 1)
     assert "task 3: setup | Ensure the role has a folder only root may change" in caplog.text
@@ -196,9 +199,15 @@ def test_the_ssh_host_is_handed_over_hardened_and_taken_back_empty(
     told = ssh(connection, tenant_key, "tenant", mine)
     assert told.stdout.split() == ["tenant", "lease-7"], told.stderr
     _nobody_else_comes_in(site, connection, tenant_key)
+    guest = host_port(connection.details["guest"])
+    born = ask(guest, question())["guest"]
     _a_second_run_changes_nothing(site, plugin, ours, connection)
 
+    assert ask(guest, question())["guest"] == born
+    secret = site.inside("/etc/ocx-ssh-host/responder")
+    assert (secret.stat().st_mode & 0o777, secret.stat().st_uid) == (0o700, pwd.getpwnam("nobody").pw_uid)
     evidence = plugin.release("ssh-1")
+    assert not answers(guest)
     found, left = evidence.facts["cleanup"]["found"], evidence.facts["cleanup"]["left"]
     assert found["processes"] >= 1 and found["files"] >= 2 and found["folders"] >= 2
     assert left == {"processes": 0, "files": 0, "queues": 0}
