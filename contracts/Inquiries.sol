@@ -143,7 +143,7 @@ contract Inquiries is IInquiries, Governed {
         for (uint256 s; s < seats.length; ++s) {
             // Safe: a committee has at most 6 seats.
             // forge-lint: disable-next-line(unsafe-typecast)
-            if (seats[s] == org) return uint8(1 << s);
+            if (seats[s] == org) return uint8(uint256(1) << s);
         }
         revert Inquiries_NotSeat(id, msg.sender);
     }

@@ -246,7 +246,7 @@ contract Witnesses is IWitnesses, Governed {
             revert Witnesses_TickClosed(epoch_, from, from + epoch);
         }
         uint256 bits = _ticks[org][epoch_ / PER_WORD];
-        uint256 bit = 1 << (epoch_ % PER_WORD);
+        uint256 bit = uint256(1) << (epoch_ % PER_WORD);
         if (bits & bit != 0) revert Witnesses_Ticked(org, epoch_);
         bits |= bit;
         if (_open(org, epoch_ - 1, opening, leaves)) bits |= bit << PER_WORD;
@@ -305,7 +305,7 @@ contract Witnesses is IWitnesses, Governed {
         u.next = next + 1;
         if (next + 1 == u.count) {
             uint256 index = uint256(epoch_) + 1;
-            _ticks[org][index / PER_WORD] |= 1 << (PER_WORD + index % PER_WORD);
+            _ticks[org][index / PER_WORD] |= uint256(1) << (PER_WORD + index % PER_WORD);
         }
     }
 
@@ -533,8 +533,8 @@ contract Witnesses is IWitnesses, Governed {
 
         bytes32 what = keccak256(abi.encode(term, resources, delivery, guests));
         uint256 seats = _saw[lease][what];
-        if (seats & (1 << seat) != 0) return;
-        seats |= 1 << seat;
+        if (seats & (uint256(1) << seat) != 0) return;
+        seats |= uint256(1) << seat;
         _saw[lease][what] = seats;
         emit DeliverySeen(lease, org, resources, delivery, guests, seats);
         if (Rounds.count(seats) >= _quorum(c)) _prove(lease, l, guests);
@@ -573,7 +573,7 @@ contract Witnesses is IWitnesses, Governed {
         if (!owed || now_ < from || now_ >= epoch_ + FINE_UNTIL || ticked(org, epoch_)) {
             revert Witnesses_NoFine(org, epoch_);
         }
-        uint256 bit = 1 << (epoch_ % 256);
+        uint256 bit = uint256(1) << (epoch_ % 256);
         if (_fined[org][epoch_ / 256] & bit != 0) revert Witnesses_NoFine(org, epoch_);
         _fined[org][epoch_ / 256] |= bit;
         uint96 amount = _terms.tickFine < w.stake ? _terms.tickFine : w.stake;
