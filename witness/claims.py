@@ -154,6 +154,7 @@ class Claims:
         this = case(self._exchange, watched.lease, place, span.last, pages=self._index.opened)
         base = record if record.last < span.last else Record(0, 0, record.grace_until, 0, record.breached)
         found = this.judge(base)
+        first = known is None
         self._judged[watched.lease, place, span.last] = found.ppm
         if not found.determined or record.last > span.last:
             return
@@ -163,7 +164,8 @@ class Claims:
         )
         if not changes:
             return
-        log.info("lease %d, machine %d: %s", watched.lease, place, "; ".join(found.why))
+        if first:
+            log.info("lease %d, machine %d: %s", watched.lease, place, "; ".join(found.why))
         call = self._verdicts.claim(watched.lease, place, span.last, this.evidence())
         intent = f"claim/{watched.lease}/{place}/{span.last}/{found.ppm}"
         self._send(call, intent, self._seats(watched, span), head)

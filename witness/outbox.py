@@ -55,13 +55,16 @@ class Outbox:
         self.sent = 0
         """Acts that are on the chain, since the start."""
 
-    def send(self, call: Call, intent: str) -> bool:
-        """Have it sent; False if it is under way, or rests after a failure."""
+    def send(self, call: Call, intent: str, gas: int | None = None) -> bool:
+        """Have it sent; False if it is under way, or rests after a failure.
+
+        `gas`: a limit for what may cost more once it is mined than when it is tried.
+        """
         with self._guard:
             trouble = self._troubles.get(intent)
             if intent in self._under_way or (trouble is not None and self._monotonic() < trouble.after):
                 return False
-            future = self._pool.submit(self._send, call, intent)
+            future = self._pool.submit(self._send, call, intent, gas)
             self._under_way[intent] = future
         future.add_done_callback(lambda done: self._ended(call, intent, done))
         return True
@@ -80,8 +83,8 @@ class Outbox:
         """Begin nothing more; what was broadcast goes on, and is looked up at the next start."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _send(self, call: Call, intent: str) -> Receipt:
-        return self._sender().send(call.to, call.data, intent=intent)
+    def _send(self, call: Call, intent: str, gas: int | None) -> Receipt:
+        return self._sender().send(call.to, call.data, intent=intent, gas=gas)
 
     def _ended(self, call: Call, intent: str, done: Future[Receipt]) -> None:
         error = None if done.cancelled() else done.exception()

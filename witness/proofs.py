@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 _PAUSE = 2.0
 """Seconds between two looks at a delivery that was not seen whole."""
 
+_GAS, _GAS_PER_MACHINE = 600_000, 40_000
+"""Enough for saying what was seen and for the proof that may come of it."""
+
 Run = Callable[[Coroutine[Any, Any, Any]], "Future[Any]"]
 """Has a coroutine run on the event loop, from another thread."""
 Fetch = Callable[[Watched], "tuple[LeaseEndpoint, ...] | None"]
@@ -148,7 +151,9 @@ class Proofs:
         record, guests = watched.record, guests_of(sights, watched)
         what = keccak(record.delivery + "".join(guests).encode()).hex()[:16]
         call = self._witnesses.seen(watched.lease, record.delivered, record.delivery, guests)
-        self._outbox.send(call, f"seen/{watched.lease}/{what}")
+        # The one with which the quorum is reached proves the delivery, too: which one that is, the block decides.
+        gas = _GAS + _GAS_PER_MACHINE * record.count
+        self._outbox.send(call, f"seen/{watched.lease}/{what}", gas)
 
 
 async def look_at(

@@ -90,7 +90,7 @@ def _wait_for_org(exchange: Exchange, over: threading.Event) -> int | None:
             if str(error) != said:
                 log.warning("waiting: %s", error)
             said = str(error)
-            over.wait(min(5.0, getattr(error, "retry_after", 5.0)))
+            over.wait(min(2.0, getattr(error, "retry_after", 2.0)))
     return None
 
 
