@@ -18,6 +18,7 @@ from eth_utils.crypto import keccak
 from chain import connection as connection_file
 from chain.abi import ZERO_ADDRESS, Abi
 from chain.contracts.directory import Directory
+from chain.data import data_path
 from chain.nonces import Entry
 from chain.rpc import Rpc
 from chain.sender import Sender
@@ -216,7 +217,7 @@ def deploy(
 
 def _exists(name: str) -> bool:
     """Whether the contract is part of this release."""
-    return (Path(__file__).parents[1] / "contracts" / "artifacts" / f"{name}.json").is_file()
+    return (data_path("artifacts") / f"{name}.json").is_file()
 
 
 class _Founding:
@@ -282,8 +283,7 @@ class _Founding:
         both = (directory, members, inventory, escrow)
         self._create(Book=(*both, at["Leases"], p.max_open_orders, p.order_deposit_ppm))
         self._create(SealedTender=(*both, at["Book"], at["Leases"], settlement, p.deposit_ppm))
-        if _exists("Witnesses"):
-            self._create_witnesses()
+        self._create_witnesses()
 
     def _create_witnesses(self) -> None:
         """Witnesses, and what judges leases and them."""
@@ -295,13 +295,11 @@ class _Founding:
         self._create(Witnesses=(*base, escrow, leases, (*sizes, *stakes)))
         witnesses = at["Witnesses"]
         appeals = (p.restore_time, p.power_time, p.appeal_bond, p.appeal_time)
-        if _exists("Verdicts"):
-            self._create(Verdicts=(*base, escrow, leases, at["Settlement"], witnesses, appeals))
+        verdicts = (*base, escrow, leases, at["Settlement"], witnesses, appeals)
+        self._create(Verdicts=verdicts, Inquiries=(*base, leases, witnesses))
         if _exists("Audits"):
             limits = (p.tolerance_ms, p.outlier_epochs)
             self._create(Audits=(*base, leases, witnesses, at["Verdicts"], limits))
-        if _exists("Inquiries"):
-            self._create(Inquiries=(*base, leases, witnesses))
 
     def _create(self, **contracts: tuple[Any, ...]) -> None:
         codes = {

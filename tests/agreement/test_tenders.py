@@ -22,6 +22,7 @@ from chain.contracts.tender import Bid, TenderTerms, commitment
 from chain.generated.enums import BidStatus, Stage
 from market import billing, tenders
 from market.errors import Refused
+from market.rounds import Grid
 from market.windows import SlotWindow
 from tests.agreement.arena import CLASS, SPEC, Arena, Organisation
 
@@ -85,9 +86,12 @@ class Cast:
 class Tender:
     """One tender played on both sides."""
 
-    def __init__(self, cast: Cast, window: SlotWindow, count: int, *, whole: bool, vickrey: bool) -> None:
+    def __init__(
+        self, cast: Cast, window: SlotWindow, count: int, *, whole: bool, vickrey: bool, sla: int = 0
+    ) -> None:
         self.cast, self.arena, self.x = cast, cast.arena, cast.arena.exchange
         self.window, self.count, self.whole, self.vickrey = window, count, whole, vickrey
+        self.sla = sla
         self.seconds = window.window(self.arena.params.slot)
         self.bids: dict[int, tuple[Seller, Plan, Bid, tenders.Bid]] = {}
         self.leases_sold: dict[int, int] = {}
@@ -119,14 +123,20 @@ class Tender:
     def post(self) -> None:
         at = self.arena.now + 1
         self.commit_end, self.reveal_end = at + 100, at + 200
-        terms = RequestTerms(self.window, self.count, CEILING, CLASS, SPEC, all_or_nothing=self.whole)
+        terms = RequestTerms(
+            self.window, self.count, CEILING, CLASS, SPEC, all_or_nothing=self.whole, sla=self.sla
+        )
         call = self.x.tender.post(terms, TenderTerms(self.commit_end, self.reveal_end, self.vickrey))
         self.arena.act(self.cast.buyer.account, call)
         self.request = self.x.book.request_count()
         tender = self.x.tender.tender(self.request)
         one = billing.price(CEILING, 1, self.seconds.start, self.seconds.end, at)
         self.deposit = billing.ppm_of(one * self.count, self.arena.params.deposit_ppm)
-        assert (tender.ceiling_amount, tender.deposit) == (one * self.count, self.deposit)
+        locked = tenders.fund(
+            CEILING, self.count, self.seconds.start, self.seconds.end, at, self._fee(at) if self.sla else 0
+        )
+        assert (tender.ceiling_amount, tender.deposit) == (locked, self.deposit)
+        assert locked == one * self.count or self.sla
 
     def commit(self, seller: Seller, plan: Plan) -> None:
         """Seal and commit; a second one of a group is refused (A4)."""
@@ -199,9 +209,9 @@ class Tender:
         ]
         assert [(e.provider, e.rate, len(e.resources)) for e in opened] == wins
         for org, rate, count in wins:
-            price = self._price(rate, count, at)
-            self.free[self.cast.buyer.org] -= price
-            self.free[org] -= self._bond(price)
+            price, fee = self._price(rate, count, at), self._fee(at) if self.sla else 0
+            self.free[self.cast.buyer.org] -= price + billing.buyers_half(fee)
+            self.free[org] -= self._bond(price) + fee // 2
         tender = self.x.tender.tender(self.request)
         assert tender.stage is (Stage.AWARDED if wins else Stage.UNFILLED)
         self._forfeit(expected, tender.share)
@@ -279,6 +289,12 @@ class Tender:
     def _price(self, rate: int, count: int, at: int) -> int:
         return billing.price(rate, count, self.seconds.start, self.seconds.end, at)
 
+    def _fee(self, at: int) -> int:
+        p = self.arena.params
+        grid = Grid(p.epoch, p.rounds)
+        window = self.seconds
+        return billing.witness_fee(p.seat_fee, p.large_size, grid, window.start, window.end, at)
+
     def _bond(self, price: int) -> int:
         return billing.bond(price, self.arena.params.default_ppm)
 
@@ -317,15 +333,23 @@ def test_tenders_agree(arena: Arena) -> None:
         count=st.integers(1, 8),
         whole=st.booleans(),
         vickrey=st.booleans(),
+        sla=st.sampled_from([0, 7]),
         everyone=everyone_plans,
     )
-    @example(later=0, slots=1, count=1, whole=True, vickrey=True, everyone=SOLD_BEHIND_THE_WINNER)
+    @example(later=0, slots=1, count=1, whole=True, vickrey=True, sla=0, everyone=SOLD_BEHIND_THE_WINNER)
     def agree(
-        later: int, slots: int, count: int, whole: bool, vickrey: bool, everyone: list[Plan | None]
+        later: int,
+        slots: int,
+        count: int,
+        whole: bool,
+        vickrey: bool,
+        sla: int,
+        everyone: list[Plan | None],
     ) -> None:
         arena.undo()
         start = arena.now // arena.params.slot + later
-        Tender(cast, SlotWindow(start, start + slots), count, whole=whole, vickrey=vickrey).play(everyone)
+        tender = Tender(cast, SlotWindow(start, start + slots), count, whole=whole, vickrey=vickrey, sla=sla)
+        tender.play(everyone)
 
     agree()
 

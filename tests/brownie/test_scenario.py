@@ -20,7 +20,7 @@ FUNDS = 1_000_000_000
 CEILING, LOW_RATE, HIGH_RATE = 5_000_000, 3_000_000, 4_000_000
 SELLER, BUYER = 1, 2
 SPEC = (64, 1_048_576, 480, 0, 25_000)
-TERMS = (900, 900, HOUR, 1800, 2 * HOUR, HOUR, 200_000, 100_000, 50_000, 100_000)
+TERMS = (900, 900, HOUR, 1800, 2 * HOUR, HOUR, 200_000, 100_000, 50_000, 100_000, HOUR, 60, 10_000, 5)
 RIGHTS = {
     "escrow": ["members.charge"],
     "settlement": ["escrow.move"],
@@ -48,7 +48,7 @@ class Exchange:
         self.inventory = project.Inventory.deploy(self.directory, self.members, SLOT, own)
         self.settlement = project.Settlement.deploy(self.directory, self.escrow, QUANTUM, own)
         base = (self.directory, self.members, self.inventory, self.escrow)
-        self.leases = project.Leases.deploy(*base, self.settlement, TERMS, own)
+        self.leases = project.Leases.deploy(*base[:3], self.settlement, TERMS, own)
         self.book = project.Book.deploy(*base, self.leases, 100, 1_000, own)
         self.tender = project.SealedTender.deploy(*base, self.book, self.leases, self.settlement, 10_000, own)
         for holder, rights in RIGHTS.items():
@@ -71,7 +71,7 @@ class Exchange:
         names = name("bm.large"), name("hall-1")
         registered = self.inventory.register(*names, SPEC, TURNAROUND, name("document"), name(hardware), own)
         resource = registered.events["ResourceRegistered"]["resource"]
-        published = self.book.publish((window, LOW_RATE, 0, 1), [resource], own)
+        published = self.book.publish((window, LOW_RATE, 0, 1, 0), [resource], own)
         return int(resource), int(published.events["OfferPublished"]["offer"])
 
 
@@ -99,7 +99,7 @@ def test_a_tender_becomes_a_lease_that_is_delivered_wiped_and_paid(exchange: Exc
     machines = {seller: x.put_on_sale(seller, f"serial-{org}", window) for seller, org in orgs.items()}
 
     # Post: the ceiling is locked.
-    request = (window, 1, 0, False, CEILING, name("bm.large"), (32, 0, 0, 0, 0))
+    request = (window, 1, 0, False, CEILING, 0, name("bm.large"), (32, 0, 0, 0, 0))
     posted = x.tender.post(request, (now + 600, now + 1200, False), {"from": buyer})
     tender = posted.events["TenderOpened"]["request"]
     assert x.escrow.free(buyer_org) == FUNDS - 3 * CEILING
