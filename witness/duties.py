@@ -178,7 +178,8 @@ class Duties:
 
     def _made(self, lease: int, record: Lease, head: Block) -> Watched:
         delivered = self._index.delivery(lease) if record.delivered else None
-        suspended = self._verdicts.power_of(lease, block=head.number) if record.delivered else ()
+        switched = self._index.was_switched(lease)
+        suspended = self._verdicts.power_of(lease, block=head.number) if switched else ()
         proven = self._index.proven(lease)
         return Watched(
             lease=lease,

@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS proof (
     lease INTEGER NOT NULL, resources TEXT NOT NULL, guests TEXT NOT NULL, block INTEGER NOT NULL,
     PRIMARY KEY (lease, block)
 );
+CREATE TABLE IF NOT EXISTS power (lease INTEGER NOT NULL, block INTEGER NOT NULL, PRIMARY KEY (lease, block));
 CREATE TABLE IF NOT EXISTS ticked (
     org INTEGER NOT NULL, epoch INTEGER NOT NULL, commitment BLOB NOT NULL, root BLOB NOT NULL,
     salt BLOB NOT NULL, chunks INTEGER NOT NULL, block INTEGER NOT NULL, PRIMARY KEY (org, epoch)
@@ -56,7 +57,7 @@ CREATE TABLE IF NOT EXISTS audit (
     place INTEGER NOT NULL, round INTEGER NOT NULL, deadline INTEGER NOT NULL, block INTEGER NOT NULL
 );
 """
-_TABLES = ("lease", "committee", "delivery", "proof", "ticked", "published", "inquiry", "audit")
+_TABLES = ("lease", "committee", "delivery", "proof", "power", "ticked", "published", "inquiry", "audit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,8 @@ class Index:
                 _put(db, "committee", said.lease, said.term, seats, said.quorum, said.epoch, block)
             case ledger.DeliveryProven():
                 _put(db, "proof", said.lease, hex(said.resources), json.dumps(said.guests), block)
+            case ledger.PowerRecorded():
+                _put(db, "power", said.lease, block)
             case ledger.Ticked():
                 opening = (said.root, said.salt, said.chunks)
                 _put(db, "ticked", said.org, said.epoch, said.commitment, *opening, block)
@@ -209,6 +212,10 @@ class Index:
         if row is None:
             return None
         return Delivered(int(row[0], 16), bytes(row[1]), bytes(row[2]), bytes(row[3]))
+
+    def was_switched(self, lease: int) -> bool:
+        """Whether its buyer ever had power recorded."""
+        return self.db.execute("SELECT 1 FROM power WHERE lease = ?", (lease,)).fetchone() is not None
 
     def proven(self, lease: int) -> tuple[int, tuple[str, ...]] | None:
         """What its committee proved last: the bitmap of machines, and the responders' keys by place."""

@@ -151,7 +151,7 @@ class Proofs:
         record, guests = watched.record, guests_of(sights, watched)
         what = keccak(record.delivery + "".join(guests).encode()).hex()[:16]
         call = self._witnesses.seen(watched.lease, record.delivered, record.delivery, guests)
-        # The one with which the quorum is reached proves the delivery, too: which one that is, the block decides.
+        # The call with which the quorum is reached proves the delivery, too; which it is, the block decides.
         gas = _GAS + _GAS_PER_MACHINE * record.count
         self._outbox.send(call, f"seen/{watched.lease}/{what}", gas)
 

@@ -27,6 +27,7 @@ accept_time: 100
 wipe_time: 100
 notice: 5
 timelock_delay: 2
+min_stake: 1000000
 """
 
 
