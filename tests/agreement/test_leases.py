@@ -42,7 +42,7 @@ ACTS = {
     "set_committee": ("stranger", 12),
     "waive": ("stranger", 2),
     "prove": ("stranger", 8),
-    "breach": ("stranger", 1),
+    "breach": ("stranger", 6),
     "wipe": ("provider", 3),
     "miss_wipe": ("stranger", 12),
     "settle": ("stranger", 2),
@@ -87,6 +87,8 @@ class Histories(RuleBasedStateMachine):
         whole=st.booleans(),
         signed=st.booleans(),
         up=st.integers(0, 7),
+        committee=st.sampled_from(["", "waive", "set_committee", "set_committee"]),
+        proven=st.booleans(),
         moment=moments,
     )
     def open(
@@ -102,9 +104,11 @@ class Histories(RuleBasedStateMachine):
         whole: bool,
         signed: bool,
         up: int,
+        committee: str,
+        proven: bool,
         moment: Moment,
     ) -> None:
-        """By buy-now, or (with a rate) as an award would be opened; perhaps signed, some of it up."""
+        """By buy-now, or (with a rate) as an award would be opened; perhaps signed, seen, some of it up."""
         at = self.second(moment)
         number = list(self.world.offers)[offer]
         seller, offered, now_rate, promised = self.world.offers[number]
@@ -150,7 +154,9 @@ class Histories(RuleBasedStateMachine):
                 all_or_nothing=whole,
                 sla=sla,
             )
-            for act in (["sign_as_buyer"] * both + ["sign"] + ["deliver"] * (up > 0)) * signed:
+            acts = ["sign_as_buyer"] * both + ["sign"] + [committee] * (sla > 0 and committee != "")
+            acts += (["deliver"] + ["prove"] * (sla > 0 and proven)) * (up > 0)
+            for act in acts * signed:
                 self.attempt(leases[0], act, self.arena.now + 1, up & (1 << len(chosen)) - 1)
 
     @precondition(lambda self: self.leases)
