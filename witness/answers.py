@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from chain.contracts.audits import Audits
 from chain.contracts.base import Call
 from chain.contracts.inquiries import Answer, Inquiries, Inquiry, Result
-from chain.leaves import EpochLeaves, Outcome, Tree
+from chain.leaves import EpochLeaves, Outcome, Sample, Tree
 from chain.wire import Block
 from market.rounds import Grid
 from market.verdicts import PPM
@@ -134,15 +134,23 @@ class Answers:
         assert self._audits is not None  # noqa: S101  the caller saw it
         sealed = self._sealed(asked.epoch)
         leaf = None if sealed is None else sealed.rooted(asked.lease, asked.place)
-        samples = self._log.samples(asked.lease, asked.place, asked.epoch)
-        rounds = [sample.round for sample in samples]
-        tree = Tree.of(samples)
-        if sealed is None or leaf is None or asked.round not in rounds or tree.root != leaf.leaf.samples:
-            why = "no such measurement was committed" if sealed else "the epoch was not sealed by us"
-            if asked.audit not in self.unanswerable:
-                log.error("audit %d of epoch %d cannot be answered: %s", asked.audit, asked.epoch, why)
-            self.unanswerable[asked.audit] = why
+        if sealed is None or leaf is None:
+            why = "nothing was committed about that machine" if sealed else "the epoch was not sealed by us"
+            self._cannot(asked, why)
             return None
-        at = rounds.index(asked.round)
+        sample, proof = Sample(asked.round, 0, int(Outcome.PATH)), tuple[bytes, ...]()
+        if leaf.leaf.measured >> asked.round & 1:  # else the leaf alone is the answer
+            samples = self._log.samples(asked.lease, asked.place, asked.epoch)
+            tree = Tree.of(samples)
+            at = next((n for n, each in enumerate(samples) if each.round == asked.round), None)
+            if at is None or tree.root != leaf.leaf.samples:
+                self._cannot(asked, "the single measurements are not in the log any more")
+                return None
+            sample, proof = samples[at], tree.proof(at)
         key = self._epoch_key(asked.epoch)
-        return self._audits.answer(asked.audit, key, sealed.opening, leaf, samples[at], tree.proof(at))
+        return self._audits.answer(asked.audit, key, sealed.opening, leaf, sample, proof)
+
+    def _cannot(self, asked: Audited, why: str) -> None:
+        if asked.audit not in self.unanswerable:
+            log.error("audit %d of epoch %d cannot be answered: %s", asked.audit, asked.epoch, why)
+        self.unanswerable[asked.audit] = why

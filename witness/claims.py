@@ -33,6 +33,11 @@ log = logging.getLogger(__name__)
 _FINE_AFTER = 3
 """Epochs after an epoch until its missed tick can be fined for a buyer; for the council's fund one more."""
 
+_REMEMBERED = 4
+"""Epochs after which a turn that was waited for is counted anew."""
+_AGAIN = 24
+"""Epochs after which a lease is settled again, if something was in dispute."""
+
 
 def rank(org: int, others: Sequence[int], what: str) -> int:
     """Whose turn it is among all who may, by lot: 0 acts at once, each further one waits a step longer."""
@@ -92,7 +97,9 @@ class Claims:
         epoch = self._grid.epoch_of(head.timestamp)
         if epoch != self._pool_of:
             self._pool, self._pool_of = self._witnesses.pool(block=head.number), epoch
-            for kept in (self._due, self._refused, self._ticked, self._judged):
+            old = head.timestamp - _REMEMBERED * self._grid.epoch
+            self._due = {intent: since for intent, since in self._due.items() if since > old}
+            for kept in (self._refused, self._ticked, self._judged):
                 kept.clear()
 
     # ---- draws ---------------------------------------------------------------------------------------------
@@ -270,6 +277,7 @@ class Claims:
                 log.info("lease %d cannot be settled: %s", lease, error)
             else:
                 orgs = sorted({org for seated in watched.committees.values() for org in seated.seats})
-                self._send(call, f"settle/{lease}", orgs, head)
+                again = self._grid.epoch_of(head.timestamp) // _AGAIN
+                self._send(call, f"settle/{lease}/{again}", orgs, head)
                 return
         self._forget(lease)

@@ -77,6 +77,8 @@ def due_epoch(now: int, epoch: int) -> int:
 def decide(facts: Facts) -> Move:
     """The next move of a witness that has the key; pure."""
     due = due_epoch(facts.now, facts.epoch)
+    if not facts.joined:
+        return Move("wait", due, "it is no witness any more")
     if due < facts.joined:
         return Move("wait", due, f"its first epoch is {facts.joined}")
     if facts.exit and due > facts.exit:  # the tick of epoch `exit` opens the last one owed

@@ -83,6 +83,7 @@ def test_it_ticks_from_the_epoch_it_joined_to_the_one_that_opens_its_last() -> N
     assert decide(replace(CALM, joined=7)).what == "wait"
     assert decide(replace(CALM, exit=6)).what == "tick"
     assert decide(replace(CALM, exit=5)).what == "wait"
+    assert decide(replace(CALM, joined=0)).what == "wait"
 
 
 IDENTITY = {"chain": "1", "contract": "0x1", "org": "3"}
