@@ -1,19 +1,19 @@
 """One HTTP line to one node: JSON-RPC calls, one or many in one message, over connections that threads share.
 
-It exists because web3's own HTTP provider spends most of a call's time on looking up its session, and gives
-each thread connections of its own. Loading web3 takes over a second, so import this module late. It must not
-decide what an answer means, and it must not follow a redirect: a node is where the connection file says.
+It must not decide what an answer means, and it must not follow a redirect: a node is where the connection
+file says.
 """
 
 from __future__ import annotations
 
-from typing import Any, cast
+import itertools
+import json
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 import certifi
 import urllib3
-from web3.providers.base import JSONBaseProvider
-from web3.types import RPCEndpoint, RPCResponse
 
 __all__ = ["HttpStatus", "Line"]
 
@@ -29,14 +29,13 @@ class HttpStatus(Exception):
         self.status = status
 
 
-class Line(JSONBaseProvider):
-    """A web3 provider; safe among threads. Timeouts in seconds, to connect and for each wait for an answer.
+class Line:
+    """Safe among threads. Timeouts in seconds, to connect and for each wait for an answer.
 
     Raises `HttpStatus`, `urllib3.exceptions.HTTPError`, OSError, or ValueError for what is no JSON.
     """
 
     def __init__(self, url: str, auth: tuple[str, str] | None, connect: float, read: float) -> None:
-        super().__init__()
         parts = urlsplit(url)
         options: dict[str, Any] = {}
         if parts.scheme == "https":
@@ -48,24 +47,24 @@ class Line(JSONBaseProvider):
         self._pool = urllib3.connection_from_url(
             url, maxsize=_LINES, timeout=urllib3.Timeout(connect=connect, read=read), **options
         )
+        self._ids = itertools.count(1)
 
-    def make_request(self, method: RPCEndpoint, params: object) -> RPCResponse:
+    def make_request(self, method: str, params: Sequence[Any]) -> Any:
         """The whole answer to one call."""
-        return cast(RPCResponse, self._post(self.encode_rpc_request(method, params)))
+        return self._post(self._request(method, params))
 
-    def make_batch_request(
-        self, requests: list[tuple[RPCEndpoint, object]]
-    ) -> list[RPCResponse] | RPCResponse:
+    def make_batch_request(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> Any:
         """The answers in the order of the calls; a node that takes no batches gives one answer, an error."""
-        answer = self._post(self.encode_batch_rpc_request(requests))
-        if not isinstance(answer, list):
-            return cast(RPCResponse, answer)
-        return sorted(answer, key=lambda item: int(item["id"] or 0))
+        answer = self._post([self._request(method, params) for method, params in requests])
+        return sorted(answer, key=lambda item: int(item["id"] or 0)) if isinstance(answer, list) else answer
 
-    def _post(self, body: bytes) -> Any:
+    def _request(self, method: str, params: Sequence[Any]) -> dict[str, Any]:
+        return {"jsonrpc": "2.0", "method": method, "params": params, "id": next(self._ids)}
+
+    def _post(self, message: object) -> Any:
         answer = self._pool.urlopen(
-            "POST", self._path, body=body, headers=self._headers, retries=False, redirect=False
+            "POST", self._path, body=json.dumps(message), headers=self._headers, retries=False, redirect=False
         )
         if answer.status >= 300:
             raise HttpStatus(answer.status)
-        return self.decode_rpc_response(answer.data)
+        return json.loads(answer.data)

@@ -185,7 +185,7 @@ class Endpoint:
         return [line.make_request(*request) for request in requests]
 
     def _line(self) -> Line:
-        """Made at the first request, because loading web3 takes over a second."""
+        """Made at the first request."""
         with self._making:
             if self._made is None:
                 from chain.line import Line

@@ -84,7 +84,7 @@ def test_help_loads_no_command_and_none_of_the_heavy_libraries() -> None:
     code = (
         "import sys\nfrom cli.main import cli\n"
         "try:\n    cli.main(['--help'])\nexcept SystemExit:\n    pass\n"
-        "heavy = {'rich', 'web3', 'eth_account', 'pydantic', 'cli.lease', 'chain'} & set(sys.modules)\n"
+        "heavy = {'rich', 'eth_account', 'pydantic', 'cli.lease', 'chain'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)"
     )
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
