@@ -15,7 +15,8 @@ from cli.app import App, Group, pass_app
 from cli.member import handles, own_org
 from cli.options import config_option
 from cli.parse import ADDRESS, CREDITS, org_id
-from cli.render import credits_text, hex_text, show
+from cli.render import credits_text, show
+from cli.verify import verify
 from market.errors import InvalidInput, Refused, Temporary
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ _LEVELS = ["debug", "info", "warning", "error"]
 @click.group(cls=Group)
 def witness() -> None:
     """Those who measure what was delivered: the pool, a node of one's own, verdicts worked out again."""
+
+
+witness.add_command(verify)
 
 
 # ---- the node --------------------------------------------------------------------------------------------
@@ -272,61 +276,6 @@ def _row(
         "barred_until": record.barred_until if record.barred_until > epoch else None,
         "ticked": f"{witnesses.ticks(org, first, first + due)} of {due}",
     }
-
-
-# ---- verdicts --------------------------------------------------------------------------------------------
-
-
-@witness.command()
-@click.argument("lease", type=int)
-@click.argument("epoch", type=int)
-@click.option("--place", type=click.IntRange(0, 63), default=0, help="Which machine of the lease, from 0.")
-@pass_app
-def verify(app: App, lease: int, epoch: int, place: int) -> None:
-    """Work the verdict on an epoch of a lease out again, from published data alone.
-
-    Asks the chain's node for events only; trusts no witness, and no number of the contract. Fails if the
-    chain's verdict does not follow from what was published.
-    """
-    from chain.recompute import recompute
-
-    exchange = app.exchange()
-    with working("reading what was published"):
-        found = recompute(exchange, lease, place, epoch)
-    names = handles(exchange)
-    verdict, best = found.verdict, found.best
-    show(
-        app,
-        {
-            "lease": lease,
-            "place": place,
-            "epochs": list(best.span.epochs),
-            "right": found.right,
-            "final": found.is_final,
-            "verdict_ppm": None if verdict is None else verdict.penalty_ppm,
-            "penalty": None if verdict is None else verdict.penalty,
-            "worked_out_ppm": best.ppm,
-            "availability_ppm": best.availability_ppm if best.determined else None,
-            "judged": best.judged,
-            "counted": best.counted,
-            "claim_open": found.takes and not found.is_final,
-            "down": [hex_text(bits.to_bytes(32, "big")) for bits in best.down],
-            "why": [*best.why, *(f"wrong: {problem}" for problem in found.problems)],
-            "seats": [
-                {
-                    "epoch": item.epoch,
-                    "org": item.org,
-                    "handle": names.get(item.org, "-"),
-                    "counts": item.usable,
-                    "said": item.why,
-                }
-                for item in found.case.sittings
-            ],
-        },
-        value="right worked_out_ppm",
-    )
-    if not found.right:
-        raise Refused(found.problems[0], hint="appeal while the span is not final: ocx sla appeal")
 
 
 @witness.command()

@@ -13,106 +13,40 @@ import threading
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any
-from urllib.parse import urlsplit
 
 from chain.events import EventReader
 from chain.exchange import Exchange
-from chain.leaves import Leaf, Outcome
+from chain.lease_endpoints import LeaseEndpoint
 from chain.published import judges
 from chain.rpc import CHAIN_AWAY
 from chain.wire import Block
 from market.errors import InvalidInput, OcxError
 from market.rounds import Grid
-from market.windows import Window
+from witness.aims import Aims
 from witness.answers import Answers
-from witness.attribution import Reason
 from witness.claims import Claims
 from witness.clock import Clock
-from witness.duties import Duties, Duty, Watched, duties_of
+from witness.duties import Duties, Watched, duties_of
 from witness.endpoints import Endpoints, Gateways
 from witness.health import Condition
 from witness.index import Index
-from witness.log import Log, Measurement
+from witness.log import Log
 from witness.measure import Engine
 from witness.outbox import Outbox
 from witness.proofs import Proofs
 from witness.schedule import Times
 from witness.seals import Seals
 from witness.settings import Settings
-from witness.targets import Endpoint, Gateway, Kind, Reference, Target
+from witness.sheets import Sheets
+from witness.targets import Target
 from witness.ticks import Ticker
 
 __all__ = ["Node"]
 
 log = logging.getLogger(__name__)
 
-_MOST_ORGS = 500
-"""Organisations whose gateways are looked up as references."""
 _PUBLISHED_KEPT = 80
 """Epochs for which others' published leaves are kept: fines and appeals look back no further."""
-
-
-class Sheets:
-    """The measurement log as the ticker wants it: complete, with a word for every round that was missed.
-
-    A round without a measurement is noted as one that cannot be told, so that an audit of it can be answered.
-    `duties` gives what was to be measured in an epoch; `run` has a coroutine run on the event loop.
-    """
-
-    def __init__(
-        self,
-        engine: Engine,
-        measurements: Log,
-        times: Times,
-        duties: Callable[[int], Sequence[Duty]],
-        run: Callable[[Coroutine[Any, Any, Any]], Future[Any]],
-        patience: float,
-        monotonic: Callable[[], float],
-    ) -> None:
-        self._engine, self._log, self._times, self._duties = engine, measurements, times, duties
-        self._run, self._patience, self._monotonic = run, patience, monotonic
-        self._draining: tuple[int, Future[Any], float] | None = None
-
-    def ready(self, epoch: int) -> bool:
-        """Whether nothing of an epoch is being measured any more; then what was missed is noted."""
-        if self._draining is None or self._draining[0] != epoch:
-            self._draining = epoch, self._run(self._engine.drained(epoch)), self._monotonic()
-        _, future, began = self._draining
-        if not future.done() and self._monotonic() < began + self._patience:
-            return False
-        self._fill(epoch)
-        return True
-
-    def leaves(self, epoch: int) -> Sequence[Leaf]:
-        """Every leaf of an epoch; closes it."""
-        return self._log.leaves(epoch)
-
-    def epoch_key(self, epoch: int) -> bytes:
-        """The key of an epoch's secret times."""
-        return self._times.key(epoch)
-
-    def _fill(self, epoch: int) -> None:
-        grid, done = self._times.grid, self._log.done(epoch)
-        waiting = []
-        for duty in self._duties(epoch):
-            rounds = grid.whole(epoch, Window(duty.start, duty.end))
-            for number in range(grid.rounds):
-                if rounds >> number & 1 and not done.get(duty.key, 0) >> number & 1:
-                    at = self._times.due(duty.key, epoch, number)
-                    missed = Measurement(
-                        epoch,
-                        *duty.key,
-                        number,
-                        at,
-                        int(Outcome.PATH),
-                        Reason.OURS.value,
-                        detail="not measured",
-                    )
-                    waiting.append(self._log.add(missed))
-        for future in waiting:
-            future.result(30.0)
-        if waiting:
-            log.info("%d rounds of epoch %d were not measured", len(waiting), epoch)
 
 
 class Node:
@@ -225,7 +159,7 @@ class Node:
         self.last_good = 0.0
         self._asked: float | None = None
         self._targets: list[Target] = []
-        self._gateway_of: dict[int, Gateway] = {}
+        self._aims = Aims(exchange, self._endpoints_of)
         self._housekept = -1
 
     # ---- the loop ------------------------------------------------------------------------------------------
@@ -294,80 +228,33 @@ class Node:
     def _on_loop(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    # ---- what to measure -----------------------------------------------------------------------------------
+    # ---- parts of a cycle ----------------------------------------------------------------------------------
 
-    def _endpoints_of(self, watched: Watched) -> Any:
+    def _endpoints_of(self, watched: Watched) -> tuple[LeaseEndpoint, ...] | None:
         if watched.delivered is None:
             return None
         record = watched.record
         return self.endpoints.get(watched.lease, record.provider, record.delivery, watched.delivered)
 
     def _aim(self, ours: Sequence[Watched], head: Block) -> None:
-        """Tell the engine what to measure."""
-        by_lease = {watched.lease: watched for watched in ours}
-        targets = []
-        for duty in duties_of(ours, self.org, self.grid, self.grid.epoch_of(head.timestamp)):
-            watched = by_lease[duty.lease]
-            found = self._endpoints_of(watched)
-            item = next((each for each in found or () if each.place == duty.place), None)
-            if item is not None:
-                targets.append(self._target(duty, watched, item, head.timestamp))
+        """Tell the engine what to measure, if that has changed."""
+        duties = duties_of(ours, self.org, self.grid, self.grid.epoch_of(head.timestamp))
+        targets = self._aims.targets(duties, {watched.lease: watched for watched in ours}, head.timestamp)
         if targets != self._targets:
             self._targets = targets
             self._loop.call_soon_threadsafe(self._engine.set_targets, targets)
 
-    def _target(self, duty: Duty, watched: Watched, item: Any, now: int) -> Target:
-        guest = watched.guests[duty.place] if duty.place < len(watched.guests) else ""
-        address = bytes.fromhex(guest.removeprefix("0x"))
-        return Target(
-            lease=duty.lease,
-            place=duty.place,
-            provider=watched.record.provider,
-            endpoint=Endpoint(
-                item.host,
-                item.port,
-                Kind(item.kind),
-                item.host_key,
-                guest=None if item.guest is None else _pair(item.guest),
-            ),
-            start=duty.start,
-            end=duty.end,
-            guest_address=address if any(address) else None,
-            guest_required=watched.sla.guest,
-            gateway=self._gateway(watched.record.provider),
-            power_off=any(start <= now and (now < until or not until) for start, until in watched.suspended),
-        )
-
-    def _gateway(self, provider: int) -> Gateway | None:
-        if provider not in self._gateway_of:
-            org = self.exchange.members.organisation(provider)
-            if not org.gateway_url:
-                return None
-            self._gateway_of[provider] = Gateway(org.gateway_url, org.gateway_key_hash)
-        return self._gateway_of[provider]
-
-    # ---- once in an epoch ----------------------------------------------------------------------------------
-
     def _keep_house(self, head: Block) -> None:
+        """Once in an epoch."""
         epoch = self.grid.epoch_of(head.timestamp)
         if epoch == self._housekept:
             return
-        self._gateway_of.clear()
-        references = self._references(head)
+        references = self._aims.references(head, self.settings.references)
         self._loop.call_soon_threadsafe(self._engine.set_references, references)
         self.index.forget_before(epoch - _PUBLISHED_KEPT, head.timestamp)
         kept = self.settings.log
         self._log.prune(epoch - kept.keep_samples, epoch - kept.keep_leaves)
         self._housekept = epoch
-
-    def _references(self, head: Block) -> list[Reference]:
-        """The chain's endpoints, other organisations' gateways, and what the operator named."""
-        found = [_reference(f"//{text}") for text in self.settings.references]
-        found += [_reference(url) for url in self.exchange.connection.rpc_urls]
-        count = min(_MOST_ORGS, self.exchange.members.count(block=head.number))
-        orgs = self.exchange.members.many(list(range(1, count + 1)), block=head.number)
-        found += [_reference(item.gateway_url, org) for org, item in orgs.items() if item.gateway_url]
-        return [item for item in found if item is not None]
 
     def _forget(self, lease: int) -> None:
         self.duties.forget(lease)
@@ -420,17 +307,3 @@ class Node:
                 Condition(f"audit-{audit}", f"audit {audit} cannot be answered: {why}", "See docs.", ill=True)
             )
         return found
-
-
-def _pair(address: str) -> tuple[str, int]:
-    from chain.lease_endpoints import host_port
-
-    return host_port(address)
-
-
-def _reference(url: str, org: int = 0) -> Reference | None:
-    parts = urlsplit(url)
-    if not parts.hostname:
-        return None
-    port = parts.port or {"http": 80}.get(parts.scheme, 443)
-    return Reference(parts.hostname, port, org)

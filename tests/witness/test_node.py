@@ -79,6 +79,7 @@ def test_an_outage_is_seen_claimed_and_paid_back_and_the_witnesses_are_paid(
         plugin.restore_power(machine)
         inquiries = world.council.inquiries
         assert inquiries
+        wait_for("the chain's clock", lambda: world.council.now() >= (epoch + 1) * EPOCH)
         asked = inquiries.ask(lease, 0, (epoch - 1) * EPOCH, (epoch + 1) * EPOCH, 900_000)
         buyer.send(asked)
         no = wait_for(
