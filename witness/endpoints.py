@@ -39,8 +39,10 @@ _SHORTEST, _LONGEST = 1.0, 60.0
 """Seconds between two tries at one lease: doubled with each failure."""
 
 
-_TOKEN_FOR = 200.0
-"""Seconds a token is used; gateways give them for 300."""
+_TOKEN_FOR, _NO_TOKEN_FOR = 200.0, 10.0
+"""Seconds a token is used (gateways give them for 300), and after which one that refused is asked again."""
+_REST = 5.0
+"""Most seconds a gateway that does not answer is left alone; it must keep no thread from the others."""
 
 
 class Gateways:
@@ -70,33 +72,26 @@ class Gateways:
         if known is not None:
             return known
         org = self._organisation(provider)
-        made = GatewayClient(
-            org.gateway_url,
-            org.gateway_key_hash,
-            self._wallet,
-            *self._network,
-            timeout=self._timeout,
-            patience=0,
-        )
+        made = self._client(org.gateway_url, org.gateway_key_hash)
         with self._guard:
             return self._clients.setdefault(provider, made)
 
     async def token(self, gateway: Gateway, _lease: int) -> str | None:
-        """What lets us in at a gateway whose provider we fetched from before; None if nothing does now."""
+        """What lets us in at a gateway; None if nothing does now."""
         with self._guard:
-            clients = [client for client in self._clients.values() if client.url == gateway.url.rstrip("/")]
             kept, until = self._tokens.get(gateway.url, (None, 0.0))
         if time.monotonic() < until:
             return kept
-        if not clients:
-            return None
         try:
-            made: str | None = await asyncio.to_thread(clients[0].token)
+            made: str | None = await asyncio.to_thread(self._client(gateway.url, gateway.key_hash).token)
         except OcxError:
             made = None
         with self._guard:
-            self._tokens[gateway.url] = made, time.monotonic() + (_TOKEN_FOR if made else _SHORTEST)
+            self._tokens[gateway.url] = made, time.monotonic() + (_TOKEN_FOR if made else _NO_TOKEN_FOR)
         return made
+
+    def _client(self, url: str, key_hash: bytes) -> GatewayClient:
+        return GatewayClient(url, key_hash, self._wallet, *self._network, timeout=self._timeout, patience=0)
 
     def forget(self, provider: int) -> None:
         """Something went wrong there: look up its URL and key again before the next call."""
@@ -131,6 +126,7 @@ class Endpoints:
         self._db.execute(_SCHEMA)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="endpoints")
         self._trials: dict[int, _Trial] = {}
+        self._resting: dict[int, float] = {}
         self._known: dict[int, tuple[bytes, tuple[LeaseEndpoint, ...]]] = {}
 
     def close(self) -> None:
@@ -151,7 +147,7 @@ class Endpoints:
         if trial is None or trial.delivery != delivery:
             trial = self._trials[lease] = _Trial(delivery)
         if trial.future is None:
-            if self._monotonic() >= trial.after:
+            if self._monotonic() >= max(trial.after, self._resting.get(provider, 0.0)):
                 trial.future = self._pool.submit(self._fetch, lease, provider)
             return None
         if not trial.future.done():
@@ -205,7 +201,9 @@ class Endpoints:
         self._gateways.forget(provider)
         trial.future, trial.why = None, said
         trial.after = self._monotonic() + trial.pause
-        trial.pause = min(_LONGEST, 2 * trial.pause) if not isinstance(error, Temporary) else trial.pause
+        if isinstance(error, Temporary):
+            self._resting[provider] = trial.after
+        trial.pause = min(_REST if isinstance(error, Temporary) else _LONGEST, 2 * trial.pause)
 
 
 def checked(told: Told, delivery: bytes, delivered: Delivered) -> tuple[LeaseEndpoint, ...]:
