@@ -7,20 +7,16 @@ send anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
-from chain.contracts.audits import Page
-from chain.contracts.verdicts import Evidence, Verdicts
+from chain.contracts.verdicts import Evidence
 from chain.contracts.witnesses import Committee, Witnesses
-from chain.generated import events
-from chain.history import topic
-from chain.leaves import Leaf, Opening, Published, Tree
-from chain.rpc import Rpc, RpcRefused
-from chain.wire import Log
-from market.errors import InvalidInput, Permanent
+from chain.leaves import Leaf
+from chain.pages import Opened, block_at, judges, logs_between, opened
+from market.errors import InvalidInput
 from market.rounds import Grid, Span, agreed
 from market.verdicts import Judgement, Record, Sla, judge
 from market.windows import Window
@@ -29,71 +25,18 @@ if TYPE_CHECKING:
     from chain.contracts.leases import Lease
     from chain.exchange import Exchange
 
-__all__ = ["Case", "Opened", "Sitting", "billed", "block_at", "case", "judges", "logs_between", "opened"]
-
-
-@dataclass(frozen=True)
-class Opened:
-    """What one witness committed to for one epoch, and what of it is public.
-
-    `commitment` is zeros if the epoch was not ticked; `root`, `salt` are zeros and `count` (of chunks) is 0
-    until it is opened. `chunks` holds the leaves of each chunk that is published, in order.
-    """
-
-    org: int
-    epoch: int
-    commitment: bytes = bytes(32)
-    root: bytes = bytes(32)
-    salt: bytes = bytes(32)
-    count: int = 0
-    chunks: tuple[tuple[Leaf, ...], ...] = ()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the tick of the next epoch opened it."""
-        return any(self.salt)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it is opened and all its chunks are published: only then its leaves count."""
-        return self.is_open and len(self.chunks) == self.count
-
-    @cached_property
-    def opening(self) -> Opening:
-        """The opening, with the chunks' roots computed from the published leaves."""
-        return Opening(tuple(tree.root for tree in self._trees), self.root, self.salt)
-
-    @cached_property
-    def fits(self) -> bool:
-        """Whether what is public is what was committed to."""
-        return self.is_whole and self.opening.commitment(self.org, self.epoch) == self.commitment
-
-    def leaf(self, lease: int, place: int) -> Leaf | None:
-        """The published leaf of a machine; None if there is none."""
-        where = self._places.get((lease, place))
-        return None if where is None else self.chunks[where[0]][where[1]]
-
-    def published(self, lease: int, place: int) -> Published | None:
-        """Shows the published leaf of a machine; None if there is none."""
-        where = self._places.get((lease, place))
-        if where is None:
-            return None
-        chunk, index = where
-        return Published(self.opening, chunk, self._trees[chunk].proof(index), self.chunks[chunk][index])
-
-    @cached_property
-    def _trees(self) -> tuple[Tree, ...]:
-        return tuple(Tree.of(chunk) for chunk in self.chunks)
-
-    @cached_property
-    def _places(self) -> dict[tuple[int, int], tuple[int, int]]:
-        """Chunk and index of each machine's leaf."""
-        chunks = enumerate(self.chunks)
-        return {leaf.key: (number, i) for number, chunk in chunks for i, leaf in enumerate(chunk)}
-
-    def page(self) -> Page:
-        """All of it, as audits want it."""
-        return Page(self.org, self.root, self.salt, self.chunks)
+__all__ = [
+    "Case",
+    "Opened",
+    "Sitting",
+    "billed",
+    "block_at",
+    "case",
+    "cases",
+    "judges",
+    "logs_between",
+    "opened",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +108,6 @@ class Case:
         return [sitting for sitting in self.sittings if sitting.epoch == epoch and sitting.usable]
 
 
-def judges(exchange: Exchange) -> tuple[Witnesses, Verdicts]:
-    """The two contracts; Permanent on an exchange without witnesses."""
-    if exchange.witnesses is None or exchange.verdicts is None:
-        raise Permanent("this exchange has no witnesses", hint="Its Directory names no contract Verdicts.")
-    return exchange.witnesses, exchange.verdicts
-
-
 def billed(lease: Lease, slot: int) -> Window | None:
     """What of a lease bills: from the last delivery, not before its window, to its end; None if nothing."""
     start = max(lease.start * slot, lease.delivered_at)
@@ -193,20 +129,76 @@ def case(
     they are read from the chain.
     InvalidInput if the lease has no SLA, nothing of it bills, or the machine was never delivered.
     """
+    about = _about(exchange, lease, place)
+    span = about.grid.span_of(epoch, about.window)
+    return _case(exchange, about, place, span, pages)
+
+
+def cases(exchange: Exchange, lease: int, place: int, *, until: int | None = None) -> list[Case]:
+    """The same for every span of a machine that has begun by `until` (default: by now), oldest first.
+
+    Reads what all spans share once. Errors as of `case`.
+    """
+    about = _about(exchange, lease, place)
+    now = exchange.now() if until is None else until
+    spans = [span for span in about.grid.spans(about.window) if about.grid.start(span.first) <= now]
+    if not spans:
+        return []
+    all_ = Span(spans[0].first, spans[-1].last)
+    committees = _committees(about.witnesses, about.grid, lease, about.signed_at, all_)
+    orgs = {org for committee in committees.values() for org in committee.seats}
+    pages = partial(_page, opened(exchange, about.grid, orgs, all_))
+    return [_case(exchange, about, place, span, pages, committees) for span in spans]
+
+
+@dataclass(frozen=True)
+class _About:
+    """What all spans of a machine share."""
+
+    witnesses: Witnesses
+    grid: Grid
+    lease: int
+    signed_at: int
+    window: Window
+    sla: Sla
+    restore_time: int
+    power: tuple[tuple[int, int], ...]
+
+
+def _about(exchange: Exchange, lease: int, place: int) -> _About:
     witnesses, verdicts = judges(exchange)
-    grid = witnesses.grid()
     facts = exchange.leases.lease(lease)
     window = billed(facts, exchange.slot)
     if window is None or not facts.delivered >> place & 1:
         raise InvalidInput(f"machine {place} of lease {lease} does not bill", hint="See 'ocx lease show'.")
     if not facts.sla:
         raise InvalidInput(f"lease {lease} has no SLA", hint="Nobody witnesses it; see 'ocx sla list'.")
-    span = grid.span_of(epoch, window)
-    committees = _committees(witnesses, grid, lease, facts.signed_at, span)
+    return _About(
+        witnesses,
+        witnesses.grid(),
+        lease,
+        facts.signed_at,
+        window,
+        verdicts.sla(facts.sla),
+        verdicts.terms().restore_time,
+        verdicts.power_of(lease),
+    )
+
+
+def _case(
+    exchange: Exchange,
+    about: _About,
+    place: int,
+    span: Span,
+    pages: Callable[[int, int], Opened] | None,
+    known: dict[int, Committee] | None = None,
+) -> Case:
+    lease, grid = about.lease, about.grid
+    drawn = _committees(about.witnesses, grid, lease, about.signed_at, span) if known is None else known
+    committees = {epoch: drawn[epoch] for epoch in span.epochs}
     if pages is None:
         orgs = {org for committee in committees.values() for org in committee.seats}
-        read = opened(exchange, grid, orgs, span)
-        pages = partial(_page, read)
+        pages = partial(_page, opened(exchange, grid, orgs, span))
     sittings = [
         _sitting(pages(org, e), committee, seat, lease, place)
         for e, committee in committees.items()
@@ -216,11 +208,11 @@ def case(
         lease=lease,
         place=place,
         grid=grid,
-        window=window,
+        window=about.window,
         span=span,
-        sla=verdicts.sla(facts.sla),
-        restore_time=verdicts.terms().restore_time,
-        power=verdicts.power_of(lease),
+        sla=about.sla,
+        restore_time=about.restore_time,
+        power=about.power,
         quorums={e: committee.quorum for e, committee in committees.items()},
         sittings=tuple(sittings),
     )
@@ -259,79 +251,3 @@ def _standing(page: Opened, committee: Committee, leaf: Leaf | None) -> tuple[bo
     if leaf is None:
         return True, "it called no round down"
     return True, f"it called {leaf.down.bit_count()} of {leaf.measured.bit_count()} measured rounds down"
-
-
-# ---- reading the chain ----
-
-
-def opened(exchange: Exchange, grid: Grid, orgs: Iterable[int], span: Span) -> dict[tuple[int, int], Opened]:
-    """What these witnesses committed to, opened and published of the span's epochs, by (org, epoch)."""
-    witnesses, _ = judges(exchange)
-    wanted = sorted(set(orgs))
-    found = {(org, epoch): Opened(org, epoch) for org in wanted for epoch in span.epochs}
-    if not wanted:
-        return found
-    topics: list[bytes | Sequence[bytes] | None] = [
-        [events.Ticked.TOPIC, events.LeavesPublished.TOPIC],
-        [topic(org) for org in wanted],
-        [topic(epoch) for epoch in range(span.first, span.last + 2)],
-    ]
-    times = Window(grid.end(span.first), grid.publish_window(span.last).end)
-    commitments: dict[tuple[int, int], bytes] = {}
-    openings: dict[tuple[int, int], tuple[bytes, bytes, int]] = {}
-    chunks: dict[tuple[int, int], dict[int, tuple[Leaf, ...]]] = {}
-    for log in logs_between(exchange.rpc, witnesses.address, times, topics):
-        event = events.decode(log.topics, log.data)
-        if isinstance(event, events.Ticked):
-            commitments[event.org, event.epoch] = event.commitment
-            openings[event.org, event.epoch - 1] = (event.root, event.salt, event.chunks)
-        elif isinstance(event, events.LeavesPublished):
-            leaves = tuple(Leaf(*row) for row in event.leaves)
-            chunks.setdefault((event.org, event.epoch), {})[event.chunk] = leaves
-    for key in found:
-        root, salt, count = openings.get(key, (bytes(32), bytes(32), 0))
-        parts = chunks.get(key, {})
-        found[key] = Opened(
-            *key,
-            commitment=commitments.get(key, bytes(32)),
-            root=root,
-            salt=salt,
-            count=count,
-            chunks=tuple(parts[number] for number in sorted(parts)),
-        )
-    return found
-
-
-def logs_between(
-    rpc: Rpc, address: str, times: Window, topics: Sequence[bytes | Sequence[bytes] | None]
-) -> list[Log]:
-    """The logs of a contract in the blocks of that time; in parts where a node finds it too much."""
-    first, after = block_at(rpc, times.start), block_at(rpc, times.end)
-    return _logs(rpc, address, first, after - 1, topics) if first < after else []
-
-
-def _logs(
-    rpc: Rpc, address: str, first: int, last: int, topics: Sequence[bytes | Sequence[bytes] | None]
-) -> list[Log]:
-    try:
-        return rpc.get_logs([address], first, last, topics)
-    except RpcRefused:
-        if last - first < 16:
-            raise
-        middle = (first + last) // 2
-        return [*_logs(rpc, address, first, middle, topics), *_logs(rpc, address, middle + 1, last, topics)]
-
-
-def block_at(rpc: Rpc, time: int) -> int:
-    """The first block that is not before that second; one more than the newest if there is none."""
-    head = rpc.head()
-    if head.timestamp < time:
-        return head.number + 1
-    low, high = 0, head.number
-    while low < high:
-        middle = (low + high) // 2
-        if rpc.block(middle).timestamp < time:
-            low = middle + 1
-        else:
-            high = middle
-    return low

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from market.faults import end_sentence
 from market.leases import Committee, Ending, EndReason, LeaseFacts, ending
 from market.windows import MAX_TIME
 
 __all__ = ["why"]
 
 _REASON_TEXT = {
+    EndReason.NONE: "it has not ended",
     EndReason.TIME: "its window is over",
     EndReason.BUYER_EARLY: "the buyer ended it early",
     EndReason.REJECTED: "the buyer rejected the delivery",
@@ -89,7 +91,8 @@ def _why_ended(facts: LeaseFacts, now: int) -> Iterator[str]:
             yield f"it will end at {_iso(facts.ended_at)}: {_REASON_TEXT[facts.end_reason]}"
         return
     known = "" if over.recorded else " (not yet recorded on chain)"
-    yield f"ended at {_iso(over.at)}: {_REASON_TEXT[over.reason]}; at fault: {over.fault.name.lower()}{known}"
+    fault = end_sentence(over.reason, over.fault)
+    yield f"ended at {_iso(over.at)}: {_REASON_TEXT[over.reason]}; at fault: {fault}{known}"
     if facts.delivered_bits:
         yield from _why_wiped(facts, over, now)
 
