@@ -18,7 +18,6 @@ from eth_utils.crypto import keccak
 from chain import connection as connection_file
 from chain.abi import ZERO_ADDRESS, Abi
 from chain.contracts.directory import Directory
-from chain.data import data_path
 from chain.nonces import Entry
 from chain.rpc import Rpc
 from chain.sender import Sender
@@ -112,6 +111,11 @@ class DeployParams:
         for name in _POSITIVE:
             if getattr(self, name) == 0:
                 raise InvalidInput(f"{name} must be at least 1")
+        if self.tolerance_ms == 0 or self.outlier_epochs < 2:
+            raise InvalidInput(
+                "no witness measures to the millisecond, and none is slashed for one epoch's disagreement",
+                hint="Give a tolerance_ms of at least 1 and outlier_epochs of at least 2",
+            )
         Grid(self.epoch, self.rounds)
         for kind in ("small", "large"):
             size, quorum = getattr(self, f"{kind}_size"), getattr(self, f"{kind}_quorum")
@@ -215,11 +219,6 @@ def deploy(
     return _Founding(rpc, sender, params, council or sender.address, progress).run()
 
 
-def _exists(name: str) -> bool:
-    """Whether the contract is part of this release."""
-    return (data_path("artifacts") / f"{name}.json").is_file()
-
-
 class _Founding:
     def __init__(
         self, rpc: Rpc, sender: Sender, params: DeployParams, council: str, progress: Callable[[str], None]
@@ -297,9 +296,8 @@ class _Founding:
         appeals = (p.restore_time, p.power_time, p.appeal_bond, p.appeal_time)
         verdicts = (*base, escrow, leases, at["Settlement"], witnesses, appeals)
         self._create(Verdicts=verdicts, Inquiries=(*base, leases, witnesses))
-        if _exists("Audits"):
-            limits = (p.tolerance_ms, p.outlier_epochs)
-            self._create(Audits=(*base, leases, witnesses, at["Verdicts"], limits))
+        limits = (p.tolerance_ms, p.outlier_epochs)
+        self._create(Audits=(*base, leases, witnesses, at["Verdicts"], limits))
 
     def _create(self, **contracts: tuple[Any, ...]) -> None:
         codes = {

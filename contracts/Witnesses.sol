@@ -83,6 +83,8 @@ contract Witnesses is IWitnesses, Governed {
 
     /// @inheritdoc IWitnesses
     mapping(address signer => OrgId) public signerOf;
+    /// @inheritdoc IWitnesses
+    mapping(OrgId => address) public formerSigner;
     OrgId[] private _pool;
     mapping(OrgId => Post) private _posts;
     mapping(OrgId => Keys) private _keys;
@@ -177,7 +179,9 @@ contract Witnesses is IWitnesses, Governed {
     /// @inheritdoc IWitnesses
     function setSigner(address signer) external {
         OrgId org = _ofAdmin();
-        signerOf[_keys[org].signer] = OrgId.wrap(0);
+        address former = _keys[org].signer;
+        signerOf[former] = OrgId.wrap(0);
+        formerSigner[org] = former;
         _setSigner(org, signer);
         emit SignerChanged(org, signer);
     }
@@ -395,16 +399,17 @@ contract Witnesses is IWitnesses, Governed {
         returns (OrgId[] memory seats, uint8 quorum)
     {
         OrgId[] memory eligible = _eligible(term == 0 ? begin - 1 : begin - 3, l.provider, l.buyer);
+        uint256 size = _terms.largeSize;
+        quorum = _terms.largeQuorum;
         bool small = eligible.length < _terms.largePool;
-        uint256 size = small ? _terms.smallSize : _terms.largeSize;
-        if (eligible.length < size) return (seats, 0);
         bytes32 seed;
-        if (eligible.length > size) {
-            seed = _seedFrom(lease, term, term == 0 ? begin + 1 : begin - 1);
-            if (seed == 0) return (seats, 0);
+        if (eligible.length > (small ? _terms.smallSize : size)) {
+            seed = _seedOf(lease, term, term == 0 ? begin + 1 : begin - 1, eligible);
+            if (eligible.length < size) small = true;
         }
+        if (small) (size, quorum) = (_terms.smallSize, _terms.smallQuorum);
+        if (eligible.length < size) return (seats, 0);
         seats = _lowest(eligible, size, keccak256(abi.encode(seed, lease, term)));
-        quorum = small ? _terms.smallQuorum : _terms.largeQuorum;
     }
 
     /// @dev Who was in the pool at the end of an epoch, had the stake, and has it still: one of each group, and none
@@ -460,12 +465,28 @@ contract Witnesses is IWitnesses, Governed {
         }
     }
 
-    /// @dev The seed of the first epoch from `at` on in which a salt was accepted, once it is over; 0 if there is none.
-    function _seedFrom(LeaseId lease, uint32 term, uint32 at) private view returns (bytes32 seed) {
-        uint32 last = at + SEEDLESS;
-        for (; seed == 0 && at <= last; ++at) {
-            if (_epochNow() <= at) revert Witnesses_DrawClosed(lease, term, at + 1);
-            seed = seedOf(at);
+    /// @dev The seed of the first epoch from `at` on in which a salt was accepted, once it is over. Who opened nothing in it
+    /// is struck from the list: a salt that is withheld moves nobody's lot for free. Without a seed nobody stays.
+    function _seedOf(LeaseId lease, uint32 term, uint32 at, OrgId[] memory list)
+        private
+        view
+        returns (bytes32 seed)
+    {
+        // Epochs of this century, indices of a list of at most 64.
+        unchecked {
+            uint32 last = at + SEEDLESS;
+            for (; seed == 0 && at <= last; ++at) {
+                if (_epochNow() <= at) revert Witnesses_DrawClosed(lease, term, at + 1);
+                seed = seedOf(at);
+            }
+            uint256 n;
+            for (uint256 i; i < list.length; ++i) {
+                // The epoch of the seed is the one before `at`; opened in it was the second one before.
+                if (ticked(list[i], at - 3)) list[n++] = list[i];
+            }
+            assembly ("memory-safe") {
+                mstore(list, n)
+            }
         }
     }
 
@@ -475,25 +496,31 @@ contract Witnesses is IWitnesses, Governed {
         pure
         returns (OrgId[] memory seats)
     {
-        uint256 n = from.length;
-        uint256[] memory drawn = new uint256[](n);
-        for (uint256 i; i < n; ++i) {
-            drawn[i] = uint256(keccak256(abi.encode(lot, from[i])));
-        }
-        seats = new OrgId[](size);
-        for (uint256 s; s < size; ++s) {
-            uint256 best = s;
-            for (uint256 i = s + 1; i < n; ++i) {
-                if (drawn[i] < drawn[best]) best = i;
+        // Indices of a list of at most 64.
+        unchecked {
+            uint256 n = from.length;
+            uint256[] memory drawn = new uint256[](n);
+            for (uint256 i; i < n; ++i) {
+                drawn[i] = uint256(keccak256(abi.encode(lot, from[i])));
             }
-            (seats[s], from[best], drawn[best]) = (from[best], from[s], drawn[s]);
+            seats = new OrgId[](size);
+            for (uint256 s; s < size; ++s) {
+                uint256 best = s;
+                for (uint256 i = s + 1; i < n; ++i) {
+                    if (drawn[i] < drawn[best]) best = i;
+                }
+                (seats[s], from[best], drawn[best]) = (from[best], from[s], drawn[s]);
+            }
         }
     }
 
     function _pack(OrgId[] memory seats, uint8 quorum, uint32 drawn) private pure returns (uint256 c) {
-        c = (seats.length << 192) | (uint256(quorum) << 200) | (uint256(drawn) << 208);
-        for (uint256 i; i < seats.length; ++i) {
-            c |= uint256(OrgId.unwrap(seats[i])) << (32 * i);
+        // Indices of at most 6 seats.
+        unchecked {
+            c = (seats.length << 192) | (uint256(quorum) << 200) | (uint256(drawn) << 208);
+            for (uint256 i; i < seats.length; ++i) {
+                c |= uint256(OrgId.unwrap(seats[i])) << (32 * i);
+            }
         }
     }
 
@@ -687,15 +714,18 @@ contract Witnesses is IWitnesses, Governed {
 
     /// @inheritdoc IWitnesses
     function ticks(OrgId org, uint32 from, uint32 until) external view returns (uint256 n) {
-        uint256 i = uint256(from) + 1;
-        uint256 end = uint256(until) + 1;
-        while (i < end) {
-            uint256 place = i % PER_WORD;
-            uint256 take = PER_WORD - place;
-            if (take > end - i) take = end - i;
-            uint256 bits = _ticks[org][i / PER_WORD] >> (PER_WORD + place);
-            n += Rounds.count(bits & (type(uint256).max >> (256 - take)));
-            i += take;
+        // Epochs of this century.
+        unchecked {
+            uint256 i = uint256(from) + 1;
+            uint256 end = uint256(until) + 1;
+            while (i < end) {
+                uint256 place = i % PER_WORD;
+                uint256 take = PER_WORD - place;
+                if (take > end - i) take = end - i;
+                uint256 bits = _ticks[org][i / PER_WORD] >> (PER_WORD + place);
+                n += Rounds.count(bits & (type(uint256).max >> (256 - take)));
+                i += take;
+            }
         }
     }
 

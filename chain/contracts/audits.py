@@ -9,7 +9,15 @@ from chain.contracts.base import Call, Contract, struct
 from chain.leaves import Leaf, Opening, Published, Rooted, Sample, canary_hash
 from chain.wire import BlockId
 
-__all__ = ["Audit", "Audits", "Page"]
+__all__ = ["Audit", "AuditTerms", "Audits", "Canary", "Page"]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditTerms:
+    """IAudits.Terms: how late a measurement may be (milliseconds), outlier epochs that are slashed."""
+
+    tolerance_ms: int
+    outlier_epochs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +32,19 @@ class Audit:
     deadline: int
     commitment: bytes
     closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """IAudits.Canary; lease, place, `epoch` and the rounds `down` are 0 until it is revealed."""
+
+    auditor: int
+    committed: int
+    lease: int
+    place: int
+    epoch: int
+    hash: bytes
+    down: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +66,20 @@ class Audits(Contract):
     """Audits of single measurements, canary leases, two different leaves, persistent outliers."""
 
     NAME = "Audits"
+
+    def terms(self, *, block: BlockId = "latest") -> AuditTerms:
+        return struct(AuditTerms, self._view("terms", block=block))
+
+    def audit_count(self, *, block: BlockId = "latest") -> int:
+        """So many audits there are; they are numbered from 1 on."""
+        return int(self._view("auditCount", block=block))
+
+    def canary_count(self, *, block: BlockId = "latest") -> int:
+        """So many canaries there are; they are numbered from 1 on."""
+        return int(self._view("canaryCount", block=block))
+
+    def canary_of(self, canary: int, *, block: BlockId = "latest") -> Canary:
+        return struct(Canary, self._view("canaryOf", canary, block=block))
 
     def audit_of(self, audit: int, *, block: BlockId = "latest") -> Audit:
         return struct(Audit, self._view("auditOf", audit, block=block))
@@ -86,6 +121,9 @@ class Audits(Contract):
 
     def unlike_root(self, org: int, epoch: int, published: Published, leaf: Rooted) -> Call:
         return self._call("unlikeRoot", org, epoch, published.to_abi(), leaf.to_abi())
+
+    def unpublished(self, epoch: int, page: Page, leaf: Rooted) -> Call:
+        return self._call("unpublished", epoch, page.to_abi(), leaf.to_abi())
 
     def outlier(self, org: int, lease: int, place: int, epoch: int, pages: Sequence[Page]) -> Call:
         return self._call("outlier", org, lease, place, epoch, [page.to_abi() for page in pages])

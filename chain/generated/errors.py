@@ -15,6 +15,16 @@ __all__ = [
     "REGISTRY",
     "AccessControlBadConfirmation",
     "AccessControlUnauthorizedAccount",
+    "Audits_BadCanary",
+    "Audits_BadTerms",
+    "Audits_Closed",
+    "Audits_Counted",
+    "Audits_NoAudit",
+    "Audits_NotAuditor",
+    "Audits_NotCommitted",
+    "Audits_NotSeat",
+    "Audits_NotShown",
+    "Audits_NotSigner",
     "Book_MixedResources",
     "Book_NotForSaleNow",
     "Book_NotInOffer",
@@ -180,6 +190,194 @@ class AccessControlUnauthorizedAccount(codec.ContractError):
         super().__init__(account=account, needed_role=needed_role)
         self.account = account
         self.needed_role = needed_role
+
+
+class Audits_BadCanary(codec.ContractError):
+    """the canary was committed too late, revealed too early, or is another
+
+    `Audits`: Audits_BadCanary(uint256 canary).
+    """
+
+    NAME: ClassVar[str] = "Audits_BadCanary"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("04c2dc73")
+    MESSAGE: ClassVar[str] = "the canary was committed too late, revealed too early, or is another"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("canary", "uint256"),)
+
+    def __init__(self, *, canary: int) -> None:
+        super().__init__(canary=canary)
+        self.canary = canary
+
+
+class Audits_BadTerms(codec.ContractError):
+    """a tolerance of at least a millisecond, and outliers in at least two epochs
+
+    `Audits`: Audits_BadTerms().
+    """
+
+    NAME: ClassVar[str] = "Audits_BadTerms"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("8d98376b")
+    MESSAGE: ClassVar[str] = "a tolerance of at least a millisecond, and outliers in at least two epochs"
+    HINT: ClassVar[str | None] = "Choose other terms."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = ()
+
+
+class Audits_Closed(codec.ContractError):
+    """this round cannot be audited now, or this auditor has audited the witness often enough in this epoch
+
+    `Audits`: Audits_Closed(uint32 org, uint32 epoch).
+    """
+
+    NAME: ClassVar[str] = "Audits_Closed"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("07755e56")
+    MESSAGE: ClassVar[str] = (
+        "this round cannot be audited now, or this auditor has audited the witness often enough in this epoch"
+    )
+    HINT: ClassVar[str | None] = (
+        "Audit rounds in which the machine was delivered, of complete ticks of the last 16 epochs."
+    )
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32"),
+        codec.Parameter("epoch", "uint32"),
+    )
+
+    def __init__(self, *, org: int, epoch: int) -> None:
+        super().__init__(org=org, epoch=epoch)
+        self.org = org
+        self.epoch = epoch
+
+
+class Audits_Counted(codec.ContractError):
+    """this was counted already
+
+    `Audits`: Audits_Counted(uint32 org, uint32 epoch).
+    """
+
+    NAME: ClassVar[str] = "Audits_Counted"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("82026f65")
+    MESSAGE: ClassVar[str] = "this was counted already"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32"),
+        codec.Parameter("epoch", "uint32"),
+    )
+
+    def __init__(self, *, org: int, epoch: int) -> None:
+        super().__init__(org=org, epoch=epoch)
+        self.org = org
+        self.epoch = epoch
+
+
+class Audits_NoAudit(codec.ContractError):
+    """there is no such open audit, or its time is not over
+
+    `Audits`: Audits_NoAudit(uint256 audit).
+    """
+
+    NAME: ClassVar[str] = "Audits_NoAudit"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("f461d921")
+    MESSAGE: ClassVar[str] = "there is no such open audit, or its time is not over"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("audit", "uint256"),)
+
+    def __init__(self, *, audit: int) -> None:
+        super().__init__(audit=audit)
+        self.audit = audit
+
+
+class Audits_NotAuditor(codec.ContractError):
+    """only an auditor may do this
+
+    `Audits`: Audits_NotAuditor(uint32 org).
+    """
+
+    NAME: ClassVar[str] = "Audits_NotAuditor"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("9f6bdae8")
+    MESSAGE: ClassVar[str] = "only an auditor may do this"
+    HINT: ClassVar[str | None] = "Ask the council for the role ('ocx member set-roles')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("org", "uint32"),)
+
+    def __init__(self, *, org: int) -> None:
+        super().__init__(org=org)
+        self.org = org
+
+
+class Audits_NotCommitted(codec.ContractError):
+    """the answer is not what was committed
+
+    `Audits`: Audits_NotCommitted(uint256 audit).
+    """
+
+    NAME: ClassVar[str] = "Audits_NotCommitted"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("b0255816")
+    MESSAGE: ClassVar[str] = "the answer is not what was committed"
+    HINT: ClassVar[str | None] = (
+        "Answer with the epoch's key, leaf and sample exactly as they were committed."
+    )
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("audit", "uint256"),)
+
+    def __init__(self, *, audit: int) -> None:
+        super().__init__(audit=audit)
+        self.audit = audit
+
+
+class Audits_NotSeat(codec.ContractError):
+    """this organisation did not sit for the lease in this epoch
+
+    `Audits`: Audits_NotSeat(uint32 org, uint32 lease).
+    """
+
+    NAME: ClassVar[str] = "Audits_NotSeat"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("cac0359c")
+    MESSAGE: ClassVar[str] = "this organisation did not sit for the lease in this epoch"
+    HINT: ClassVar[str | None] = "See 'ocx witness show'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32"),
+        codec.Parameter("lease", "uint32"),
+    )
+
+    def __init__(self, *, org: int, lease: int) -> None:
+        super().__init__(org=org, lease=lease)
+        self.org = org
+        self.lease = lease
+
+
+class Audits_NotShown(codec.ContractError):
+    """this does not show what it is said to show
+
+    `Audits`: Audits_NotShown(uint32 org).
+    """
+
+    NAME: ClassVar[str] = "Audits_NotShown"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("f4db62a2")
+    MESSAGE: ClassVar[str] = "this does not show what it is said to show"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("org", "uint32"),)
+
+    def __init__(self, *, org: int) -> None:
+        super().__init__(org=org)
+        self.org = org
+
+
+class Audits_NotSigner(codec.ContractError):
+    """only the audited witness answers
+
+    `Audits`: Audits_NotSigner(uint32 org, address account).
+    """
+
+    NAME: ClassVar[str] = "Audits_NotSigner"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("562e6694")
+    MESSAGE: ClassVar[str] = "only the audited witness answers"
+    HINT: ClassVar[str | None] = "Use the key it ticks with ('ocx witness show')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32"),
+        codec.Parameter("account", "address"),
+    )
+
+    def __init__(self, *, org: int, account: str) -> None:
+        super().__init__(org=org, account=account)
+        self.org = org
+        self.account = account
 
 
 class Book_MixedResources(codec.ContractError):
@@ -2770,6 +2968,16 @@ class Witnesses_Ticked(codec.ContractError):
 REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     AccessControlBadConfirmation.SELECTOR: AccessControlBadConfirmation,
     AccessControlUnauthorizedAccount.SELECTOR: AccessControlUnauthorizedAccount,
+    Audits_BadCanary.SELECTOR: Audits_BadCanary,
+    Audits_BadTerms.SELECTOR: Audits_BadTerms,
+    Audits_Closed.SELECTOR: Audits_Closed,
+    Audits_Counted.SELECTOR: Audits_Counted,
+    Audits_NoAudit.SELECTOR: Audits_NoAudit,
+    Audits_NotAuditor.SELECTOR: Audits_NotAuditor,
+    Audits_NotCommitted.SELECTOR: Audits_NotCommitted,
+    Audits_NotSeat.SELECTOR: Audits_NotSeat,
+    Audits_NotShown.SELECTOR: Audits_NotShown,
+    Audits_NotSigner.SELECTOR: Audits_NotSigner,
     Book_MixedResources.SELECTOR: Book_MixedResources,
     Book_NotForSaleNow.SELECTOR: Book_NotForSaleNow,
     Book_NotInOffer.SELECTOR: Book_NotInOffer,

@@ -18,6 +18,9 @@ __all__ = [
     "AppealDecided",
     "AppealFiled",
     "Approval",
+    "AuditFailed",
+    "AuditOpened",
+    "AuditPassed",
     "BidCommitted",
     "BidEvicted",
     "BidExcused",
@@ -32,6 +35,9 @@ __all__ = [
     "CallExecuted",
     "CallSalt",
     "CallScheduled",
+    "CanaryCommitted",
+    "CanaryMissed",
+    "CanaryRevealed",
     "Cancelled",
     "CommitteeDrawn",
     "CommitteeSet",
@@ -74,6 +80,7 @@ __all__ = [
     "OfferClosed",
     "OfferPublished",
     "OrganisationAdmitted",
+    "OutlierRecorded",
     "Paid",
     "Passed",
     "PayoutChanged",
@@ -204,6 +211,63 @@ class Approval(codec.Event):
     owner: str
     spender: str
     value: int
+
+
+@dataclass(frozen=True)
+class AuditFailed(codec.Event):
+    """`Audits`: AuditFailed(uint256 audit, bytes32 why)."""
+
+    NAME: ClassVar[str] = "AuditFailed"
+    CONTRACT: ClassVar[str] = "Audits"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Audits",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("afd5922f7695edb8c780b577eedd26677895d4809634b745f51e5763fe2952ea")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("audit", "uint256", indexed=True),
+        codec.Parameter("why", "bytes32"),
+    )
+
+    audit: int
+    why: bytes
+
+
+@dataclass(frozen=True)
+class AuditOpened(codec.Event):
+    """`Audits`: AuditOpened(uint256 audit, uint32 org, uint32 epoch, uint32 lease, uint8 place, uint16 round, uint40 deadline)."""
+
+    NAME: ClassVar[str] = "AuditOpened"
+    CONTRACT: ClassVar[str] = "Audits"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Audits",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("fe4e7fb840d1ec5f6a5434385501a47b9b94368951cbab6fb23a3aef57990d21")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("audit", "uint256", indexed=True),
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("epoch", "uint32"),
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("place", "uint8"),
+        codec.Parameter("round", "uint16"),
+        codec.Parameter("deadline", "uint40"),
+    )
+
+    audit: int
+    org: int
+    epoch: int
+    lease: int
+    place: int
+    round: int
+    deadline: int
+
+
+@dataclass(frozen=True)
+class AuditPassed(codec.Event):
+    """`Audits`: AuditPassed(uint256 audit)."""
+
+    NAME: ClassVar[str] = "AuditPassed"
+    CONTRACT: ClassVar[str] = "Audits"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Audits",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("84496fe73f9eb6a4f7f7d689c48a91ac2fa8146fdc3fb74e6ee75c3bf89327e8")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("audit", "uint256", indexed=True),)
+
+    audit: int
 
 
 @dataclass(frozen=True)
@@ -478,6 +542,65 @@ class CallScheduled(codec.Event):
     data: bytes
     predecessor: bytes
     delay: int
+
+
+@dataclass(frozen=True)
+class CanaryCommitted(codec.Event):
+    """`Audits`: CanaryCommitted(uint256 canary, uint32 auditor, bytes32 hash)."""
+
+    NAME: ClassVar[str] = "CanaryCommitted"
+    CONTRACT: ClassVar[str] = "Audits"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Audits",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("f0f696b5b0377de59bf71283bd1286351433a92eea1a5e5df8c40055857ebe30")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("canary", "uint256", indexed=True),
+        codec.Parameter("auditor", "uint32", indexed=True),
+        codec.Parameter("hash", "bytes32"),
+    )
+
+    canary: int
+    auditor: int
+    hash: bytes
+
+
+@dataclass(frozen=True)
+class CanaryMissed(codec.Event):
+    """`Audits`: CanaryMissed(uint256 canary, uint32 org)."""
+
+    NAME: ClassVar[str] = "CanaryMissed"
+    CONTRACT: ClassVar[str] = "Audits"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Audits",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("e596b170abb64f7048e6ef0e7e83047804c2ee1fec801011500fc85fa2f87dd6")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("canary", "uint256", indexed=True),
+        codec.Parameter("org", "uint32", indexed=True),
+    )
+
+    canary: int
+    org: int
+
+
+@dataclass(frozen=True)
+class CanaryRevealed(codec.Event):
+    """`Audits`: CanaryRevealed(uint256 canary, uint32 lease, uint8 place, uint32 epoch, uint256 down)."""
+
+    NAME: ClassVar[str] = "CanaryRevealed"
+    CONTRACT: ClassVar[str] = "Audits"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Audits",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("f5a6a2d95089593a50690d961f590c07ad67ca0a83a6bcffa5b01634bcab17e7")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("canary", "uint256", indexed=True),
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("place", "uint8"),
+        codec.Parameter("epoch", "uint32"),
+        codec.Parameter("down", "uint256"),
+    )
+
+    canary: int
+    lease: int
+    place: int
+    epoch: int
+    down: int
 
 
 @dataclass(frozen=True)
@@ -1330,6 +1453,27 @@ class OrganisationAdmitted(codec.Event):
     roles: int
     group: int
     admin: str
+
+
+@dataclass(frozen=True)
+class OutlierRecorded(codec.Event):
+    """`Audits`: OutlierRecorded(uint32 org, uint32 lease, uint32 epoch, uint256 total)."""
+
+    NAME: ClassVar[str] = "OutlierRecorded"
+    CONTRACT: ClassVar[str] = "Audits"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Audits",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("ea530831d5101dae9809dcfc9a3027ebe32d1ae3ab897a99f5eec971bf733633")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("epoch", "uint32"),
+        codec.Parameter("total", "uint256"),
+    )
+
+    org: int
+    lease: int
+    epoch: int
+    total: int
 
 
 @dataclass(frozen=True)
@@ -2191,6 +2335,9 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     AppealDecided.TOPIC: AppealDecided,
     AppealFiled.TOPIC: AppealFiled,
     Approval.TOPIC: Approval,
+    AuditFailed.TOPIC: AuditFailed,
+    AuditOpened.TOPIC: AuditOpened,
+    AuditPassed.TOPIC: AuditPassed,
     BidCommitted.TOPIC: BidCommitted,
     BidEvicted.TOPIC: BidEvicted,
     BidExcused.TOPIC: BidExcused,
@@ -2205,6 +2352,9 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     CallExecuted.TOPIC: CallExecuted,
     CallSalt.TOPIC: CallSalt,
     CallScheduled.TOPIC: CallScheduled,
+    CanaryCommitted.TOPIC: CanaryCommitted,
+    CanaryMissed.TOPIC: CanaryMissed,
+    CanaryRevealed.TOPIC: CanaryRevealed,
     Cancelled.TOPIC: Cancelled,
     CommitteeDrawn.TOPIC: CommitteeDrawn,
     CommitteeSet.TOPIC: CommitteeSet,
@@ -2247,6 +2397,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     OfferClosed.TOPIC: OfferClosed,
     OfferPublished.TOPIC: OfferPublished,
     OrganisationAdmitted.TOPIC: OrganisationAdmitted,
+    OutlierRecorded.TOPIC: OutlierRecorded,
     Paid.TOPIC: Paid,
     Passed.TOPIC: Passed,
     PayoutChanged.TOPIC: PayoutChanged,

@@ -198,8 +198,9 @@ interface IWitnesses {
     /// @dev Anyone, while the term runs. Eligible is who was in the pool at the end of an epoch (first term: of the one
     /// before the signature; later terms: three before their begin) and has the stake. The seed is that of the second
     /// epoch after it (or the next one that has a seed, of up to eight), and that epoch has to be over. A seat's lot is
-    /// `keccak256(abi.encode(keccak256(abi.encode(seed, lease, term)), org))`, the lowest sit, in that order. With as
-    /// many eligible as seats all sit, and no seed (0) is awaited. Too few: the lease has none.
+    /// `keccak256(abi.encode(keccak256(abi.encode(seed, lease, term)), org))`, the lowest sit, in that order; who did not
+    /// open in the epoch of the seed draws none, and if fewer than the larger committee are left, it is the smaller one.
+    /// With as many eligible as seats all sit, and no seed (0) is awaited. Too few: the lease has none.
     function draw(LeaseId lease, uint32 term) external;
 
     /// @notice A seat says that it fetched what was delivered and saw each endpoint present its host key; the call with
@@ -234,6 +235,9 @@ interface IWitnesses {
     function witness(OrgId org) external view returns (Witness memory);
 
     function signerOf(address signer) external view returns (OrgId);
+
+    /// @notice The key that `setSigner` replaced last; responders' receipts of before name it.
+    function formerSigner(OrgId org) external view returns (address);
 
     function pool() external view returns (OrgId[] memory);
 
