@@ -19,6 +19,7 @@ _COMMANDS = {
     "tender": ("cli.tender:tender", "Sealed bids on a request: bid, reveal, award, claim."),
     "lease": ("cli.lease:lease", "The signed contracts: sign, connect, accept, end, settle."),
     "provider": ("cli.provider:provider", "The provider agent: configure, check, run."),
+    "sla": ("cli.sla:sla", "Promises of availability: register, ask, report, claim, appeal."),
     "witness": ("cli.witness:witness", "Those who measure: join, run a node, verify verdicts."),
     "batch": ("cli.batch:batch", "Many commands in one process, from standard input."),
     "completion": ("cli.completion:completion", "The script that lets a shell complete commands."),

@@ -17,6 +17,7 @@ __all__ = [
     "for_option",
     "load_settings",
     "node_option",
+    "place_option",
     "sla_option",
     "window_end",
     "window_start",
@@ -38,6 +39,9 @@ sla_option = click.option(
     type=click.IntRange(0, (1 << 32) - 1),
     default=0,
     help="Number of the SLA that the leases promise (see: ocx sla list); 0 promises nothing.",
+)
+place_option = click.option(
+    "--place", type=click.IntRange(0, 63), default=0, help="Which machine of the lease, from 0."
 )
 config_option = click.option(
     "--config",

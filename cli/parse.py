@@ -27,6 +27,8 @@ __all__ = [
     "microcredits",
     "offered_window",
     "org_id",
+    "past_time",
+    "percent",
     "short_name",
     "wanted_window",
 ]
@@ -57,6 +59,25 @@ def rate(text: str) -> int:
     if unit.strip() in ("d", "day"):
         return microcredits(amount) // 24
     raise InvalidInput(f"'{text}' is not a rate", hint="write it like 0.5 or 0.5/h")
+
+
+def percent(text: str, *, least: int = 1) -> int:
+    """Parts per million of a percentage such as `99.95` or `99.95%`; at least `least` of them."""
+    try:
+        value = Decimal(text.strip().removesuffix("%").strip()) * 10_000
+    except InvalidOperation:
+        raise InvalidInput(f"'{text}' is not a percentage", hint="write it like 99.95") from None
+    if not value.is_finite() or not least <= value <= _MICRO or value != value.to_integral_value():
+        raise InvalidInput(
+            f"{text} is out of range", hint="give a percentage up to 100, with at most four decimals"
+        )
+    return int(value)
+
+
+def past_time(text: str, now: int) -> int:
+    """A time like everywhere else, or so long ago: `-2h`."""
+    text = text.strip()
+    return now - parse_duration(text[1:]) if text.startswith("-") else parse_time(text, now=now)
 
 
 class _Typed(click.ParamType[Any]):

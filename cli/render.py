@@ -39,9 +39,8 @@ _TIME = frozenset(
     name
     for line in (
         "asked_at awarded_at billed_from block_time buyer_signed_at commit_end committed_at committee_at",
-        "created_at delivered_at end ended_at expires fence_until final_until reveal_end reveal_from",
-        "reveal_until signed_at start",
-        "time wiped_at",
+        "created_at delivered_at end ended_at expires fence_until final_at final_until reveal_end",
+        "reveal_from reveal_until signed_at start time wiped_at",
     )
     for name in line.split()
 )

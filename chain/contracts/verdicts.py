@@ -14,6 +14,8 @@ from market.verdicts import Record, Sla, Tier
 
 __all__ = ["Appeal", "Evidence", "Terms", "Verdicts"]
 
+_BATCH = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -64,6 +66,18 @@ class Verdicts(Contract):
     def sla(self, sla: int, *, block: BlockId = "latest") -> Sla:
         tiers, guest = self._view("sla", sla, block=block)
         return Sla(tuple(struct(Tier, tier) for tier in tiers), bool(guest))
+
+    def slas(self, *, block: BlockId = "latest") -> dict[int, Sla]:
+        """Every registered SLA by its number; they are numbered one by one."""
+        found: dict[int, Sla] = {}
+        first = 1
+        while True:
+            batch = self._views("sla", range(first, first + _BATCH), block=block)
+            for number, (tiers, guest) in batch.items():
+                found[number] = Sla(tuple(struct(Tier, tier) for tier in tiers), bool(guest))
+            if len(batch) < _BATCH:
+                return found
+            first += _BATCH
 
     def record(self, lease: int, place: int, *, block: BlockId = "latest") -> Record:
         return struct(Record, self._view("record", lease, place, block=block))
