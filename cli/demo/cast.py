@@ -6,31 +6,47 @@ Data and files only; what happens with them is `cli.demo.story`'s.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from chain.deploy import DeployParams
 from market.errors import Permanent
+from market.verdicts import Sla, Tier
 from provisioner.settings import render as render_settings
+from witness.settings import render as render_witness
 
 __all__ = [
+    "BLOCK_TIME",
     "CLASS",
     "EC2_RATE",
     "GRANT",
     "OPERATOR_RIGHTS",
     "PARTIES",
     "PROVIDERS",
+    "SLA",
+    "SLA_ID",
+    "STAKE",
+    "WITNESSES",
     "Provider",
     "Timing",
     "agent_settings",
     "anvil",
     "params",
+    "witness_settings",
 ]
 
-PARTIES = ("north", "south", "east", "customer")
+WITNESSES = ("witness1", "witness2", "witness3")
+PARTIES = ("north", "south", "east", "customer", *WITNESSES)
 GRANT = 100
 """Credits the council mints for each organisation."""
 OPERATOR_RIGHTS = "offer,sign,deliver,release"
+STAKE = 10
+"""Credits each witness puts up."""
+SLA = Sla((Tier(999_000, 100_000), Tier(900_000, 500_000)), guest=True)
+"""What the tenders ask for: below 99.9 % a tenth of an epoch's price comes back, below 90 % half."""
+SLA_ID = 1
+"""Its number: the first that is registered."""
 CLASS = "host.large"
 """What the customer asks for: a large host, however its provider makes one."""
 
@@ -79,6 +95,9 @@ PROVIDERS = {
 }
 """Bare metal, virtual machines, and hosts that a playbook makes ready. North is cheapest once, South after
 that; East's host is for whoever is in a hurry."""
+BLOCK_TIME = 0.5
+_QUIET, _QUIET_FAKE = 32.0, 18.0
+"""Seconds until trade begins, on two cores with nothing else to do."""
 EC2_TYPE = "r5.8xlarge"
 EC2_RATE = 5_400_000
 """What South's configuration asks for an instance, microcredits per hour."""
@@ -95,20 +114,35 @@ class Timing:
     bought: int
 
     @classmethod
-    def of(cls, fake: bool) -> Timing:
-        """A real deployment takes ten seconds longer than none."""
-        return cls(5, 4, 20, 20) if fake else cls(6, 5, 50, 150)
+    def of(cls, fake: bool, spent: float) -> Timing:
+        """Chosen when trade begins: a machine on which that took longer, `spent` seconds, gets more time.
+
+        A real deployment takes longer than none, and its verdicts are to come while the lease runs.
+        """
+        quiet = cls(4, 4, 20, 20) if fake else cls(5, 5, 70, 150)
+        pace = max(1.0, spent / (_QUIET_FAKE if fake else _QUIET))
+        return replace(quiet, wanted=round(quiet.wanted * pace), bought=round(quiet.bought * pace))
 
 
 def params(fake: bool) -> dict[str, int]:
-    """Deployment constants small enough to watch (rule T4)."""
-    return {
+    """Deployment constants small enough to watch (rule T4).
+
+    An epoch of the demo with labs has ten rounds, so each is judged by itself; without them it is half as
+    long, and a lease's last two are judged together (W5).
+    """
+    epoch = 5 if fake else 10
+    demo = DeployParams.demo()
+    names = ("seat_fee", "min_stake", "tick_fine", "restore_time", "power_time", "appeal_bond", "appeal_time")
+    witnessed = {name: getattr(demo, name) for name in names} | {"seat_fee": 200}
+    return witnessed | {
+        "epoch": epoch,
+        "rounds": epoch,
         "slot": 5 if fake else 10,
         "quantum": 1,
         "sign_time": 20,
         "fence_time": 60,
         "deliver_time": 60 if fake else 120,
-        "accept_time": 20,
+        "accept_time": 20 if fake else 30,
         "wipe_time": 60 if fake else 120,
         "notice": 2,
         "timelock_delay": 2,
@@ -129,10 +163,22 @@ def agent_settings(name: str, folder: Path, connection: Path, url: str, lab: dic
         state_dir=str(folder / "agent"),
         gateway={"port": int(url.rpartition(":")[2]), "url": url},
         plugins=[{"name": plugin, "settings": settings}],
+        bidding={"slas": [SLA_ID]},
         turnaround_slots=2,
         cycle=0.5,
         look_every=1.0,
         orphan_grace=5,
+    )
+
+
+def witness_settings(folder: Path, connection: Path) -> str:
+    """The configuration file of a witness's node."""
+    return render_witness(
+        connection=str(connection),
+        wallet={"keystore": str(folder / "signer.json"), "passphrase_file": str(folder / "passphrase")},
+        state_dir=str(folder / "node"),
+        measure={"loopback": True, "late_ms": 500},
+        cycle=0.3,
     )
 
 

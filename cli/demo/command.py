@@ -104,15 +104,16 @@ def _show(at: float, step: Step) -> None:
 
 def _statement(report: dict[str, Any], folder: Path) -> None:
     click.echo("\nStatement, in credits")
-    heads = ("lease", "provider", "plugin", "node", "rate/h", "billed", "paid", "refunded", "ended")
-    click.echo("  {:>5} {:<8} {:<7} {:>4} {:>9} {:>7} {:>9} {:>9}  {}".format(*heads))
+    heads = ("lease", "provider", "plugin", "node", "rate/h", "billed", "paid", "back", "refunded", "ended")
+    click.echo("  {:>5} {:<8} {:<7} {:>4} {:>9} {:>7} {:>9} {:>9} {:>9}  {}".format(*heads))
     for lease in report["leases"]:
         click.echo(
             f"  {lease['id']:>5} {lease['provider']:<8} {lease['plugin']:<7} {lease['resource']:>4} "
             f"{credits_text(lease['rate_per_hour']):>9} {lease['billed_seconds']:>5} s "
-            f"{credits_text(lease['paid']):>9} {credits_text(lease['refunded']):>9}  "
-            f"{lease['end_reason']} (fault: {lease['fault']})"
+            f"{credits_text(lease['paid']):>9} {credits_text(lease['sla_penalty']):>9} "
+            f"{credits_text(lease['refunded']):>9}  {lease['end_reason']} (fault: {lease['fault']})"
         )
+    _witnessed(report)
     for name, before in report["balances"]["before"].items():
         after = report["balances"]["after"][name]
         click.echo(f"  {name:<9} had {credits_text(before):>11}, has {credits_text(after):>11}")
@@ -127,3 +128,25 @@ def _statement(report: dict[str, Any], folder: Path) -> None:
     click.echo(f"\n{verdict}, after {report['seconds']:.0f} s. The full report: {folder / 'report.json'}")
     for problem in report["problems"]:
         click.echo(f"  - {problem}", err=True)
+
+
+def _witnessed(report: dict[str, Any]) -> None:
+    """What the witnesses found, epoch by epoch, and what they were paid."""
+    rows = [(lease["id"], row) for lease in report["leases"] for row in lease["verdicts"]]
+    click.echo("  {:>5} {:<19} {:>8} {:>7} {:>7} {:>9}  {}".format(
+        "lease", "epochs", "rounds", "down", "up", "back", "fault"
+    ))  # fmt: skip
+    for number, row in rows:
+        epochs = "-".join(str(epoch) for epoch in sorted({row["epochs"][0], row["epochs"][-1]}))
+        share = row["availability_ppm"]
+        up = "too few" if share is None else f"{share / 1e4:.1f} %"
+        click.echo(
+            f"  {number:>5} {epochs:<19} {row['judged']:>8} {row['down']:>7} {up:>7} "
+            f"{credits_text(row['penalty']):>9}  {row['fault']}"
+        )
+    for one in report["witnesses"]:
+        fined = f", fined {credits_text(one['fined'])}" if one["fined"] else ""
+        click.echo(
+            f"  {one['name']} ticked {one['ticked']} of {one['epochs']} epochs, "
+            f"is paid {credits_text(one['pay'])}{fined}"
+        )

@@ -2,7 +2,9 @@
 
 The council founds an exchange; North (an Ironic with Redfish machines), South (instances of an EC2) and East
 (a host that a playbook makes ready) offer servers; Customer puts two requests to sealed tender and buys a
-third server at once. What is awaited is awaited by looking at the chain, never by sleeping for a guess.
+third server at once. Three witnesses watch what came of the tenders: the power of North's machine fails in
+the middle of its lease, South's is switched off and on by the customer itself. What is awaited is awaited by
+looking at the chain, never by sleeping for a guess.
 """
 
 from __future__ import annotations
@@ -21,19 +23,26 @@ from chain.exchange import Exchange
 from chain.generated.enums import LeaseState
 from chain.generated.enums import Stage as TenderStage
 from cli.demo.cast import (
+    BLOCK_TIME,
     CLASS,
     EC2_RATE,
     GRANT,
     OPERATOR_RIGHTS,
     PARTIES,
     PROVIDERS,
+    SLA,
+    SLA_ID,
+    WITNESSES,
     Timing,
     agent_settings,
     anvil,
     params,
 )
 from cli.demo.lab.service import free_ports
+from cli.demo.outage import FakeOutage, Outage, RedfishOutage
 from cli.demo.stage import Party, Stage, poll, together
+from cli.demo.tenancy import Tenancy
+from cli.demo.watch import Watch
 from cli.render import credits_text
 from market.errors import Permanent
 
@@ -51,8 +60,6 @@ class Play:
     parties: dict[str, Party] = field(default_factory=dict)
     orgs: dict[str, int] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
-    sessions: dict[int, str] = field(default_factory=dict)
-    """What each server answered over SSH."""
     balances_before: dict[str, int] = field(default_factory=dict)
     _admitted: dict[str, Event] = field(default_factory=lambda: {name: Event() for name in PARTIES})
     _funded: dict[str, Event] = field(default_factory=lambda: {name: Event() for name in PARTIES})
@@ -67,10 +74,20 @@ class Play:
         """A reader without a key, as anybody could be one."""
         return Exchange.open(self.connection)
 
+    @cached_property
+    def tenancy(self) -> Tenancy:
+        """What the customer does with its leases."""
+        return Tenancy(self.stage, self.parties["customer"], self.observer, self.witnesses, self.name_of)
+
+    @cached_property
+    def witnesses(self) -> Watch:
+        """The witnesses' part."""
+        return Watch(self.stage, self.parties, lambda: self.observer)
+
     def run(self) -> None:
         """Play it from the first block to the last settlement."""
         self._raise_curtain()
-        with ThreadPoolExecutor(8) as pool:
+        with ThreadPoolExecutor(16) as pool:
             try:
                 self._play(pool)
             except BaseException:
@@ -80,10 +97,14 @@ class Play:
     def _play(self, pool: ThreadPoolExecutor) -> None:
         together(pool, *(partial(self._make_keys, party) for party in self.parties.values()))
         self._found()
-        council = partial(self._admit, pool)
-        # The slowest lab last: agents start from this thread, whose end would end them.
+        entrants = [partial(self._admit, pool), self._customer_enters, self._open_eyes]
+        entrants += [partial(self._join, name) for name in WITNESSES]
+        entered = pool.submit(together, pool, *entrants)
+        # The slowest lab last: agents and nodes start from this thread, whose end would end them.
+        for name in WITNESSES:
+            self.witnesses.start(name, self.connection)
         sellers = [self._start_agent(self.parties[name]) for name in reversed(PROVIDERS)]
-        together(pool, council, *sellers, self._customer_enters, self._watch)
+        together(pool, *sellers, entered.result)
         self._trade(pool)
         self._close(pool)
 
@@ -94,7 +115,7 @@ class Play:
         self._ports = free_ports()
         self._rpc_port = next(self._ports)
         command = [anvil(), "--port", self._rpc_port, "--hardfork", "berlin", "--gas-price", 0]
-        self.stage.start("chain", [*command, "--block-time", 1, "--silent"])
+        self.stage.start("chain", [*command, "--block-time", BLOCK_TIME, "--silent"])
         if not self.fake:
             for name, seller in PROVIDERS.items():
                 folder = self._lab_folder(name)
@@ -103,7 +124,9 @@ class Play:
             self.parties[name] = Party(self.stage, name, self.connection)
 
     def _make_keys(self, party: Party) -> None:
-        keys = ("admin", "operator") if party.name in PROVIDERS else ("admin",)
+        keys = ["admin"]
+        keys += ["operator"] if party.name in PROVIDERS else []
+        keys += ["signer"] if party.name in WITNESSES else []
         for key in keys:
             made = party.ocx(f"wallet create {party.wallet(key)} --light")
             self.addresses[f"{party.name}/{key}"] = made["address"]
@@ -116,11 +139,12 @@ class Play:
         file.write_text(json.dumps(params(self.fake)), "utf-8")
         council.ocx(
             f"network deploy --rpc-url http://127.0.0.1:{self._rpc_port} --name demo "
-            f"--params {file} --out {self.connection.parent}",
+            f"--block-time {BLOCK_TIME} --params {file} --out {self.connection.parent}",
             step="the contracts are deployed and handed to the council's time lock",
         )
+        self.witnesses.register_sla(SLA, council, self.connection)
 
-    def _watch(self) -> None:
+    def _open_eyes(self) -> None:
         """Open the observer while there is time: its first look loads much."""
         self.observer.now()
 
@@ -129,7 +153,7 @@ class Play:
         council, deposits = self.parties["council"], []
         for name in PARTIES:
             admin = self.addresses[f"{name}/admin"]
-            roles = "buyer" if name == "customer" else "seller"
+            roles = "buyer" if name == "customer" else "witness" if name in WITNESSES else "seller"
             admitted = council.ocx(f"member admit {name} {admin} --roles {roles}", step=f"admits {name}")
             self.orgs[name] = int(admitted["org"])
             self._admitted[name].set()
@@ -145,6 +169,11 @@ class Play:
     def _deposit(self, party: Party) -> None:
         party.ocx(f"credits deposit {GRANT}", step="deposits its credits")
         self._funded[party.name].set()
+
+    def _join(self, name: str) -> None:
+        """A witness's first and only act; its node does the rest."""
+        poll(f"the deposit of {name}", self._funded[name].is_set, self.stage, 120)
+        self.witnesses.join(name, self.addresses[f"{name}/signer"])
 
     # ---- providers -------------------------------------------------------------------------------------
 
@@ -207,7 +236,8 @@ class Play:
 
     def _trade(self, pool: ThreadPoolExecutor) -> None:
         """Two tenders and a buy-now, each followed to a working login, all at once."""
-        timing, customer = Timing.of(self.fake), self.parties["customer"]
+        timing, customer = Timing.of(self.fake, self.stage.elapsed()), self.parties["customer"]
+        self.witnesses.await_drawable(self.orgs, timing.commit + timing.reveal)
         posted = [self._post(customer, timing) for _ in range(2)]
         offer, node = self._for_sale_now()
         bought = customer.ocx(
@@ -215,14 +245,14 @@ class Play:
             step="buys a third server at its buy-now rate",
         )
         follow = [partial(self._follow, request) for request in posted]
-        together(pool, partial(self._use, int(bought["lease"]), end_early=True), *follow)
+        together(pool, partial(self.tenancy.use_up, int(bought["lease"])), *follow)
 
     def _post(self, customer: Party, timing: Timing) -> int:
         posted = customer.ocx(
             f"request post --class {CLASS} --count 1 --spec cores=32,memory=256GiB --start now "
-            f"--for {timing.wanted}s --ceiling 10 "
+            f"--for {timing.wanted}s --ceiling 10 --sla {SLA_ID} "
             f"--commit-for {timing.commit}s --reveal-for {timing.reveal}s",
-            step="puts a request to sealed tender",
+            step=f"puts a request to sealed tender, with SLA {SLA_ID}",
         )
         return int(posted["request"])
 
@@ -245,41 +275,24 @@ class Play:
         if stage != TenderStage.AWARDED:
             raise Permanent(f"tender {request} ended {stage.name.lower()}, not awarded")
         lease = self._lease_of(request)
-        winner = self._name_of(self.observer.leases.lease(lease).provider)
+        winner = self.name_of(self.observer.leases.lease(lease).provider)
         self.stage.note("chain", f"tender {request} is won by {winner}", self.stage.elapsed() - began)
-        self._use(lease, end_early=False)
+        self.tenancy.receive(lease)
+        if winner == "north":
+            self.tenancy.suffer(lease, self._outage())
+        else:
+            self.tenancy.switch(lease)
+
+    def _outage(self) -> Outage:
+        """A power failure at North's."""
+        if self.fake:
+            return FakeOutage(self.parties["north"].folder / "provider.yaml")
+        return RedfishOutage(self.labs["north"])
 
     def _lease_of(self, request: int) -> int:
         leases = self.observer.leases
         numbers = range(1, leases.count() + 1)
         return next(number for number in numbers if leases.lease(number).request == request)
-
-    def _use(self, lease: int, end_early: bool) -> None:
-        """The buyer's side of one lease: key to the provider, login, acceptance."""
-        customer, began = self.parties["customer"], self.stage.elapsed()
-        customer.ocx(f"lease setup {lease}", step=f"lease {lease}: sends its fresh SSH key to the provider")
-        self._await_state(lease, LeaseState.DELIVERED, 150)
-        provider = self._name_of(self.observer.leases.lease(lease).provider)
-        self.stage.note(
-            provider, f"lease {lease}: signed, provisioned, delivered", self.stage.elapsed() - began
-        )
-        answer = customer.ocx(
-            f"lease connect {lease} --run 'echo I am $(hostname), lease {lease}'",
-            step=f"lease {lease}: opens the sealed data and logs in over SSH",
-        )
-        self.sessions[lease] = str(answer["output"]).strip()
-        customer.ocx(f"lease accept {lease}", step=f"lease {lease}: accepts; it bills since delivery")
-        if end_early:
-            customer.ocx(f"lease end {lease}", step=f"lease {lease}: ends early")
-
-    def _await_state(self, lease: int, least: LeaseState, limit: float) -> None:
-        def reached() -> bool:
-            state = self.observer.leases.state_of(lease)
-            if state in (LeaseState.DEFAULTED, LeaseState.CANCELLED):
-                raise Permanent(f"lease {lease} is {state.name.lower()}")
-            return state >= least
-
-        poll(f"lease {lease} to be {least.name.lower()}", reached, self.stage, limit)
 
     # ---- the end -------------------------------------------------------------------------------------
 
@@ -287,14 +300,18 @@ class Play:
         """Leases end, machines are wiped, money is settled, offers are taken down, deposits come back."""
         began = self.stage.elapsed()
         sellers = [self.parties[name] for name in PROVIDERS]
+        leases = list(range(1, self.observer.leases.count() + 1))
+        hearing = pool.submit(self.witnesses.follow, leases, self.parties["customer"])
         together(pool, self._see_leases_out, *(partial(self._withdraw_offers, seller) for seller in sellers))
-        poll("every deposit to come back", self._nothing_locked, self.stage, 60)
+        poll("every deposit to come back", self._nothing_locked, self.stage, 120)
+        self.witnesses.over.set()
+        hearing.result()
         self.stage.note("chain", "all leases are over, wiped and settled", self.stage.elapsed() - began)
 
     def _see_leases_out(self) -> None:
         for lease in range(1, self.observer.leases.count() + 1):
-            self._await_state(lease, LeaseState.COMPLETED, 150)
-            poll(f"lease {lease} to be settled", partial(self._is_settled, lease), self.stage, 60)
+            self.tenancy.await_state(lease, LeaseState.COMPLETED, 200)
+            poll(f"lease {lease} to be settled", partial(self._is_settled, lease), self.stage, 120)
 
     def _is_settled(self, lease: int) -> bool:
         account = self.observer.settlement.account(lease)
@@ -310,18 +327,20 @@ class Play:
     def _nothing_locked(self) -> bool:
         """Whether everything in escrow is somebody's free balance again."""
         escrow = self.observer.escrow
-        return escrow.total() == sum(escrow.free(org) for org in range(len(PARTIES) + 1))
+        staked = sum(self.witnesses.stakes(self.orgs).values())
+        return escrow.total() == staked + sum(escrow.free(org) for org in range(len(PARTIES) + 1))
 
     # ---- facts ---------------------------------------------------------------------------------------
 
     def balances(self) -> dict[str, int]:
-        """Free balance of each party, and the council's fund, in microcredits."""
-        escrow = self.observer.escrow
-        return {name: escrow.free(org) for name, org in self.orgs.items()} | {"fund": escrow.free(0)}
+        """What each party has, free and at stake, and the council's fund; microcredits."""
+        escrow, stakes = self.observer.escrow, self.witnesses.stakes(self.orgs)
+        owned = {name: escrow.free(org) + stakes.get(name, 0) for name, org in self.orgs.items()}
+        return owned | {"fund": escrow.free(0)}
 
     def plugin_of(self, provider: str) -> str:
         """Which plugin a provider's agent uses here."""
         return "fake" if self.fake else PROVIDERS[provider].plugin
 
-    def _name_of(self, org: int) -> str:
+    def name_of(self, org: int) -> str:
         return next(name for name, number in self.orgs.items() if number == org)

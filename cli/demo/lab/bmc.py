@@ -5,6 +5,7 @@ power actions are immediate (stock: 1 to 11 random seconds), and processors, mem
 and the serial number come from the system's entry in the configuration, so that Ironic's inspection works.
 What the firmware says of itself (BIOS version, boot mode, secure boot) comes from there, too, until the file
 `firmware/UUID.json` beside the state says otherwise: writing it is how the lab flashes another firmware.
+While there is a file `no-power/UUID` beside the state, the machine cannot be switched on.
 """
 
 # mypy: disable-error-code="import-not-found,misc"
@@ -19,15 +20,21 @@ from typing import Any
 
 from cheroot.wsgi import Server
 from flask import Response
+from sushy_tools import error
 from sushy_tools.emulator import main as emulator
 from sushy_tools.emulator.resources.systems import fakedriver
+
+_OFF = ("Off", "ForceOff", "GracefulShutdown")
 
 
 class LabDriver(fakedriver.FakeDriver):
     """A fake system that reports the hardware it was configured with."""
 
     def set_power_state(self, identity: str, state: str) -> None:
-        """Apply a power action now."""
+        """Apply a power action now; none but off works without power."""
+        fuse = Path(self._config["SUSHY_EMULATOR_STATE_DIR"]) / "no-power" / self._get(identity)["uuid"]
+        if state not in _OFF and fuse.exists():
+            raise error.Conflict("the chassis has no power: the system cannot be switched on")
         super().set_power_state(identity, state)
         system = self._get(identity)
         if system.get("pending_power"):

@@ -60,8 +60,10 @@ class Lab(Services):
         self._first_clean, self._say = first_clean, say
         self.description: dict[str, Any] = {}
         """What `lab.json` holds: ironic_url, username, password_file, image_url, image_sha256, images (by
-        name: source and sha256), deploy_iso, machines with node_name, node_uuid, address, ssh_port,
-        http_port, class, disk, and fake_machines with the same but http_port and disk."""
+        name: source and sha256), deploy_iso, bmc_url, bmc_username, bmc_password_file, no_power (the folder
+        where a file named after a system's UUID keeps it from being switched on), machines with node_name,
+        node_uuid, address, ssh_port, http_port, class, disk, and fake_machines with the same but http_port
+        and disk."""
 
     def stop_ironic(self) -> None:
         """Kill Ironic, as a power cut would; `start_ironic` brings it back with its database."""
@@ -157,7 +159,7 @@ class Lab(Services):
         self._venv = lab_venv()
         self._dir.mkdir(parents=True, exist_ok=True)
         (self._dir / "lab.json").unlink(missing_ok=True)
-        (self._dir / "bmc-state").mkdir(exist_ok=True)
+        (self._dir / "bmc-state/no-power").mkdir(parents=True, exist_ok=True)
         ports = free_ports()
         self._farm_port, bmc_port, ironic_port = next(ports), next(ports), next(ports)
         self._ironic_url, self._bmc_url = f"http://{_HOST}:{ironic_port}", f"http://{_HOST}:{bmc_port}"
@@ -301,6 +303,10 @@ class Lab(Services):
             "image_sha256": images["os"]["sha256"],
             "deploy_iso": f"{self._files_url}/deploy.iso",
             "images": images,
+            "bmc_url": self._bmc_url,
+            "bmc_username": _BMC_USER,
+            "bmc_password_file": str(self._dir / f"{_BMC_USER}-password"),
+            "no_power": str(self._dir / "bmc-state/no-power"),
             "machines": machines,
             "fake_machines": fake_machines,
         }
