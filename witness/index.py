@@ -157,7 +157,7 @@ class Index:
                 _put(db, "published", said.org, said.epoch, said.chunk, text, block)
             case ledger.InquiryAsked():
                 _put(db, "inquiry", said.inquiry, said.lease, said.term, said.deadline, block)
-            case _ if said.NAME == "AuditOpened" and said.org == self._org:
+            case ledger.AuditOpened() if said.org == self._org:
                 what = (said.lease, said.place, said.round)
                 _put(db, "audit", said.audit, said.org, said.epoch, *what, said.deadline, block)
 
