@@ -5,11 +5,13 @@ Pure: no input or output, no clock. The rules, in order (W7, W8, W10):
 1. we could not ask -> path: a witness never blames others for its own trouble;
 2. the service answers rightly, and the guest signed if the SLA asks for it -> up;
 3. the service answers rightly, the guest did not sign -> buyer: the machine is there, the responder is not;
-4. another host key -> provider: that is another machine; but if this guest signed, its tenant made a new key
--> buyer; 5. our own network does not work, by the references -> path;
+4. another host key -> provider, that is another machine; or, if this guest signed, its tenant made a new key
+   -> buyer;
+5. our own network does not work, by the references -> path;
 6. the chain holds the buyer's signed wish that it be off -> buyer;
-7. the host lives (it answers wrongly, refuses, connects, echoes, or its guest signs), the service does not ->
-buyer; 8. else -> provider.
+7. the host lives (it answers wrongly, refuses, connects, echoes, or its guest signs), the service does not
+   -> buyer;
+8. else -> provider.
 
 What this cannot tell: a provider can answer for a dead host with a refusal or an echo of its own, and a buyer
 can silence a living one with a firewall. That is why SLAs above the lowest tier ask for the guest's
