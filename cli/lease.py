@@ -90,7 +90,8 @@ def show_(app: App, number: int, why: bool) -> None:
 
     exchange = app.exchange()
     kept = exchange.leases.lease(number)
-    entries = history(exchange, [exchange.leases, exchange.settlement], "lease", number)
+    judges = [contract for contract in (exchange.witnesses, exchange.verdicts) if contract is not None]
+    entries = history(exchange, [exchange.leases, exchange.settlement, *judges], "lease", number)
     facts = lease_facts(kept, exchange.leases.terms(), exchange.slot)
     over = ending(facts, exchange.now())
     result = lease_row(exchange, number, handles(exchange)) | {
@@ -118,7 +119,7 @@ def show_(app: App, number: int, why: bool) -> None:
     result |= _money(exchange, number, kept, entries)
     result["offers"] = offer_terms(exchange, [kept.offer])
     if why:
-        result["why"] = lease_why(exchange, facts, exchange.now(), entries)
+        result["why"] = lease_why(exchange, number, facts, entries)
     show(app, result | {"history": history_rows(entries, exchange.slot)}, value="state")
 
 

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 
 from chain.generated import events
 from cli.render import credits_text, hex_text, time_text
-from market.leases import LeaseFacts
+from market.leases import Committee, LeaseFacts
 from market.why import why as lease_reasons
 
 if TYPE_CHECKING:
     from chain.codec import Event
     from chain.exchange import Exchange
     from chain.history import Entry
+    from chain.report import Judged
 
-__all__ = ["lease_why", "tender_why"]
+__all__ = ["lease_why", "seen_lines", "tender_why"]
 
 _BEHIND: tuple[tuple[str, type[Event]], ...] = (
     ("awarded at", events.LeaseOpened),
@@ -36,14 +37,35 @@ _BEHIND: tuple[tuple[str, type[Event]], ...] = (
 )
 
 
-def lease_why(exchange: Exchange, facts: LeaseFacts, now: int, entries: Sequence[Entry]) -> list[str]:
-    """The reasons for a lease's state, oldest first, then where its money is."""
-    lines = [_with_transaction(line, entries) for line in lease_reasons(facts, now)]
+def lease_why(exchange: Exchange, number: int, facts: LeaseFacts, entries: Sequence[Entry]) -> list[str]:
+    """The reasons for a lease's state, oldest first, then where its money is, then what witnesses saw."""
+    lines = [_with_transaction(line, entries) for line in lease_reasons(facts, exchange.now())]
     for entry in entries:
-        text = _money_line(entry)
+        text = _money_line(entry) or _witness_line(entry)
         if text:
             lines.append(f"{text}{_by(entry)}")
+    if facts.committee is Committee.DRAWN and exchange.verdicts is not None:
+        from chain.report import report
+
+        lines += [line for item in report(exchange, number).judged for line in seen_lines(item)]
     return lines
+
+
+def seen_lines(item: Judged) -> list[str]:
+    """Whom what was published of a span puts at fault, with the leaves and transactions that show it."""
+    if item.stage == "measured":
+        return []
+    name = f"epoch {item.case.span.last}, machine {item.case.place}"
+    shown = "; ".join(
+        f"organisation {sitting.org} published {sitting.leaf.down.bit_count()} rounds down "
+        f"[{', '.join(map(hex_text, sitting.opened.txs))}]"
+        for sitting in item.case.sittings
+        if sitting.usable and sitting.leaf is not None
+    )
+    return [
+        f"{name}: {line}{f'; {shown}' if shown and line.startswith(('provider', 'path')) else ''}"
+        for line in item.blame.why
+    ]
 
 
 def _with_transaction(line: str, entries: Sequence[Entry]) -> str:
@@ -72,11 +94,14 @@ def _money_line(entry: Entry) -> str:
         case events.ReservePaid(amount=amount):
             return f"{credits_text(amount)} was paid to the provider for keeping it ready"
         case events.BondForfeited(amount=amount):
-            return f"{credits_text(amount)} of the bond went to the buyer"
+            return f"{credits_text(amount)} of the bond went to the buyer; at fault: provider"
         case events.BondFreed(amount=amount):
             return f"{credits_text(amount)} of the bond returned to the provider"
         case events.PenaltyWithheld(amount=amount, span=span):
-            return f"{credits_text(amount)} was put aside for the buyer by the verdict on epoch {span}"
+            return (
+                f"{credits_text(amount)} was put aside for the buyer by the verdict on epoch {span}; "
+                "at fault: provider"
+            )
         case events.PenaltyPaid(amount=amount, span=span):
             return f"{credits_text(amount)} went to the buyer by the verdict on epoch {span}"
         case events.Disputed(amount=amount):
@@ -88,6 +113,31 @@ def _money_line(entry: Entry) -> str:
         case events.FeesReturned(to_buyer=buyer, to_provider=provider):
             return (
                 f"fees returned: {credits_text(buyer)} to the buyer, {credits_text(provider)} to the provider"
+            )
+    return ""
+
+
+def _witness_line(entry: Entry) -> str:
+    """What the witnesses' contracts say of a lease; payments to them are told with the money."""
+    match entry.event:
+        case events.CommitteeDrawn(term=term, seats=seats, quorum=quorum):
+            sat = ", ".join(map(str, seats)) or "nobody"
+            return f"term {term} is witnessed by organisations {sat}, {quorum} of which make a verdict"
+        case events.VerdictGiven(place=place, epoch=epoch, judged=judged, counted=counted, seats=seats):
+            return (
+                f"verdict on epoch {epoch}, machine {place}: {counted} of {judged} rounds count as down, on "
+                f"{seats} published leaves; at fault: provider"
+            )
+        case events.BreachReached(place=place, epoch=epoch):
+            return (
+                f"machine {place} breached the SLA with epoch {epoch}: the buyer may end; at fault: provider"
+            )
+        case events.PowerRecorded(action=action, by=by):
+            word = {1: "on", 2: "off"}.get(action, "off and on again")
+            return f"the buyer ({by}) had it switched {word}; what that takes down is at fault: buyer"
+        case events.AppealFiled(appeal=appeal, by=by, epoch=epoch, amount=amount):
+            return (
+                f"organisation {by} appeals (appeal {appeal}) against epoch {epoch}: {credits_text(amount)}"
             )
     return ""
 

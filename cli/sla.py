@@ -168,7 +168,8 @@ def claim(app: App, lease: int, epoch: int, place: int) -> None:
         found = recompute(exchange, lease, place, epoch)
     case, best = found.case, found.best
     evidence, opens = case.evidence(), case.grid.claim_window(case.span)
-    if not found.takes or not evidence:
+    is_open = opens.start <= exchange.now() < opens.end  # else the contract says when it is
+    if is_open and not (found.takes and evidence):
         why = best.why[-1] if best.why else "nobody published a leaf of it"
         raise Refused(
             f"a claim on epoch {epoch} of lease {lease} would change nothing: {why}",

@@ -145,13 +145,13 @@ def config_of(person: Person) -> Path:
     return path
 
 
-def found(node: Anvil, folder: Path) -> Market:
+def found(node: Anvil, folder: Path, params: str = PARAMS) -> Market:
     """Deploy an exchange with `ocx network deploy` and let everybody in."""
     people = {name: Person(name, folder / name) for name in ("council", "north", "south", "buyer")}
     for person in people.values():
         person.does("wallet create --light")
     council = people["council"]
-    (folder / "params.yaml").write_text(PARAMS)
+    (folder / "params.yaml").write_text(params)
     deployed = council.does(
         f"network deploy --rpc-url {node.url} --name test --block-time 0 --params {folder / 'params.yaml'} "
         f"--out {folder / 'net'}"
