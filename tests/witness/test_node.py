@@ -10,24 +10,26 @@ from pathlib import Path
 import pytest
 
 from chain.contracts.inquiries import Result
+from chain.contracts.members import Role
 from chain.generated import events as ledger
 from chain.published import judges
 from chain.recompute import recompute
 from market.verdicts import Sla, Tier
 from provisioner.plugins.fake import FakePlugin
 from tests.chain.network import anvil
-from tests.provisioner.world import FAR, Buyer, Provider, Running, World, wait_for
+from tests.provisioner.world import FAR, Buyer, Party, Provider, Running, World, wait_for
 from tests.witness.node_world import EPOCH, PARAMS, Witnessing, epoch_now, wait_epoch, witness
 
 SLA = Sla((Tier(990_000, 100_000), Tier(500_000, 500_000, 0)), guest=True)
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[tuple[World, Provider, Buyer, list[Witnessing]]]:
+def stage(tmp_path: Path) -> Iterator[tuple[World, Provider, Buyer, list[Witnessing], Party]]:
     """A provider with real guests, a buyer, and three witnesses that have joined and run."""
     with anvil("--timestamp", str(int(time.time()) - FAR)) as node:
         world = World(node, tmp_path / "world", PARAMS)
         found = [witness(world, number) for number in range(3)]
+        auditor = world.admit("auditor", Role.AUDITOR)
         _, verdicts = judges(world.council)
         world.do(verdicts.register_sla(SLA))
         buyer, provider = world.buyer(), world.provider("bm.seen", sla=1)
@@ -40,7 +42,7 @@ def stage(tmp_path: Path) -> Iterator[tuple[World, Provider, Buyer, list[Witness
                 wait_for("the node to wait", lambda one=one: "waiting" in one.log())
             for one in found:
                 one.join()
-            yield world, provider, buyer, found
+            yield world, provider, buyer, found, auditor
         finally:
             for one in found:
                 one.kill()
@@ -48,9 +50,9 @@ def stage(tmp_path: Path) -> Iterator[tuple[World, Provider, Buyer, list[Witness
 
 @pytest.mark.timeout(240)
 def test_an_outage_is_seen_claimed_and_paid_back_and_the_witnesses_are_paid(
-    stage: tuple[World, Provider, Buyer, list[Witnessing]],
+    stage: tuple[World, Provider, Buyer, list[Witnessing], Party],
 ) -> None:
-    world, provider, buyer, witnesses = stage
+    world, provider, buyer, witnesses, auditor = stage
     contract, verdicts = judges(world.council)
     joined = max(contract.witness(one.org).joined for one in witnesses)
     settings = provider.settings(cloud={"guests": True})
@@ -64,7 +66,7 @@ def test_an_outage_is_seen_claimed_and_paid_back_and_the_witnesses_are_paid(
         assert wait_for("kill -9 between seal and tick", doomed.poll) == -signal.SIGKILL
         witnesses[0].start()
         wait_epoch(joined + 1)
-        lease = buyer.buy(provider, 4 * EPOCH)
+        lease = buyer.buy(provider, 5 * EPOCH + 5)
         wait_for("the committee", lambda: contract.committee(lease, 0).seats, limit=20)
         wait_for("the proof", lambda: contract.guests_of(lease), limit=30)
         assert any(int(guest, 16) for guest in contract.guests_of(lease))
@@ -91,6 +93,14 @@ def test_an_outage_is_seen_claimed_and_paid_back_and_the_witnesses_are_paid(
         )[0]
         assert (verdict.lease, verdict.epoch, verdict.penalty_ppm) == (lease, epoch, 500_000)
         assert 6 <= verdict.counted <= 9 and verdict.judged == 10
+        audits = world.council.audits
+        assert audits
+        for one in witnesses:
+            for when, round_ in ((epoch, 5), (epoch - 1, 2)):
+                world.send(audits.audit(one.org, when, lease, 0, round_), auditor.exchange)
+        wait_for(
+            "the answers", lambda: len(events_of(world, audits.address, ledger.AuditPassed)) == 6, limit=15
+        )
         assert recompute(world.council, lease, 0, epoch).right
         paid = wait_for(
             "the pay",
