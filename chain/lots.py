@@ -6,11 +6,15 @@ was frozen.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from eth_utils.crypto import keccak
 
-__all__ = ["seats", "seed_of"]
+if TYPE_CHECKING:
+    from chain.contracts.witnesses import Terms
+
+__all__ = ["draw", "seats", "seed_of"]
 
 _SEED_BITS = 224
 
@@ -24,6 +28,29 @@ def seed_of(salts: Mapping[int, bytes]) -> bytes:
     for org, salt in salts.items():
         folded ^= int.from_bytes(keccak(org.to_bytes(32, "big") + salt), "big")
     return (folded & ((1 << _SEED_BITS) - 1)).to_bytes(32, "big")
+
+
+def draw(
+    seed: bytes,
+    lease: int,
+    term: int,
+    eligible: Collection[int],
+    opened: Collection[int],
+    terms: Terms,
+) -> tuple[tuple[int, ...], int]:
+    """Seats and quorum of a committee; no seats if there is none.
+
+    `opened`: who opened, in the epoch of the seed, the epoch two before it. The others draw no lot, so that
+    nobody moves it for free; if fewer are left than the larger committee has, it is the smaller one. With no
+    more eligible than seats all sit, and `seed` is zeros.
+    """
+    small = len(eligible) < terms.large_pool
+    left = sorted(eligible)
+    if len(left) > (terms.small_size if small else terms.large_size):
+        left = [org for org in left if org in opened]
+        small = small or len(left) < terms.large_size
+    size, quorum = (terms.small_size, terms.small_quorum) if small else (terms.large_size, terms.large_quorum)
+    return ((), 0) if len(left) < size else (seats(seed, lease, term, left, size), quorum)
 
 
 def seats(seed: bytes, lease: int, term: int, eligible: Iterable[int], size: int) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ _COMMANDS = {
     "provider": ("cli.provider:provider", "The provider agent: configure, check, run."),
     "sla": ("cli.sla:sla", "Promises of availability: register, ask, report, claim, appeal."),
     "witness": ("cli.witness:witness", "Those who measure: join, run a node, verify verdicts."),
+    "audit": ("cli.audit:audit", "Find witnesses out: audits, canaries, outliers."),
     "batch": ("cli.batch:batch", "Many commands in one process, from standard input."),
     "completion": ("cli.completion:completion", "The script that lets a shell complete commands."),
     "demo": ("cli.demo.command:demo", "Play the main job for real on this machine."),

@@ -169,8 +169,9 @@ def test_only_what_was_committed_can_be_opened(watch: Watch, change: str) -> Non
     assert isinstance(refused.value, errors.Witnesses_NotCommitted)
 
 
-def test_a_committee_is_drawn_by_the_lots_of_the_salts(tmp_path: Path) -> None:
-    """Of five witnesses three sit: the epoch after the signature tells which."""
+@pytest.mark.parametrize("withheld", [0, 1, 2, 3])
+def test_a_committee_is_drawn_by_the_lots_of_the_salts(tmp_path: Path, withheld: int) -> None:
+    """Of five witnesses three sit, by lots of the epoch after the signature; not who opens nothing in it."""
     with anvil("--timestamp", str(GENESIS)) as node:
         watch = Watch(Arena(node, tmp_path, WATCHED), witnesses=5)
         arena, x, grid = watch.arena, watch.arena.exchange, watch.grid
@@ -188,9 +189,13 @@ def test_a_committee_is_drawn_by_the_lots_of_the_salts(tmp_path: Path) -> None:
         signed = grid.epoch_of(arena.now)
         salts = {seat.org: keccak(text=f"salt {seat.org}") for seat in watch.seats}
         openings = {org: Opening((), bytes(32), salt) for org, salt in salts.items()}
+        for org in sorted(salts)[:withheld]:
+            del salts[org]
         for epoch, opens in ((signed, False), (signed + 1, True)):
             arena.now = max(arena.now, grid.start(epoch))
             for seat in watch.seats:
+                if opens and seat.org not in salts:
+                    continue
                 commitment = openings[seat.org].commitment(seat.org, epoch - 1)
                 opening = openings[seat.org] if opens else Opening()
                 arena.act(seat.signer, watch.witnesses.tick(epoch - 1, commitment, opening, ()))
@@ -199,5 +204,12 @@ def test_a_committee_is_drawn_by_the_lots_of_the_salts(tmp_path: Path) -> None:
         seed = watch.witnesses.seed_of(signed + 1)
         assert seed == lots.seed_of(salts)
         drawn = watch.witnesses.committee(lease, 0)
-        assert drawn.seats == lots.seats(seed, lease, 0, salts, 3)
-        assert (drawn.quorum, drawn.drawn) == (2, signed + 2)
+        pool = [seat.org for seat in watch.seats]
+        ours = lots.draw(seed, lease, 0, pool, salts, watch.witnesses.terms())
+        assert (drawn.seats, drawn.quorum) == ours
+        assert drawn.drawn == signed + 2
+        if withheld == 3:
+            assert not drawn.seats
+        else:
+            assert set(drawn.seats) <= set(salts)
+            assert (drawn.seats, drawn.quorum) == (lots.seats(seed, lease, 0, salts, 3), 2)
