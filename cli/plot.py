@@ -92,11 +92,12 @@ def _rows(item: Judged) -> Iterator[Row]:
 def _result(item: Judged) -> str:
     if item.stage == "measured":
         return "not published yet"
-    if item.verdict is not None:
-        return f"{share(item.best.availability_ppm)} up, penalty {share(item.verdict.penalty_ppm)}"
-    if item.why_undetermined:
+    if item.verdict is None and item.why_undetermined:
         return "undetermined"
-    return f"{share(item.best.availability_ppm)} up, no penalty"
+    penalty = f"penalty {share(item.verdict.penalty_ppm)}" if item.verdict else "no penalty"
+    fault = item.blame.fault.name.lower()
+    said = f"{share(item.best.availability_ppm)} up, {penalty}"
+    return said if fault == "nobody" else f"{said}: {fault}"
 
 
 def share(ppm: int) -> str:

@@ -132,9 +132,11 @@ def _witness_line(entry: Entry) -> str:
             return (
                 f"machine {place} breached the SLA with epoch {epoch}: the buyer may end; at fault: provider"
             )
+        case events.PowerRecorded(action=1, by=by):
+            return f"the buyer ({by}) had it switched on: its SLA counts again"
         case events.PowerRecorded(action=action, by=by):
-            word = {1: "on", 2: "off"}.get(action, "off and on again")
-            return f"the buyer ({by}) had it switched {word}; what that takes down is at fault: buyer"
+            word = "rebooted" if action == 3 else "switched off"
+            return f"the buyer ({by}) had it {word}; what that takes down is at fault: buyer"
         case events.AppealFiled(appeal=appeal, by=by, epoch=epoch, amount=amount):
             return (
                 f"organisation {by} appeals (appeal {appeal}) against epoch {epoch}: {credits_text(amount)}"

@@ -29,9 +29,9 @@ _MONEY = frozenset(
     name
     for line in (
         "accrued amount balance bids bond bonds buy_now buy_now_rate ceiling_amount ceiling_rate",
-        "clearing_rate deposit disputed fees fees_paid floor floor_rate free limit locked offers org_free",
-        "paid penalty price prices",
-        "rate refunded requests reserve share sla_penalty spent to_fund total wallet_credits withheld",
+        "clearing_rate deposit disputed fee fees fees_paid fine floor floor_rate free limit locked",
+        "min_stake offers org_free paid penalty price prices rate refunded requests reserve returned share",
+        "sla_penalty spent stake to_buyer to_fund to_provider total wallet_credits withheld",
     )
     for name in line.split()
 )

@@ -62,7 +62,12 @@ def as_data(exchange: Exchange, found: Report) -> dict[str, Any]:
     """A report as plain data: what `--json` prints."""
     names, account = handles(exchange), exchange.settlement.account(found.lease)
     paid = [entry.event for entry in found.events(events.PenaltyPaid)]
-    reached = found.events(events.BreachReached)
+    appeals = _appeals(found, names)
+    overturned = {
+        (row["place"], row["epoch"])
+        for row in appeals
+        if row["state"] == "upheld" and row["by"] == names[found.facts.provider]
+    }
     return {
         "lease": found.lease,
         "sla": found.facts.sla or None,
@@ -79,12 +84,12 @@ def as_data(exchange: Exchange, found: Report) -> dict[str, Any]:
         "fees_paid": account.fee_paid,
         "nothing": found.why or None,
         "epochs": [_epoch(item, names) for item in found.judged],
-        "breaches": [_fields(entry, "place", "epoch") for entry in reached],
+        "breaches": [_breach(entry, overturned) for entry in found.events(events.BreachReached)],
         "power": [_power(entry) for entry in found.events(events.PowerRecorded)],
         "without_power": [{"start": start, "end": end} for start, end in found.power],
         "committees": [_committee(entry, names) for entry in found.events(events.CommitteeDrawn)],
         "pay": [_pay(entry, names) for entry in found.events(events.WitnessPaid)],
-        "appeals": _appeals(found, names),
+        "appeals": appeals,
         "inquiries": _inquiries(found, names),
     }
 
@@ -154,8 +159,12 @@ def _verdict_word(item: Judged) -> str:
     return "met"
 
 
-def _fields(entry: Entry, *names: str) -> dict[str, Any]:
-    return {name: getattr(entry.event, name) for name in names} | _proof(entry)
+def _breach(entry: Entry, overturned: set[tuple[int, int]]) -> dict[str, Any]:
+    event = entry.event
+    assert isinstance(event, events.BreachReached)  # noqa: S101  asked for these
+    stands = (event.place, event.epoch) not in overturned
+    where = {"place": event.place, "epoch": event.epoch, "stands": stands, "fault": "provider"}
+    return where | _proof(entry)
 
 
 def _proof(entry: Entry) -> dict[str, Any]:
@@ -196,11 +205,16 @@ def _appeals(found: Report, names: dict[int, str]) -> list[dict[str, Any]]:
                 "by": names.get(event.by, "-"),
                 "amount": event.amount,
                 "state": "open",
+                "to_buyer": None,
+                "to_provider": None,
                 **_proof(entry),
             }
         elif isinstance(event, events.AppealDecided):
-            told = f"buyer {event.to_buyer}, provider {event.to_provider} microcredits"
-            rows[event.appeal]["state"] = f"{'upheld' if event.upheld else 'not upheld'}: {told}"
+            rows[event.appeal] |= {
+                "state": "upheld" if event.upheld else "not upheld",
+                "to_buyer": event.to_buyer,
+                "to_provider": event.to_provider,
+            }
     return list(rows.values())
 
 

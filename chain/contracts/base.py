@@ -17,6 +17,8 @@ from market.windows import SlotWindow
 __all__ = ["Call", "Contract", "bitmap", "spec_tuple", "struct", "window_tuple"]
 
 T = TypeVar("T")
+_LABEL = 120
+"""Characters of a call's arguments that its label shows at most."""
 _KINDS: dict[type, tuple[Any, ...]] = {}
 
 
@@ -58,6 +60,8 @@ class Contract:
 
     def _call(self, fn: str, *args: Any) -> Call:
         shown = ", ".join(_short(arg) for arg in args)
+        if len(shown) > _LABEL:
+            shown = f"{shown[: _LABEL - 3]}..."
         return Call(self.address, self.abi.encode_call(fn, args), f"{self.NAME}.{fn}({shown})")
 
 
