@@ -133,6 +133,16 @@ def test_an_epoch_too_few_published_is_undetermined(
     assert "1 of 3 witnesses published" in row["undetermined"]
 
 
+def test_verify_says_whose_fault_it_was_and_shows_the_leaves(
+    world: Watched, first: int, claimed: dict[str, object]
+) -> None:
+    told = [world.market.north.does(f"witness verify {world.lease} {first + n}") for n in (1, 3, 4)]
+    assert [item["fault"] for item in told] == ["provider", "path", "nobody"]
+    assert [item["availability_ppm"] for item in told] == [600_000, 1_000_000, None]
+    assert "path: 1 of 3 witnesses saw it down in rounds 5-14" in " ".join(told[1]["why"])
+    assert all(len(seat["txs"]) == 2 for seat in told[0]["seats"])
+
+
 def test_the_plot_shows_what_the_report_says(
     world: Watched, first: int, claimed: dict[str, object], tmp_path: Path
 ) -> None:
@@ -143,7 +153,7 @@ def test_the_plot_shows_what_the_report_says(
     assert result.exit_code == 0, result.stderr
     [line] = [line for line in result.stdout.splitlines() if line.strip().startswith(f"{first + 1}  2")]
     assert line.split("|")[1] == "." * 5 + "gg" + "x" * 8 + "." * 5
-    assert "60 % up, penalty 50 %" in line
+    assert "60 % up, penalty 50 %: provider" in line
     with Image.open(file) as picture:
         picture.load()
         assert picture.format == "PNG" and (196, 60, 52) in {c for _, c in picture.getcolors(1 << 20)}
