@@ -397,7 +397,7 @@ contract AuditTest is AuditsBase {
         witnesses.addStake(more);
         uint256 stake = _stake(0);
         for (uint256 i; i < rounds; ++i) {
-            _say(0, e + i, ALL, 0);
+            _root(0, e + i, IWitnesses.Leaf(lease, 0, ALL, 0, 0));
             _tickEpoch(uint32(e + i));
         }
         _tickEpoch(e + rounds);

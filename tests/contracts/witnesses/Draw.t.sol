@@ -531,7 +531,7 @@ contract WitnessesDrawGasTest is DrawTest {
         for (uint256 i; i < pools.length; ++i) {
             uint256 used = _gasOf(pools[i]);
             emit log_named_uint(string.concat("gas of a draw, pool of ", vm.toString(pools[i])), used);
-            assertLt(used, 112_000 + pools[i] * 14_500);
+            assertLt(used, 112_000 + pools[i] * 15_000);
             vm.revertToState(snapshot);
             delete orgs;
             delete admins;
