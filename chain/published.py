@@ -7,7 +7,7 @@ send anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -134,21 +134,26 @@ def case(
     return _case(exchange, about, place, span, pages)
 
 
-def cases(exchange: Exchange, lease: int, place: int, *, until: int | None = None) -> list[Case]:
-    """The same for every span of a machine that has begun by `until` (default: by now), oldest first.
+def cases(
+    exchange: Exchange, lease: int, places: Sequence[int], *, until: int | None = None
+) -> Iterator[Case]:
+    """The same for every span of these machines that has begun by `until` (default: by now).
 
-    Reads what all spans share once. Errors as of `case`.
+    By machine, then oldest first. What all share is read once. Errors as of `case`.
     """
-    about = _about(exchange, lease, place)
+    known: dict[int, Committee] = {}
+    pages: Callable[[int, int], Opened] | None = None
     now = exchange.now() if until is None else until
-    spans = [span for span in about.grid.spans(about.window) if about.grid.start(span.first) <= now]
-    if not spans:
-        return []
-    all_ = Span(spans[0].first, spans[-1].last)
-    committees = _committees(about.witnesses, about.grid, lease, about.signed_at, all_)
-    orgs = {org for committee in committees.values() for org in committee.seats}
-    pages = partial(_page, opened(exchange, about.grid, orgs, all_))
-    return [_case(exchange, about, place, span, pages, committees) for span in spans]
+    for place in places:
+        about = _about(exchange, lease, place)
+        spans = [span for span in about.grid.spans(about.window) if about.grid.start(span.first) <= now]
+        if spans and pages is None:
+            all_ = Span(spans[0].first, spans[-1].last)
+            known = _committees(about.witnesses, about.grid, lease, about.signed_at, all_)
+            orgs = {org for committee in known.values() for org in committee.seats}
+            pages = partial(_page, opened(exchange, about.grid, orgs, all_))
+        for span in spans:
+            yield _case(exchange, about, place, span, pages, known)
 
 
 @dataclass(frozen=True)

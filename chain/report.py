@@ -7,13 +7,14 @@ it puts at fault. This module must not send anything; what the leaves mean is `m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from chain.generated import events
 from chain.history import Entry, history
-from chain.published import Case, Sitting, cases, judges
+from chain.published import Case, Sitting, billed, cases, judges
 from chain.recompute import Replay
 from market.faults import Attribution, Seen, attribute
 from market.rounds import Grid, rounds_of
@@ -36,6 +37,8 @@ _KINDS = (
     events.PenaltyPaid,
     events.InquiryAsked,
 )
+_MOVES = (events.VerdictGiven, events.AppealFiled, events.AppealDecided)
+"""What moves a machine's record."""
 
 
 @dataclass(frozen=True)
@@ -111,12 +114,9 @@ def report(exchange: Exchange, lease: int) -> Report:
     facts, now = exchange.leases.lease(lease), exchange.now()
     grid, entries = witnesses.grid(), _entries(exchange, lease)
     why = _nothing(facts)
-    judged: list[Judged] = []
-    if not why:
-        for place in rounds_of(facts.delivered):
-            judged += _machine(exchange, facts.provider, lease, place, entries, now)
-        if not judged:
-            why = "nothing of it has billed yet"
+    judged = [] if why else list(_all_judged(exchange, facts, lease, entries, now))
+    if not why and not judged:
+        why = "nothing of it has billed yet"
     return Report(
         lease=lease,
         facts=facts,
@@ -139,25 +139,28 @@ def _nothing(facts: Lease) -> str:
     return "" if facts.delivered else "nothing is delivered"
 
 
-def _machine(
-    exchange: Exchange, provider: int, lease: int, place: int, entries: Sequence[Entry], now: int
-) -> Iterable[Judged]:
-    from market.errors import InvalidInput
-
-    try:
-        found = cases(exchange, lease, place, until=now)
-    except InvalidInput:  # it ended before it billed
+def _all_judged(
+    exchange: Exchange, facts: Lease, lease: int, entries: Sequence[Entry], now: int
+) -> Iterator[Judged]:
+    if billed(facts, exchange.slot) is None:
         return
-    for this in found:
-        yield _judged(this, provider, entries, now)
+    moves = [entry for entry in entries if isinstance(entry.event, _MOVES)]
+    for place, found in groupby(cases(exchange, lease, rounds_of(facts.delivered), until=now), _place):
+        state, left = None, list(reversed(moves))
+        for this in found:
+            state = state or Replay(this.grid, this.sla, this.restore_time, place, facts.provider)
+            # Claims on a span are over before those on the next are open, so its events come first.
+            while left and getattr(left[-1].event, "epoch", 0) <= this.span.last:
+                state.see(left.pop().event)
+            yield _judged(this, state, entries, now)
 
 
-def _judged(this: Case, provider: int, entries: Sequence[Entry], now: int) -> Judged:
+def _place(this: Case) -> int:
+    return this.place
+
+
+def _judged(this: Case, state: Replay, entries: Sequence[Entry], now: int) -> Judged:
     span, grid = this.span, this.grid
-    state = Replay(grid, this.sla, this.restore_time, this.place, provider)
-    for entry in entries:
-        if getattr(entry.event, "epoch", span.last) <= span.last:
-            state.see(entry.event)
     best = this.judge(state.ledger.base(span), breach_appealed=state.breach_appealed)
     verdicts = tuple(
         entry

@@ -19,7 +19,7 @@ from market.errors import InvalidInput, Refused
 from market.verdicts import Sla, Tier
 
 if TYPE_CHECKING:
-    from chain.contracts.verdicts import Verdicts
+    from chain.contracts.verdicts import Appeal, Verdicts
     from chain.exchange import Exchange
 
 __all__ = ["sla"]
@@ -274,8 +274,11 @@ def appeal(app: App, lease: int, epoch: int, place: int) -> None:
 def lapse(app: App, number: int) -> None:
     """Close an appeal the council left undecided: the verdict stands, the bond returns (anyone)."""
     exchange = app.exchange(sign=True)
-    call = _verdicts(exchange).lapse(number)
-    run(app, exchange, f"Close appeal {number}.", call, {"appeal": number})
+    verdicts = _verdicts(exchange)
+    until = _open_appeal(verdicts, number).filed_at + verdicts.terms().appeal_time
+    if exchange.now() < until:
+        raise Refused(f"the council has until {time_text(until)} for appeal {number}", hint="repeat it then")
+    run(app, exchange, f"Close appeal {number}.", verdicts.lapse(number), {"appeal": number})
 
 
 @sla.command()
@@ -289,9 +292,7 @@ def decide(app: App, number: int, to_buyer: str, upheld: bool) -> None:
 
     exchange = app.exchange(sign=True)
     verdicts = _verdicts(exchange)
-    kept = verdicts.appeal_of(number)
-    if not kept.filed_at or kept.decided:
-        raise InvalidInput(f"there is no open appeal {number}", hint="see the lease's: ocx sla report")
+    kept = _open_appeal(verdicts, number)
     amount = kept.amount * percent(to_buyer, least=0) // 1_000_000
     lock = Timelock(exchange.directory.timelock(), exchange.rpc)
     step, call = lock.next_step(verdicts.decide(number, amount, upheld))
@@ -304,6 +305,13 @@ def decide(app: App, number: int, to_buyer: str, upheld: bool) -> None:
     word = "Announce the decision on" if step == "announced" else "Carry out the decision on"
     result = {"appeal": number, "step": step, "amount": amount, "upheld": upheld}
     finish(app, apply(app, exchange, Plan(f"{word} appeal {number}.", [call], facts)), result, value="step")
+
+
+def _open_appeal(verdicts: Verdicts, number: int) -> Appeal:
+    kept = verdicts.appeal_of(number)
+    if not kept.filed_at or kept.decided:
+        raise InvalidInput(f"there is no open appeal {number}", hint="see the lease's: ocx sla report")
+    return kept
 
 
 def _verdicts(exchange: Exchange) -> Verdicts:

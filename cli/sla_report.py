@@ -83,7 +83,7 @@ def as_data(exchange: Exchange, found: Report) -> dict[str, Any]:
         "fees": account.fee,
         "fees_paid": account.fee_paid,
         "nothing": found.why or None,
-        "epochs": [_epoch(item, names) for item in found.judged],
+        "epochs": [_epoch(item, names) | _disputed(item, appeals) for item in found.judged],
         "breaches": [_breach(entry, overturned) for entry in found.events(events.BreachReached)],
         "power": [_power(entry) for entry in found.events(events.PowerRecorded)],
         "without_power": [{"start": start, "end": end} for start, end in found.power],
@@ -145,6 +145,16 @@ def _numbers(item: Judged) -> tuple[int, int, int]:
         return item.best.judged, item.best.counted, item.blame.forgiven
     total = sum(bits.bit_count() for bits in verdict.down)
     return verdict.judged, verdict.counted, total - verdict.counted
+
+
+def _disputed(item: Judged, appeals: list[dict[str, Any]]) -> dict[str, Any]:
+    """The verdict with what became of an appeal against it, if there is one."""
+    key = (item.case.place, item.case.span.last)
+    states = [row["state"] for row in appeals if (row["place"], row["epoch"]) == key]
+    if not states:
+        return {}
+    told = "under appeal" if "open" in states else f"appeal {states[-1]}"
+    return {"verdict": f"{_verdict_word(item)}, {told}"}
 
 
 def _verdict_word(item: Judged) -> str:

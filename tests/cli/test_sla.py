@@ -38,7 +38,7 @@ def first(world: Watched, sla: int) -> int:
     node = market.nodes["south"][0]
     offer = market.south.does(f"offer publish --node {node} --for 20h --floor 2 --buy-now 5 --sla {sla}")
     world.go(world.epoch + 2)
-    e = world.open(sla, int(offer["offer"]), node, 8 * EPOCH)
+    e = world.open(sla, int(offer["offer"]), node, 14 * EPOCH)
     world.tick(e, [(), (), ()])
     world.tick(e + 1, [OUTAGE, OUTAGE, ()])
     world.switch(Action.OFF)
@@ -93,11 +93,31 @@ def test_a_claim_turns_published_leaves_into_a_penalty(
     assert "would change nothing" in again
 
 
+def test_an_appeal_waits_for_the_council_and_its_time_lock(
+    world: Watched, first: int, claimed: dict[str, object]
+) -> None:
+    """Not upheld: the penalty is the buyer's, the breach stands, the bond goes to the fund."""
+    market, lease = world.market, world.lease
+    filed = market.south.does(f"sla appeal {lease} {first + 1}")
+    assert (filed["amount"], filed["bond"]) == (claimed["penalty"], 1000)
+    assert epoch_of(world, first + 1)["verdict"] == "penalty, under appeal"
+    assert "the council has until" in market.north.is_refused(f"sla lapse {filed['appeal']}")
+    command = f"sla decide {filed['appeal']} --to-buyer 100"
+    assert market.council.does(command)["step"] == "announced"
+    assert "time lock waits" in market.council.is_refused(command)
+    market.warp(3)
+    assert market.council.does(command)["step"] == "done"
+    assert "no open appeal" in market.council.is_refused(command)
+    [row] = market.buyer.does(f"sla report {lease}")["appeals"]
+    assert (row["state"], row["to_buyer"], row["by"]) == ("not upheld", claimed["penalty"], "south")
+
+
 def test_the_report_says_provider_with_seats_and_transactions(
     world: Watched, first: int, claimed: dict[str, object]
 ) -> None:
     row = epoch_of(world, first + 1)
-    assert (row["fault"], row["verdict"], row["penalty"]) == ("provider", "penalty", claimed["penalty"])
+    assert (row["fault"], row["penalty"]) == ("provider", claimed["penalty"])
+    assert str(row["verdict"]).startswith("penalty")
     assert (row["availability_ppm"], row["counted"], row["forgiven"]) == (600_000, 8, 2)
     assert any(line.startswith("provider: ") and "rounds 5-14" in line for line in row["why"])
     assert row["verdict_txs"] == [claimed["transactions"][0]["tx_hash"]]
@@ -223,11 +243,11 @@ def test_a_buyer_ends_for_breach_and_the_witnesses_are_paid(
 ) -> None:
     """The breach's span is final by now."""
     lease = world.lease
-    if world.market.buyer.does(f"lease show {lease}")["end_reason"] == "none":
-        world.market.buyer.does(f"sla end {lease}")
-        shown = world.market.buyer.does(f"lease show {lease} --why")
-        assert (shown["end_reason"], shown["fault"]) == ("breach", "provider")
-        assert any("final verdicts in a row" in line for line in shown["why"])
+    world.market.buyer.does(f"sla end {lease}")
+    shown = world.market.buyer.does(f"lease show {lease} --why")
+    assert (shown["end_reason"], shown["fault"]) == ("breach", "provider")
+    assert any("at fault: provider (final verdicts in a row" in line for line in shown["why"])
+    assert any("of the bond went to the buyer; at fault: provider" in line for line in shown["why"])
     world.go(world.epoch + 5)
     paid = world.market.north.does(f"sla pay {lease}")
     assert paid["amount"] == sum(row["amount"] for row in paid["paid_to"]) > 0
