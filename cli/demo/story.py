@@ -97,8 +97,8 @@ class Play:
     def _play(self, pool: ThreadPoolExecutor) -> None:
         together(pool, *(partial(self._make_keys, party) for party in self.parties.values()))
         self._found()
-        entrants = [partial(self._admit, pool), self._customer_enters, self._open_eyes]
-        entrants += [partial(self._join, name) for name in WITNESSES]
+        entrants: list[Callable[[], None]] = [partial(self._admit, pool), self._customer_enters]
+        entrants += [self._open_eyes, *(partial(self._join, name) for name in WITNESSES)]
         entered = pool.submit(together, pool, *entrants)
         # The slowest lab last: agents and nodes start from this thread, whose end would end them.
         for name in WITNESSES:
@@ -281,7 +281,8 @@ class Play:
         if winner == "north":
             self.tenancy.suffer(lease, self._outage())
         else:
-            self.tenancy.switch(lease)
+            # An instance of EC2 comes back at another address, which is no longer the one that was delivered.
+            self.tenancy.switch(lease, ("off", "on") if self.fake else ("off",))
 
     def _outage(self) -> Outage:
         """A power failure at North's."""

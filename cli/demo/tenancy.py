@@ -5,7 +5,7 @@ Whatever is awaited is read from the chain, or asked of the provider's gateway.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -74,10 +74,10 @@ class Tenancy:
             return grid.end(grid.epoch_of(self.observer.now()))
         return self.observer.leases.lease(lease).end * self.observer.slot - 2 * grid.epoch
 
-    def switch(self, lease: int) -> None:
-        """A lease whose buyer switches its machine off and on; the witnesses confirm its delivery."""
+    def switch(self, lease: int, actions: Sequence[str]) -> None:
+        """A lease whose buyer switches its machine, once the witnesses have seen it."""
         self.witnesses.await_proof(lease)
-        for action in ("off", "on"):
+        for action in actions:
             began = self.stage.elapsed()
             self.customer.ocx(f"lease power {lease} {action} --no-wait")
             poll(
