@@ -19,6 +19,36 @@ collect_ignore = ["brownie"]
 
 _ROOT = Path(__file__).resolve().parents[1]
 _PURE = "tests/market/"
+_CONFORMANCE = "tests/provisioner/conformance/"
+_LONG = (
+    "lab",
+    "tests/provisioner/conformance/ansible",
+    "tests/cli/demo/test_demo.py",
+    "tests/provisioner/conformance/test_agent_kills.py",
+    "tests/provisioner/chaos/test_agents.py",
+    "tests/provisioner/conformance/aws",
+    "tests/provisioner/plugins/test_ansible.py",
+    "tests/provisioner/chaos/test_chain.py",
+    "tests/provisioner/chaos/test_cloud.py",
+    "tests/witness/byzantine/test_byzantine.py",
+    "tests/witness/test_node.py",
+    "tests/witness/test_measure.py",
+    "tests/provisioner/agent/test_committees.py",
+    "tests/provisioner/test_no_secret_leaks.py",
+    "tests/provisioner/conformance/test_soak.py",
+    "tests/provisioner/chaos/test_clock.py",
+    "tests/provisioner/chaos/test_disk.py",
+    "tests/agreement/test_leases.py",
+    "tests/agreement/test_tenders.py",
+    "tests/agreement/test_verdicts.py",
+    "tests/provisioner/plugins/test_aws.py",
+    "tests/provisioner/plugins/test_aws_trouble.py",
+    "tests/cli/test_rotate.py",
+    "tests/cli/test_access.py",
+    "tests/cli/test_new_plugin.py",
+)
+"""Groups of half a minute and more, the longest first; `--durations` at the end of a run tells them."""
+
 _pure_now: contextvars.ContextVar[bool] = contextvars.ContextVar("pure_now", default=False)
 
 # The same examples each time; HYPOTHESIS_PROFILE=explore looks for new ones.
@@ -41,10 +71,25 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers: one file stays on one worker, and all that need the lab share a worker."""
+    """With several workers: what shares a lab or a file stays on one worker; what takes long starts first.
+
+    Workers take groups in this order (`--no-loadscope-reorder`), so that none is left with a long one at
+    the end while the others have nothing to do.
+    """
     for item in items:
-        lab = item.get_closest_marker("lab") is not None
-        item.add_marker(pytest.mark.xdist_group("lab" if lab else item.nodeid.split("::")[0]))
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    ranks = {name: rank for rank, name in enumerate(_LONG)}
+    items.sort(key=lambda item: ranks.get(_group(item), len(ranks)))
+
+
+def _group(item: pytest.Item) -> str:
+    """Tests of one group run on one worker: those of one lab, else those of one file."""
+    if item.get_closest_marker("lab") is not None:
+        return "lab"
+    file = item.nodeid.split("::")[0]
+    call = getattr(item, "callspec", None)
+    cloud = call.params.get("bench") if call is not None and file.startswith(_CONFORMANCE) else None
+    return f"{_CONFORMANCE}{cloud}" if cloud else file
 
 
 @pytest.fixture(autouse=True)
