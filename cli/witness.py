@@ -25,12 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["witness"]
 
-# Not OCX_WITNESS_...: those variables are the node's own settings.
-_APART = {"auto_envvar_prefix": "OCX_CONFIG"}
 _LEVELS = ["debug", "info", "warning", "error"]
 
 
-@click.group(cls=Group)
+# Not OCX_WITNESS_...: those variables are the node's own settings.
+@click.group(cls=Group, context_settings={"auto_envvar_prefix": "OCX_WITNESSES"})
 def witness() -> None:
     """Those who measure what was delivered: the pool, a node of one's own, verdicts worked out again."""
 
@@ -91,7 +90,7 @@ def check(app: App, config_file: Path) -> None:
         raise Refused(f"{missing} thing(s) to put right", hint="see the list above")
 
 
-@witness.command(context_settings=_APART)
+@witness.command()
 @click.option(
     "--state-dir", type=click.Path(path_type=Path), required=True, help="Where the node keeps its state."
 )
@@ -120,7 +119,7 @@ def config(app: App, state_dir: Path, health_port: int, references: tuple[str, .
         click.echo(text, nl=False)
 
 
-@witness.command(context_settings=_APART)
+@witness.command()
 @config_option
 @click.option("--user", default="ocx", help="System user the node runs as; it must own the state directory.")
 @click.option("--name", default="ocx", help="What to call the node in the journal.")

@@ -49,7 +49,7 @@ def test_every_command_has_help_that_shows_the_variable_of_every_option(path: st
     assert {"json", "format"} <= {option.name for option in shown}
 
 
-def test_no_two_options_share_a_variable_and_none_is_a_setting_of_the_agent() -> None:
+def test_no_two_options_share_a_variable_and_none_is_a_setting_of_an_agent_or_node() -> None:
     variables: dict[str, str] = {}
     for path, command in ALL.items():
         with click.Context(cli, info_name="ocx", auto_envvar_prefix="OCX") as context:
@@ -67,7 +67,7 @@ def test_no_two_options_share_a_variable_and_none_is_a_setting_of_the_agent() ->
             ):
                 continue
             name = option.envvar or f"{context.auto_envvar_prefix}_{option.name}".upper()
-            assert isinstance(name, str) and not name.startswith("OCX_PROVIDER_")
+            assert isinstance(name, str) and not name.startswith(("OCX_PROVIDER_", "OCX_WITNESS_"))
             same = variables.setdefault(name, f"{path} {option.name}")
             assert option.envvar or same == f"{path} {option.name}", name
 
