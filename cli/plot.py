@@ -69,7 +69,7 @@ def _rows(item: Judged) -> Iterator[Row]:
         off = grid.touched(epoch, case.power)
         forgiven = grid.before(epoch, item.best.record.grace_until)
         usable = [sitting for sitting in case.sittings if sitting.epoch == epoch and sitting.usable]
-        known = len(usable) >= case.quorums[epoch]
+        known = 0 < case.quorums[epoch] <= len(usable)
         some = 0
         for sitting in usable:
             some |= sitting.leaf.down if sitting.leaf else 0

@@ -5,11 +5,13 @@ What follows from the facts is `market`'s judgement; this only puts the two besi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from chain.generated import events
 from cli.render import credits_text, hex_text, time_text
+from market.faults import ranges
 from market.leases import Committee, LeaseFacts
 from market.why import why as lease_reasons
 
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     from chain.history import Entry
     from chain.report import Judged
 
-__all__ = ["lease_why", "seen_lines", "tender_why"]
+__all__ = ["lease_why", "tender_why", "undetermined_lines"]
+
+_EPOCH_NAMED = re.compile(r"epoch \d+")
 
 _BEHIND: tuple[tuple[str, type[Event]], ...] = (
     ("awarded at", events.LeaseOpened),
@@ -47,11 +51,27 @@ def lease_why(exchange: Exchange, number: int, facts: LeaseFacts, entries: Seque
     if facts.committee is Committee.DRAWN and exchange.verdicts is not None:
         from chain.report import report
 
-        lines += [line for item in report(exchange, number).judged for line in seen_lines(item)]
+        found = report(exchange, number).judged
+        lines += [line for item in found for line in _seen_lines(item)]
+        lines += undetermined_lines(found)
     return lines
 
 
-def seen_lines(item: Judged) -> list[str]:
+def undetermined_lines(found: Sequence[Judged]) -> list[str]:
+    """One line for each machine and reason, however many epochs it holds for."""
+    epochs: dict[tuple[int, str], list[int]] = {}
+    for item in found:
+        why = item.why_undetermined if item.stage != "measured" else ""
+        if why:
+            why = _EPOCH_NAMED.sub("it", why)
+            epochs.setdefault((item.case.place, why), []).extend(item.case.span.epochs)
+    return [
+        f"machine {place}: undetermined in {ranges(held, 'epoch')}, so nothing is taken off: {why}"
+        for (place, why), held in epochs.items()
+    ]
+
+
+def _seen_lines(item: Judged) -> list[str]:
     """Whom what was published of a span puts at fault, with the leaves and transactions that show it."""
     if item.stage == "measured":
         return []
@@ -65,6 +85,7 @@ def seen_lines(item: Judged) -> list[str]:
     return [
         f"{name}: {line}{f'; {shown}' if shown and line.startswith(('provider', 'path')) else ''}"
         for line in item.blame.why
+        if not line.startswith("undetermined")
     ]
 
 

@@ -13,6 +13,7 @@ from cli.act import working
 from cli.app import App, Command, pass_app
 from cli.member import handles
 from cli.plot import draw_png, rows_of, share, text_lines
+from cli.reasons import undetermined_lines
 from cli.render import hex_text, show, time_text
 from market.verdicts import availability_ppm
 
@@ -51,7 +52,7 @@ def report(app: App, lease: int, png: Path | None, quiet: bool) -> None:
     if app.format != "table":
         show(app, data, value="lease penalty withheld fees_paid")
         return
-    show(app, _for_people(data))
+    show(app, _for_people(data, undetermined_lines(found.judged)))
     if rows and not quiet:
         click.echo("\nrounds")
         for line in text_lines(rows):
@@ -248,7 +249,7 @@ def _inquiries(found: Report, names: dict[int, str]) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def _for_people(data: dict[str, Any]) -> dict[str, Any]:
+def _for_people(data: dict[str, Any], undetermined: list[str]) -> dict[str, Any]:
     """The same, in tables that fit a screen; below them, in sentences, whose fault it was."""
     epochs = [
         {
@@ -278,7 +279,7 @@ def _for_people(data: dict[str, Any]) -> dict[str, Any]:
             {"start": item["start"], "until": "still off" if item["end"] >> 39 else time_text(item["end"])}
             for item in data["without_power"]
         ]
-    shown["why"] = list(_sentences(data["epochs"]))
+    shown["why"] = [*_sentences(data["epochs"]), *undetermined]
     return shown
 
 
@@ -286,10 +287,10 @@ def _sentences(rows: list[dict[str, Any]]) -> list[str]:
     lines = []
     for row in rows:
         name = f"machine {row['place']}, epoch {row['epoch']}: "
-        told = [line for line in row["why"] if ": " in line and line.split(":")[0] in _FAULTS]
+        told = [line for line in row["why"] if line.startswith(_FAULTS)]
         lines += [name + line for line in told]
         lines += [f"{name}by the verdict in {tx}" for tx in row["verdict_txs"]]
     return lines
 
 
-_FAULTS = ("provider", "buyer", "path", "undetermined")
+_FAULTS = ("provider: ", "buyer: ", "path: ")

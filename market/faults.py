@@ -33,8 +33,8 @@ class Seen:
 
     @property
     def enough(self) -> bool:
-        """Whether so many could say something that a quorum was possible."""
-        return len(self.down) >= self.quorum
+        """Whether so many could say something that a quorum was possible; never without a committee."""
+        return 0 < self.quorum <= len(self.down)
 
     def minority(self) -> dict[int, int]:
         """The rounds that some, but no quorum, call down: how many do, by round."""
@@ -132,6 +132,8 @@ def _heaviest(down: int, off: int, path: int) -> Fault:
 
 def _silent_line(epoch: int, said: Seen) -> str:
     have, of = len(said.down), said.seats
+    if not said.quorum:
+        return f"undetermined: nobody witnessed epoch {epoch}"
     return f"undetermined: {have} of {of} witnesses published epoch {epoch}, {said.quorum} are needed"
 
 
@@ -154,8 +156,8 @@ def _rounds(judgement: Judgement) -> str:
     return " and ".join(parts)
 
 
-def ranges(rounds: Iterable[int]) -> str:
-    """Rounds for people: `round 4`, `rounds 4-9, 12`."""
+def ranges(rounds: Iterable[int], word: str = "round") -> str:
+    """Rounds (or what `word` says) for people: `round 4`, `rounds 4-9, 12`."""
     ordered = sorted(rounds)
     parts: list[str] = []
     first = last = -2
@@ -166,7 +168,7 @@ def ranges(rounds: Iterable[int]) -> str:
         if last >= 0:
             parts.append(f"{first}" if first == last else f"{first}-{last}")
         first = last = index
-    return f"round{'s' * (len(ordered) != 1)} {', '.join(parts)}"
+    return f"{word}{'s' * (len(ordered) != 1)} {', '.join(parts)}"
 
 
 END_EVIDENCE = {

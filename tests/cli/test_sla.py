@@ -195,6 +195,8 @@ def test_why_a_lease_is_where_it_is_names_fault_and_evidence(
     assert any("at fault: provider" in line and f"epoch {first + 1}" in line and tx in line for line in lines)
     assert any("switched off" in line and "at fault: buyer" in line for line in lines)
     assert any("path: 1 of 3 witnesses" in line for line in lines)
+    [line] = [line for line in lines if "undetermined in" in line]
+    assert f"epoch {first + 4}, so nothing is taken off: 1 of 3 witnesses published it" in line
 
 
 def test_a_committee_answers_what_it_is_asked(world: Watched, first: int, claimed: dict[str, object]) -> None:

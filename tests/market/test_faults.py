@@ -68,6 +68,12 @@ def test_too_few_leaves_leave_it_undetermined() -> None:
     assert said.why == ("undetermined: 3 of 5 witnesses published epoch 150, 4 are needed",)
 
 
+def test_without_a_committee_nothing_is_determined() -> None:
+    judgement = judge(GRID, WINDOW, Span(EPOCH, EPOCH), {}, SLA, FRESH, restore_time=600)
+    said = attribute(GRID, WINDOW, judgement, {EPOCH: Seen((), 0, 0)})
+    assert (said.undetermined, said.why) == (True, ("undetermined: nobody witnessed epoch 150",))
+
+
 def test_too_few_rounds_leave_it_undetermined() -> None:
     said = found(*[()] * 5, off=((START, START + 3300),))
     assert said.undetermined and said.fault is Fault.BUYER
