@@ -41,6 +41,7 @@ def make(play: Play) -> dict[str, Any]:
         "seconds": round(play.stage.elapsed(), 1),
         "steps": [asdict(step) for step in play.stage.steps],
         "leases": leases,
+        "answers": {str(lease): said for lease, said in play.witnesses.answers.items()},
         "witnesses": [_witness(play, name, leases) for name in WITNESSES],
         "balances": {"before": play.balances_before, "after": after},
         "conserved": _conserved(exchange, play.balances_before, after, play.witnesses.stakes(play.orgs)),
@@ -100,12 +101,12 @@ def _witness_problems(report: dict[str, Any]) -> list[str]:
         hurt = lease["provider"] == "north" and watched
         if hurt and not lease["sla_penalty"]:
             found.append(f"{name}: two epochs without power cost its provider nothing")
+        if hurt and report["answers"].get(str(lease["id"])) != "no":
+            found.append(f"{name}: asked whether it was up all the time, the witnesses did not say no")
         if not hurt and lease["sla_penalty"]:
             found.append(f"{name}: its provider was not to blame, and paid {lease['sla_penalty']}")
-        if watched and not hurt and lease["switched"] != ["off", "on"]:
-            found.append(
-                f"{name}: the chain should have its buyer's power off and on, not {lease['switched']}"
-            )
+        if watched and not hurt and "off" not in lease["switched"]:
+            found.append(f"{name}: the chain does not know that its buyer switched it off")
     for witness in report["witnesses"]:
         if not witness["pay"]:
             found.append(f"{witness['name']} was not paid")

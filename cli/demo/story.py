@@ -95,6 +95,7 @@ class Play:
                 raise
 
     def _play(self, pool: ThreadPoolExecutor) -> None:
+        self.stage.note("everybody", "makes its keys, in a process of its own", 0)
         together(pool, *(partial(self._make_keys, party) for party in self.parties.values()))
         self._found()
         entrants: list[Callable[[], None]] = [partial(self._admit, pool), self._customer_enters]
@@ -142,7 +143,7 @@ class Play:
             f"--block-time {BLOCK_TIME} --params {file} --out {self.connection.parent}",
             step="the contracts are deployed and handed to the council's time lock",
         )
-        self.witnesses.register_sla(SLA, council, self.connection)
+        self.witnesses.register_sla(SLA, council)
 
     def _open_eyes(self) -> None:
         """Open the observer while there is time: its first look loads much."""

@@ -64,7 +64,10 @@ class Tenancy:
         for act in (outage.cut, outage.try_on):
             began = self.stage.elapsed()
             self.stage.note("north", f"lease {lease}: {act()}", self.stage.elapsed() - began)
-        back = self.observer.now() + 2 * grid.epoch
+        dark = self.observer.now()
+        back = dark + 2 * grid.epoch
+        poll("half of an outage", lambda: self.observer.now() >= dark + grid.epoch, self.stage, 120)
+        self.witnesses.ask(lease, self.customer, dark)
         poll("the power to be back", lambda: self.observer.now() >= back, self.stage, 120)
         self.stage.note("north", f"lease {lease}: {outage.restore()}", 0)
 

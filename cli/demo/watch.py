@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
-from chain import wallet as wallets
 from chain.exchange import Exchange
 from chain.generated import events
 from chain.history import Entry, history
@@ -20,6 +19,7 @@ from chain.published import judges
 from cli.demo.cast import SLA_ID, STAKE, WITNESSES, witness_settings
 from cli.demo.stage import Party, Stage, poll
 from cli.render import credits_text
+from market.errors import Permanent
 from market.verdicts import Sla
 
 __all__ = ["Watch"]
@@ -32,21 +32,22 @@ class Watch:
     stage: Stage
     parties: dict[str, Party]
     observer: Callable[[], Exchange]
+    answers: dict[int, str] = field(default_factory=dict)
+    """What was answered to the question about each lease."""
     over: Event = field(default_factory=Event)
     """Set when there is nothing more to be told."""
     _told: set[tuple[bytes, int]] = field(default_factory=set)
 
-    def register_sla(self, sla: Sla, party: Party, connection: Path) -> None:
-        """Anyone may: here with the key of `party`, before that party does anything else."""
-        passphrase = wallets.from_file(party.folder / "passphrase")
-        wallet = wallets.load(party.wallet("admin"), passphrase)
-        exchange = Exchange.open(connection, wallet, party.folder / "state" / "sender")
-        began = self.stage.elapsed()
-        receipt = exchange.send(judges(exchange)[1].register_sla(sla))
-        exchange.sender.close()
-        tiers = ", ".join(f"below {t.below_ppm / 1e4:g} % {t.penalty_ppm / 1e4:g} %" for t in sla.tiers)
-        words = f"registers SLA {SLA_ID}: {tiers} of an epoch's price back"
-        self.stage.note(party.name, words, self.stage.elapsed() - began, ["0x" + receipt.tx_hash.hex()])
+    def register_sla(self, sla: Sla, party: Party) -> None:
+        """Anyone may; the demo's tenders count on its number."""
+        tiers = " ".join(f"--tier {t.below_ppm / 1e4:g}:{t.penalty_ppm / 1e4:g}" for t in sla.tiers)
+        words = ", ".join(f"below {t.below_ppm / 1e4:g} % {t.penalty_ppm / 1e4:g} %" for t in sla.tiers)
+        guest = "--guest" if sla.guest else ""
+        made = party.ocx(
+            f"sla register {tiers} {guest}", step=f"registers SLA {SLA_ID}: {words} of an epoch's price back"
+        )
+        if made["sla"] != SLA_ID:
+            raise Permanent(f"the SLA got number {made['sla']}, not {SLA_ID}")
 
     # ---- the nodes -------------------------------------------------------------------------------------
 
@@ -87,6 +88,24 @@ class Watch:
         words = f"lease {lease}: {seats.quorum} of {len(seats.seats)} witnesses saw its host key"
         if any(int(guest, 16) for guest in guests):
             words += ", and who signs in it"
+        self.stage.note("chain", words, self.stage.elapsed() - began)
+
+    def ask(self, lease: int, party: Party, since: int) -> None:
+        """A party asks how available the machine was; each witness answers from its private log (D7)."""
+        inquiries = self.observer().inquiries
+        if inquiries is None:
+            raise Permanent("this exchange has no inquiries")
+        past = max(1, self.observer().now() - since)
+        asked = party.ocx(
+            f"sla ask {lease} --from -{past}s --above 99.9 --no-wait",
+            step=f"lease {lease}: asks its witnesses whether it was up for more than 99.9 % of {past} s",
+        )
+        began, number = self.stage.elapsed(), int(asked["inquiry"])
+        poll("the witnesses' answer", lambda: inquiries.inquiry(number).result, self.stage, 60)
+        said = inquiries.inquiry(number)
+        counts = f"{said.no.bit_count()} say no, {said.yes.bit_count()} yes"
+        words = f"lease {lease}: of the witnesses {counts}; the answer is {said.result.name.lower()}"
+        self.answers[lease] = said.result.name.lower()
         self.stage.note("chain", words, self.stage.elapsed() - began)
 
     # ---- what becomes of it ----------------------------------------------------------------------------

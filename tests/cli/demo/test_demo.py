@@ -79,35 +79,38 @@ def run(folder: Path, *options: str) -> dict[str, Any]:
     return report
 
 
-def test_the_fake_demo_ends_with_everything_as_it_should_be(tmp_path: Path) -> None:
-    report = run(tmp_path, "--fake")
-    assert report["problems"] == []
-    assert report["conserved"] is True
-    assert [lease["plugin"] for lease in report["leases"]] == ["fake"] * 3
-    assert all(step["seconds"] >= 0 for step in report["steps"])
-    assert_no_process_is_left(tmp_path)
-
-
 @pytest.mark.lab
 def test_the_demo_leases_bare_metal_a_virtual_machine_and_what_a_playbook_made(tmp_path: Path) -> None:
     report = run(tmp_path)
     assert report["problems"] == []
     assert {lease["plugin"] for lease in report["leases"]} == {"ironic", "aws", "ansible"}
     assert set(report["machines"].values()) == {"available, unowned", "terminated", "unowned"}
+    assert report["conserved"] is True
     assert_no_process_is_left(tmp_path)
 
 
-@pytest.mark.parametrize("moment", ["admits north", "agent's key", "lease 1: accepts"])
+LATE = ["puts a request", "sends its fresh SSH key", "saw its host key", "switches its machine off", "fails"]
+"""Moments that come when agents, nodes and guests run: each run of the tests tries one of them."""
+
+
+@pytest.mark.parametrize("moment", ["makes its keys", "admits north", "late"])
 def test_ctrl_c_leaves_no_process_behind(tmp_path: Path, moment: str) -> None:
+    if moment == "late":
+        moment = LATE[time.time_ns() // 1000 % len(LATE)]
+        print(f"Ctrl-C once it says {moment!r}")
     with playing(tmp_path, moment, "--fake") as demo:
         os.killpg(demo.pid, signal.SIGINT)
         assert demo.wait(30) == 130
     assert_no_process_is_left(tmp_path)
 
 
-def test_a_demo_that_is_kept_goes_on_until_ctrl_c(tmp_path: Path) -> None:
+def test_the_fake_demo_ends_as_it_should_and_if_kept_goes_on_until_ctrl_c(tmp_path: Path) -> None:
     with playing(tmp_path, "Everything goes on until Ctrl-C", "--fake", "--keep") as demo:
-        assert json.loads((tmp_path / "report.json").read_text())["problems"] == []
+        report = json.loads((tmp_path / "report.json").read_text())
+        assert report["problems"] == []
+        assert report["conserved"] is True
+        assert [lease["plugin"] for lease in report["leases"]] == ["fake"] * 3
+        assert all(step["seconds"] >= 0 for step in report["steps"])
         assert demo.poll() is None
         os.killpg(demo.pid, signal.SIGINT)
         assert demo.wait(30) == 0
@@ -115,7 +118,7 @@ def test_a_demo_that_is_kept_goes_on_until_ctrl_c(tmp_path: Path) -> None:
 
 
 def test_a_killed_demo_leaves_no_process_behind(tmp_path: Path) -> None:
-    with playing(tmp_path, "registers what its cloud measured", "--fake") as demo:
+    with playing(tmp_path, "joins the witnesses", "--fake") as demo:
         demo.kill()
     assert_no_process_is_left(tmp_path)
 
@@ -143,19 +146,31 @@ GOOD: dict[str, Any] = {
             "rate_per_hour": 3600,
             "billed_seconds": 1,
             "penalty": 0,
+            "sla": int(request > 0),
+            "sla_penalty": 0,
+            "verdicts": [],
+            "switched": [],
             "bond_left": 0,
             "end_reason": reason,
         }
-        for number, request, provider, reason in (
-            (1, 0, "south", "buyer_early"),
-            (2, 1, "north", "time"),
-            (3, 2, "south", "time"),
+        | more
+        for number, request, provider, reason, more in (
+            (1, 0, "south", "buyer_early", {}),
+            (2, 1, "north", "time", {"paid": 4, "sla_penalty": 2, "refunded": 4, "billed_seconds": 6}),
+            (3, 2, "south", "time", {"switched": ["off", "on"]}),
         )
     ],
     "sessions": {str(number): f"I am lease {number}" for number in (1, 2, 3)},
     "award_to_provision_ms": {"1": 1, "2": 1, "3": 1},
     "machines": {"node-1": "available, unowned"},
+    "answers": {"2": "no"},
+    "witnesses": [{"name": "witness1", "pay": 1}],
 }
+
+
+def each(**change: Any) -> dict[str, Any]:
+    """The good leases with something changed in each of them."""
+    return {"leases": [lease | change for lease in GOOD["leases"]]}
 
 
 def test_a_good_report_has_no_problems() -> None:
@@ -170,12 +185,19 @@ def test_a_good_report_has_no_problems() -> None:
         ({"sessions": {}}, "no login"),
         ({"award_to_provision_ms": {}}, "did not say when"),
         ({"machines": {"node-1": "active, carries ocx-1"}}, "machine node-1 is active"),
-        ({"leases": [{**lease, "refunded": 8} for lease in GOOD["leases"]]}, "do not add up"),
-        ({"leases": [{**lease, "billed_seconds": 2} for lease in GOOD["leases"]]}, "billed seconds cost"),
-        ({"leases": [{**lease, "penalty": 1} for lease in GOOD["leases"]]}, "a penalty was taken"),
-        ({"leases": [{**lease, "state": "ending"} for lease in GOOD["leases"]]}, "is ending"),
-        ({"leases": [{**lease, "provider": "north"} for lease in GOOD["leases"]]}, "won by north and south"),
-        ({"leases": [{**lease, "end_reason": "time"} for lease in GOOD["leases"]]}, "ended early"),
+        (each(refunded=8), "do not add up"),
+        (each(billed_seconds=2), "billed seconds cost"),
+        (each(penalty=1), "a penalty was taken"),
+        (each(state="ending"), "is ending"),
+        (each(provider="north"), "won by north and south"),
+        (each(end_reason="time"), "ended early"),
+        (each(sla=1), "lease 1 should have no SLA"),
+        (each(sla_penalty=0), "cost its provider nothing"),
+        (each(sla_penalty=2), "lease 3: its provider was not to blame"),
+        (each(switched=["on"]), "does not know that its buyer switched it off"),
+        (each(verdicts=[{"problems": ["no quorum published that"]}]), "lease 2: no quorum published that"),
+        ({"answers": {"2": "yes"}}, "the witnesses did not say no"),
+        ({"witnesses": [{"name": "witness1", "pay": 0}]}, "witness1 was not paid"),
     ],
 )
 def test_whatever_is_wrong_in_a_report_is_named(change: dict[str, Any], problem: str) -> None:
