@@ -11,6 +11,8 @@ import pytest
 
 from chain.contracts.inquiries import Answer
 from chain.power import Action
+from cli.parse import past_time, percent
+from market.errors import InvalidInput
 from tests.cli.watched import EPOCH, GRID, ROUNDS, Watched, watched
 
 pytestmark = pytest.mark.timeout(120)
@@ -255,3 +257,18 @@ def test_a_buyer_ends_for_breach_and_the_witnesses_are_paid(
     assert paid["amount"] == sum(row["amount"] for row in paid["paid_to"]) > 0
     told = world.market.buyer.does(f"sla report {lease}")
     assert sum(row["amount"] for row in told["pay"]) == paid["amount"]
+
+
+@pytest.mark.parametrize(("text", "ppm"), [("99.95", 999_500), ("100%", 1_000_000), ("0.0001 %", 1)])
+def test_percentages_are_read_exactly(text: str, ppm: int) -> None:
+    assert percent(text) == ppm
+
+
+@pytest.mark.parametrize("text", ["100.1", "-1", "99.99999", "0", "half", "nan", "inf"])
+def test_what_is_no_percentage_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        percent(text)
+
+
+def test_a_past_time_may_be_told_as_so_long_ago() -> None:
+    assert past_time("-2h", 10_000) == 2_800 and past_time("now", 10_000) == 10_000
