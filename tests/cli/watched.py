@@ -103,7 +103,8 @@ class Watched:
             leaf = Leaf(self.lease, 0, (1 << ROUNDS) - 1, places_of(down), keccak(text=f"{seat}.{epoch}"))
             page = EpochLeaves((leaf,), keccak(text=f"salt {org} {epoch}"))
             before = self.pages.get((seat, epoch - 1))
-            opening, chunk = Opening(), ()
+            opening = Opening()
+            chunk: tuple[Leaf, ...] = ()
             if before is not None and (not opens or opens[seat]):
                 opening, chunk = before.opening, next(iter(before.chunks), ())
             commitment = page.commitment(org, epoch)
