@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import urllib.parse
@@ -116,7 +117,7 @@ class AwsBench(NetworkBench):
         """See `Bench.all_keys`: of instances that are not ending, and of security groups."""
         live = ("pending", "running", "stopping", "stopped")
         found = [i["tags"] for i in self._lab.instances() if i["state"] in live]
-        for group in self._client().describe_security_groups()["SecurityGroups"]:
+        for group in self._client.describe_security_groups()["SecurityGroups"]:
             found.append({tag["Key"]: tag["Value"] for tag in group.get("Tags", [])})
         return {tags["ocx:key"] for tags in found if "ocx:key" in tags}
 
@@ -124,16 +125,17 @@ class AwsBench(NetworkBench):
     def foreign(self, local_id: str) -> Iterator[None]:
         """See `Bench.foreign`: somebody has made a group of the unit's name."""
         name = group_name(self.settings()["provider"], local_id)
-        group = self._client().create_security_group(GroupName=name, Description="somebody's")["GroupId"]
+        group = self._client.create_security_group(GroupName=name, Description="somebody's")["GroupId"]
         try:
             yield
         finally:
-            self._client().delete_security_group(GroupId=group)
+            self._client.delete_security_group(GroupId=group)
 
     def unknown_id(self) -> str:
         """See `Bench.unknown_id`."""
         return "vm.small/9999"
 
+    @functools.cached_property
     def _client(self) -> Any:
         import boto3
 
