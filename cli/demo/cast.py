@@ -120,7 +120,7 @@ class Timing:
         A real deployment takes longer than none, and its verdicts are to come while the lease runs.
         """
         quiet = cls(4, 4, 20, 20) if fake else cls(5, 5, 70, 150)
-        pace = max(1.0, spent / (_QUIET_FAKE if fake else _QUIET))
+        pace = min(max(1.0, spent / (_QUIET_FAKE if fake else _QUIET)), 2.0 if fake else 1.5)
         return replace(quiet, wanted=round(quiet.wanted * pace), bought=round(quiet.bought * pace))
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from cli.demo import report as reports
 
-LIMIT = 300.0
+LIMIT = 360.0
 
 
 def start(folder: Path, *options: str) -> subprocess.Popen[str]:
@@ -80,6 +80,7 @@ def run(folder: Path, *options: str) -> dict[str, Any]:
 
 
 @pytest.mark.lab
+@pytest.mark.timeout(400)
 def test_the_demo_leases_bare_metal_a_virtual_machine_and_what_a_playbook_made(tmp_path: Path) -> None:
     report = run(tmp_path)
     assert report["problems"] == []
