@@ -27,7 +27,7 @@ from witness.probes.control import control, edge
 from witness.probes.guest import guest
 from witness.probes.http import http
 from witness.probes.icmp import allowed, icmp
-from witness.probes.seen import Finding, Seen
+from witness.probes.seen import Finding, Seen, knock
 from witness.probes.ssh import banner, host_key
 from witness.probes.tcp import tcp
 from witness.probes.tls import fingerprint, tls
@@ -495,3 +495,15 @@ def test_who_may_not_ping_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("witness.probes.icmp._socket", refuse)
     assert not allowed()
     assert look(icmp(HOST, SECONDS, loopback=True)).finding is Finding.OURS
+
+
+def test_a_witness_that_was_too_busy_to_see_an_answer_does_not_call_the_machine_silent() -> None:
+    async def forever(_: object) -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    async def busy() -> Seen:
+        asyncio.get_running_loop().call_later(0.05, time.sleep, 0.3)
+        return await knock(0.1, forever)
+
+    assert asyncio.run(busy()).finding is Finding.OURS

@@ -21,6 +21,8 @@ _OURS = {
 }  # fmt: skip
 _RESOLVER_AWAY = {socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_MEMORY, socket.EAI_SYSTEM}
 _LONGEST = 160
+_STALL = 0.25
+"""Of its deadline: a probe that ends later than that was held up here, and an answer may lie unread."""
 
 
 class Finding(StrEnum):
@@ -96,7 +98,10 @@ async def knock(seconds: float, work: Callable[[Knock], Awaitable[str]]) -> Seen
     except WrongAnswer as wrong:
         finding, detail = wrong.finding, str(wrong)
     except TimeoutError:
-        finding, detail = Finding.SILENT, "connected, then silence" if noted.connected else "no answer"
+        if time.monotonic() - began > seconds * (1 + _STALL):
+            finding, detail = Finding.OURS, "this witness was too busy to see an answer"
+        else:
+            finding, detail = Finding.SILENT, "connected, then silence" if noted.connected else "no answer"
     except OSError as error:
         finding, detail = _of_socket(error, noted.connected)
     except Exception as error:  # noqa: BLE001  a stranger's bytes broke a parser: a wrong answer
