@@ -1,0 +1,1 @@
+"""Witnesses that lie, and what their lies come to (rules W12 to W14)."""

@@ -1,0 +1,360 @@
+"""The stage on which some witnesses lie: organisations, machines behind faults, leases.
+
+Who sits is chosen by affiliation: whoever shall not sit is of the provider's group at the moment of the draw,
+and where no more are eligible than there are seats all of them sit. The provider signs and delivers by hand,
+so that it can name any endpoint; its gateway is the real one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chain.connection_data import delivery_hash
+from chain.contracts.base import Call
+from chain.contracts.leases import Delivery
+from chain.contracts.members import Role
+from chain.deploy import DeployParams
+from chain.exchange import Exchange
+from chain.generated import events as ledger
+from chain.lease_endpoints import LeaseEndpoint, Told, canonical_bytes, host_key_hash
+from chain.published import judges
+from chain.sealed import BoxKey, sealed_hash
+from market.rounds import Grid
+from market.verdicts import Sla, Tier
+from market.windows import SlotWindow
+from provisioner.gateway.server import GatewayServer
+from provisioner.store.records import Blob
+from provisioner.store.store import Store
+from tests.chain.network import Anvil, die_with_parent
+from tests.provisioner.world import Buyer, Provider, World, wait_for
+from tests.witness.node_world import Witnessing, witness
+
+EPOCH, ROUNDS = 22, 11
+PARAMS = DeployParams(
+    slot=2,
+    quantum=1,
+    sign_time=300,
+    fence_time=5,
+    deliver_time=60,
+    accept_time=60,
+    wipe_time=20,
+    notice=1,
+    timelock_delay=1,
+    epoch=EPOCH,
+    rounds=ROUNDS,
+    restore_time=2,
+    power_time=60,
+    seat_fee=1_000,
+    small_size=3,
+    small_quorum=2,
+    large_size=5,
+    large_quorum=4,
+    large_pool=5,
+    min_stake=1_000_000,
+    tick_fine=1_000,
+    appeal_bond=1_000,
+    appeal_time=60,
+    outlier_epochs=2,
+)
+"""Rounds of two seconds. Who has three eligible gets (3,2), who has five or more (5,4)."""
+GRID = Grid(EPOCH, ROUNDS)
+STAKE = 5_000_000
+BAD = 500_000
+"""What an outage of an epoch costs, ppm."""
+SLAS = (
+    Sla((Tier(900_000, 100_000), Tier(700_000, BAD, 1))),
+    Sla((Tier(900_000, 100_000), Tier(700_000, BAD, 1)), guest=True),
+)
+HONEST = ("h1", "h2", "h3", "h4")
+LIARS = ("up", "down", "copying", "late", "silent", "equivocating", "forging", "lazy")
+_ROOT = Path(__file__).resolve().parents[3]
+_APART = 7
+_ANY_KEY = "SHA256:" + "A" * 43
+
+
+@dataclass
+class Sworn(Witnessing):
+    """A witness organisation with its program: `ocx witness run`, or a liar."""
+
+    name: str = ""
+
+    def start(self, die_at: str = "") -> None:
+        """Start its program."""
+        command = [sys.executable, "-m", "cli.main", "witness", "run", "--config", str(self.settings)]
+        if self.name in LIARS:
+            command = [sys.executable, "-m", "tests.witness.byzantine.liar", self.name, str(self.settings)]
+        environment = os.environ | {"PYTHONPATH": str(_ROOT)}
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, env=environment, cwd=_ROOT, stdout=log, stderr=log, preexec_fn=die_with_parent
+            )
+
+    def restart(self) -> None:
+        """kill -9, and start anew."""
+        self.kill()
+        self.start()
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A machine of a lease: where it answers. `key`: its SSH host key; none: it is probed by TCP alone."""
+
+    port: int
+    key: str = ""
+    guest: int = 0
+
+    def endpoint(self, place: int) -> LeaseEndpoint:
+        """As a committee is told."""
+        guest = f"127.0.0.1:{self.guest}" if self.guest else None
+        kind = "ssh" if self.key else "tcp"
+        return LeaseEndpoint(place, "127.0.0.1", self.port, self.key or _ANY_KEY, kind, guest)
+
+
+@dataclass
+class Plan:
+    """A lease to come: who shall sit, by name; which machines; with which SLA. `drawn`: the seats by lot."""
+
+    name: str
+    seats: tuple[str, ...]
+    spots: dict[str, Spot]
+    sla: int = 1
+    by_lot: bool = False
+    lease: int = 0
+
+    def place(self, spot: str) -> int:
+        """The place of a machine in the lease."""
+        return list(self.spots).index(spot)
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether its buyer has to accept it: nobody proves the key of a machine that shows none."""
+        return not all(spot.key for spot in self.spots.values())
+
+
+@dataclass
+class Stage:
+    """Everything that takes part; `epochs` by name once they are known."""
+
+    world: World
+    provider: Provider
+    buyer: Buyer
+    cast: dict[str, Sworn]
+    server: GatewayServer
+    store: Store
+    offers: dict[int, int]
+    plans: list[Plan] = field(default_factory=list)
+    spare: dict[int, list[int]] = field(default_factory=dict)
+
+    @property
+    def exchange(self) -> Exchange:
+        """The council's view."""
+        return self.world.council
+
+    def org(self, name: str) -> int:
+        """A witness's organisation."""
+        return self.cast[name].org
+
+    def name_of(self, org: int) -> str:
+        """The other way round."""
+        return next(name for name, each in self.cast.items() if each.org == org)
+
+    def plan(self, name: str) -> Plan:
+        """A lease by its name."""
+        return next(plan for plan in self.plans if plan.name == name)
+
+    # ---- the life of the leases ----------------------------------------------------------------------------
+
+    def buy(self, plans: Iterable[Plan], until: int) -> None:
+        """Buy them all, up to a second that is the begin of an epoch."""
+        self.plans = list(plans)
+        first = int(time.time()) // PARAMS.slot
+        window = SlotWindow(first, until // PARAMS.slot)
+        calls = []
+        for plan in self.plans:
+            machines = [self.spare[plan.sla].pop() for _ in plan.spots]
+            calls.append(self.exchange.book.buy_now(self.offers[plan.sla], machines, window))
+        for plan, told in zip(self.plans, batch(self.buyer.exchange, calls), strict=True):
+            plan.lease = next(event.lease for event in told if isinstance(event, ledger.LeaseOpened))
+
+    def sign_and_draw(self) -> None:
+        """Sign them, and draw each committee among those who shall sit, all in one block."""
+        leases, witnesses = self.exchange.leases, judges(self.exchange)[0]
+        batch(self.provider.exchange, [leases.sign(plan.lease) for plan in self.plans])
+        calls, groups = [], self._groups()
+        for plan in sorted(self.plans, key=lambda plan: plan.by_lot):
+            calls += self._seat(plan.seats, groups)
+            if not plan.by_lot:
+                calls.append(witnesses.draw(plan.lease, 0))
+        self._in_one_block(calls)
+        for plan in self.plans:
+            if not plan.by_lot:
+                found = witnesses.committee(plan.lease, 0).seats
+                assert sorted(found) == sorted(self.org(name) for name in plan.seats), plan.name
+
+    def _in_one_block(self, calls: Sequence[Call]) -> None:
+        """By the council, in this order; none can be tried before, as each needs the ones before it."""
+        rpc, council = self.world.node.rpc(), self.exchange.wallet
+        assert council
+        nonce = int(rpc.call("eth_getTransactionCount", [council.address, "latest"]), 16)
+        rpc.call("anvil_impersonateAccount", [council.address])
+        rpc.call("evm_setIntervalMining", [0])
+        for number, call in enumerate(calls, nonce):
+            fields = {"from": council.address, "to": call.to, "data": "0x" + call.data.hex()}
+            fields |= {"nonce": hex(number), "gas": hex(1_500_000), "gasPrice": "0x0"}
+            rpc.call("eth_sendTransaction", [fields])
+        rpc.call("anvil_mine", ["0x1"])
+        rpc.call("evm_setIntervalMining", [1])
+        rpc.call("anvil_stopImpersonatingAccount", [council.address])
+
+    def _groups(self) -> dict[str, int]:
+        many = self.exchange.members.many([each.org for each in self.cast.values()])
+        return {name: many[each.org].group for name, each in self.cast.items()}
+
+    def _seat(self, seats: Sequence[str], groups: dict[str, int]) -> list[Call]:
+        """What makes these the eligible ones, from the groups as they are; changes `groups`."""
+        calls = []
+        for name in self.cast:
+            wanted = 0 if name in seats else _APART
+            if groups[name] != wanted:
+                groups[name] = wanted
+                calls.append(self.exchange.members.set_group(self.org(name), wanted))
+        return calls
+
+    def deliver(self) -> None:
+        """Hand over all machines, and have those accepted that nobody can prove."""
+        calls = [self._delivery(plan) for plan in self.plans]
+        batch(self.provider.exchange, calls)
+        leases = self.exchange.leases
+        by_hand = [plan for plan in self.plans if plan.by_hand]
+        accepts = [leases.accept(plan.lease, (1 << len(plan.spots)) - 1) for plan in by_hand]
+        batch(self.buyer.exchange, accepts)
+
+    def _delivery(self, plan: Plan) -> Call:
+        endpoints = tuple(spot.endpoint(place) for place, spot in enumerate(plan.spots.values()))
+        sealed, spec = b"sealed %d" % plan.lease, b"s" * 32
+        told = Told(sealed_hash(sealed), endpoints)
+        bits = (1 << len(endpoints)) - 1
+        hashes = (told.connection_hash, host_key_hash(endpoints), spec)
+        blob = Blob(bits, sealed, canonical_bytes(endpoints), *hashes)
+        self.store.keep_sealed(plan.lease, delivery_hash(*hashes), spec, blob, int(time.time()))
+        return self.exchange.leases.deliver(plan.lease, Delivery(bits, *hashes))
+
+    # ---- what came of it -----------------------------------------------------------------------------------
+
+    def events(self, kind: type[Any]) -> list[Any]:
+        """All events of a kind, of witnesses, verdicts and audits."""
+        witnesses, verdicts = judges(self.exchange)
+        told = [witnesses, verdicts, self.exchange.audits]
+        rpc = self.exchange.rpc
+        addresses = [contract.address for contract in told if contract is not None]
+        logs = rpc.get_logs(addresses, 0, rpc.head().number, [kind.TOPIC])
+        return [ledger.decode(entry.topics, entry.data) for entry in logs]
+
+    def verdicts(self) -> dict[tuple[int, int, int], int]:
+        """Penalties, ppm, by lease, place and epoch; those that cost nothing are none."""
+        given = self.events(ledger.VerdictGiven)
+        return {
+            (event.lease, event.place, event.epoch): event.penalty_ppm for event in given if event.penalty_ppm
+        }
+
+    def verdicts_on(self, plan: Plan, spot: str) -> dict[int, int]:
+        """Those on one machine, by epoch."""
+        key = (plan.lease, plan.place(spot))
+        return {epoch: ppm for (*of, epoch), ppm in self.verdicts().items() if tuple(of) == key}
+
+    def stakes(self) -> dict[str, int]:
+        """What each has at stake now."""
+        witnesses = judges(self.exchange)[0]
+        many = witnesses.many([each.org for each in self.cast.values()])
+        return {name: many[each.org].stake for name, each in self.cast.items()}
+
+    def close(self) -> None:
+        """End every program."""
+        for each in self.cast.values():
+            each.kill()
+        self.shut_gateway()
+
+    def shut_gateway(self) -> None:
+        """The provider's own edge goes away, too."""
+        self.server.stop()
+
+
+def batch(exchange: Exchange, calls: Sequence[Call], gas: int = 1_500_000) -> list[list[Any]]:
+    """Send them all and wait; the events of each."""
+    sender = exchange.sender
+    sent = [sender.send(call.to, call.data, gas=gas, wait=False) for call in calls]
+    return [exchange.events(sender.wait(entry)) for entry in sent]
+
+
+def found(node: Anvil, folder: Path, machines: dict[int, int]) -> tuple[Stage, int]:
+    """Found the exchange and have every witness join; the stage, and the first epoch they owe ticks for.
+
+    `machines`: how many are on offer by SLA. The chain stands in the epoch before that one, or the wall clock
+    is in it already.
+    """
+    world = World(node, folder, PARAMS)
+    _, verdicts = judges(world.council)
+    for sla in SLAS:
+        world.do(verdicts.register_sla(sla))
+    cast = {name: _sworn(world, number, name) for number, name in enumerate((*HONEST, *LIARS))}
+    party = world.admit("buyer", Role.BUYER | Role.AUDITOR)
+    buyer = Buyer(party.org, party.exchange, BoxKey.generate())
+    world.do(party.exchange.members.set_encryption_key(buyer.key.public), party.exchange)
+    provider = world.provider("bm.spare")
+    offers, spare = {}, {}
+    for sla, count in machines.items():
+        names = [f"bm.sla{sla}-{n}" for n in range(count)]
+        provider.machines += [{"name": name, "class": f"bm.sla{sla}"} for name in names]
+        before = len(provider.resources)
+        world.sell(provider, names, sla=sla)
+        offers[sla], spare[sla] = provider.offer, provider.resources[before:]
+    world.do(world.council.members.set_group(provider.org, _APART))
+    settings = provider.settings()
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    store = Store(settings.database)
+    server = GatewayServer(settings, provider.exchange, store)
+    server.start()
+    world.do(provider.exchange.members.set_gateway(server.url, server.key_hash), provider.exchange)
+    stage = Stage(world, provider, buyer, cast, server, store, offers, spare=spare)
+    return stage, _join(stage)
+
+
+def _sworn(world: World, number: int, name: str) -> Sworn:
+    made = witness(world, number)
+    fields = json.loads(made.settings.read_text())
+    fields["cycle"] = 1.0 if name in HONEST else 2.0
+    fields["measure"]["host_key_every"] = 1
+    made.settings.write_text(json.dumps(fields))
+    return Sworn(made.org, made.exchange, made.folder, made.signer, name=name)
+
+
+def _join(stage: Stage) -> int:
+    """Have all join while the chain's clock is an epoch behind, so that none waits for the next one."""
+    node, ahead = stage.world.node, len(stage.cast) + 4
+    first = GRID.epoch_of(int(time.time()) - ahead) + 1
+    node.ask("evm_setNextBlockTimestamp", GRID.start(first - 1) + 1)
+    witnesses = judges(stage.exchange)[0]
+    for each in stage.cast.values():
+        stage.world.do(witnesses.join(each.signer, STAKE), each.exchange)
+    wait_for("all to have joined", lambda: len(witnesses.pool()) == len(stage.cast))
+    joined = {witnesses.witness(each.org).joined for each in stage.cast.values()}
+    assert joined == {first}
+    return first
+
+
+def reach(second: float) -> None:
+    """Wait until the wall clock says so."""
+    wait_for(f"second {second}", lambda: time.time() >= second, limit=max(5.0, second - time.time() + 5.0))
+
+
+def eventually(what: str, probe: Callable[[], Any], deadline: float) -> Any:
+    """The first truthy value of `probe`, by a second of the wall clock."""
+    return wait_for(what, probe, limit=max(1.0, deadline - time.time()))
