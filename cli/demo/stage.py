@@ -98,7 +98,7 @@ class Stage:
         """Permanent if the play was broken off, or a process ended that should not have."""
         if self._aborted.is_set():
             raise Permanent("the demo was broken off")
-        for name, process in self._processes.items():
+        for name, process in list(self._processes.items()):  # others may be started meanwhile
             if process.poll() is not None:
                 raise Permanent(
                     f"the demo's process '{name}' ended with code {process.returncode}",
