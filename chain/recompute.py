@@ -102,8 +102,10 @@ class Replay:
     def _decided(self, event: events.AppealDecided) -> None:
         by, epoch = self._appeals[event.appeal]
         self._open.discard(event.appeal)
-        if event.upheld and by == self._provider:
-            self.ledger = self.ledger.without_breach(epoch)
+        if by == self._provider:
+            self.ledger = self.ledger.appeal_closed(
+                epoch, upheld=event.upheld, breach_appealed=self.breach_appealed
+            )
 
 
 def replay(exchange: Exchange, lease: int, place: int, until: int | None = None) -> Replay:

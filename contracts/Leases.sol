@@ -250,7 +250,7 @@ contract Leases is ILeases, Governed {
     // ---- the committee -----------------------------------------------------------------------------------------
 
     /// @inheritdoc ILeases
-    function setCommittee(LeaseId id, bool drawn) external onlyEverHolder(Rights.LEASES_WITNESS) {
+    function setCommittee(LeaseId id, bool drawn) external onlyHolder(Rights.LEASES_WITNESS) {
         Lease storage l = _existing(id);
         LeaseState state = stateOf(id);
         if (l.committee != Committee.Awaited || state < LeaseState.Signed || state > LeaseState.Active) {

@@ -14,6 +14,7 @@ import {IVerdicts} from "./interfaces/IVerdicts.sol";
 import {IWitnesses} from "./interfaces/IWitnesses.sol";
 import {Committee, LeaseId, OrgId, SlaId} from "./interfaces/Types.sol";
 import {Amounts} from "./libraries/Amounts.sol";
+import {Rights} from "./libraries/Rights.sol";
 import {Rounds} from "./libraries/Rounds.sol";
 
 /// @notice See {IVerdicts}.
@@ -115,6 +116,8 @@ contract Verdicts is IVerdicts, Governed {
     mapping(LeaseId => Suspension[]) private _suspensions;
     mapping(uint256 id => Appeal) private _appeals;
     mapping(bytes32 span => uint256 id) private _appealOf;
+    /// @dev Appeals of a breach whose place in the record a later one took meanwhile.
+    mapping(uint256 id => bool) private _overtaken;
 
     constructor(
         IDirectory directory_,
@@ -282,9 +285,11 @@ contract Verdicts is IVerdicts, Governed {
         s.ppm = uint24(x.ppm);
         s.graceUntil = uint40(x.grace);
         s.streaks = uint32(x.streaks);
-        bool breached = x.breach && s.breached != c.hi
-            && (s.breached == 0 || _openAppeal(c.lease, c.place, s.breached, BY_PROVIDER) != 0);
-        if (breached) s.breached = c.hi;
+        bool breached = x.breach && s.breached != c.hi && _mayBreach(c.lease, c.place, s.breached);
+        if (breached) {
+            _overtaken[_openAppeal(c.lease, c.place, s.breached, BY_PROVIDER)] = true;
+            s.breached = c.hi;
+        }
         _standings[c.lease][c.place] = s;
 
         uint256 penalty;
@@ -298,6 +303,11 @@ contract Verdicts is IVerdicts, Governed {
         // forge-lint: disable-end(unsafe-typecast)
         if (breached) emit BreachReached(c.lease, c.place, c.hi);
         if (s.appealed & BY_PROVIDER != 0) _addToAppeal(c, penalty);
+    }
+
+    /// @dev The record's breach gives way: there is none, or its provider has appealed it.
+    function _mayBreach(LeaseId lease, uint8 place, uint32 breached) private view returns (bool) {
+        return breached == 0 || _openAppeal(lease, place, breached, BY_PROVIDER) != 0;
     }
 
     /// @dev What a worse claim adds is in dispute as well while the provider's appeal is open.
@@ -401,10 +411,12 @@ contract Verdicts is IVerdicts, Governed {
         Appeal storage a = _appeals[id];
         (a.lease, a.place, a.epoch, a.by) = (lease, place, c.hi, org);
         a.account = msg.sender;
-        uint96 bond = _terms.appealBond;
-        a.bond = bond;
         a.filedAt = uint40(block.timestamp);
         _grow(id, a, amount);
+        // Without the right to lock there is no bond: appeal never stops (E7).
+        if (!directory.hasRight(address(this), Rights.ESCROW_MOVE)) return id;
+        uint96 bond = _terms.appealBond;
+        a.bond = bond;
         escrow.lock(bytes32(id), org, msg.sender, bond);
     }
 
@@ -459,12 +471,20 @@ contract Verdicts is IVerdicts, Governed {
     ) private {
         a.decided = true;
         ILeases.Lease memory l = _facts(a.lease);
-        // A breach goes with the span it was found in.
-        Standing storage s = _standings[a.lease][a.place];
-        if (upheld && a.by == l.provider && s.breached == a.epoch) s.breached = 0;
+        if (a.by == l.provider) _closeBreach(id, a, upheld);
         settlement.resolve(_parties(a.lease, l), a.amount, toBuyer, toProvider);
         if (bondBack) escrow.unlock(bytes32(id), a.by, a.account, a.bond);
         else escrow.pay(bytes32(id), OrgId.wrap(0), a.bond);
+    }
+
+    /// @dev A breach goes with the span it was found in. If the appeal is dismissed it stands, whatever was found since.
+    function _closeBreach(uint256 id, Appeal storage a, bool upheld) private {
+        Standing storage s = _standings[a.lease][a.place];
+        if (upheld) {
+            if (s.breached == a.epoch) s.breached = 0;
+        } else if (_overtaken[id] && _mayBreach(a.lease, a.place, s.breached)) {
+            s.breached = a.epoch;
+        }
     }
 
     function _open(uint256 id) private view returns (Appeal storage a) {

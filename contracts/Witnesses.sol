@@ -374,7 +374,8 @@ contract Witnesses is IWitnesses, Governed {
         if (l.committee == CommitteeState.Awaited) leases.setCommittee(lease, seats.length != 0);
     }
 
-    /// @dev A term is drawn while it runs. A lease whose committee was waived has no later one.
+    /// @dev A term is drawn while it runs. A lease whose committee was waived has no later one, and one whose committee
+    /// another contract drew has none here.
     /// @return begin Its first epoch.
     function _requireTerm(LeaseId lease, ILeases.Lease memory l, uint32 term)
         private
@@ -383,7 +384,9 @@ contract Witnesses is IWitnesses, Governed {
     {
         LeaseState state = leases.stateOf(lease);
         bool open = state == LeaseState.Signed || state == LeaseState.Delivered || state == LeaseState.Active;
-        bool wanted = l.committee == CommitteeState.Awaited || l.committee == CommitteeState.Drawn;
+        bool wanted = l.committee == CommitteeState.Awaited
+            || (l.committee == CommitteeState.Drawn
+                && _committees[lease][_termOf(l, _epochOf(l.committeeAt))] != 0);
         begin = _epochOf(l.signedAt) + TERM * term;
         uint32 now_ = _epochNow();
         if (!open || !wanted || now_ >= begin + TERM) revert Witnesses_DrawClosed(lease, term, 0);

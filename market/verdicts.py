@@ -135,16 +135,22 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """A machine's record, and the one before the span judged last, where each claim on that span starts."""
+    """A machine's record, and the one before the span judged last, where each claim on that span starts.
+
+    `overtaken`: spans of breaches under appeal whose place in the record a later one took.
+    """
 
     record: Record = Record()
     before: Record = Record()
+    overtaken: frozenset[int] = frozenset()
 
     def turned(self, span: Span) -> Ledger:
         """With this span as the one judged last, as a first claim on it or an appeal leaves it."""
         if self.record.last == span.last:
             return self
-        return Ledger(replace(self.record, last=span.last, ppm=0, streaks=0), self.record)
+        return replace(
+            self, record=replace(self.record, last=span.last, ppm=0, streaks=0), before=self.record
+        )
 
     def base(self, span: Span) -> Record:
         """The record that a claim on this span starts from."""
@@ -162,7 +168,22 @@ class Ledger:
 
     def after(self, judgement: Judgement) -> Ledger:
         """With that judgement in it."""
-        return Ledger(judgement.record, self.turned(judgement.span).before)
+        breached, overtaken = self.record.breached, self.overtaken
+        if breached and breached != judgement.record.breached:
+            overtaken |= {breached}
+        return Ledger(judgement.record, self.turned(judgement.span).before, overtaken)
+
+    def appeal_closed(self, span_last: int, *, upheld: bool, breach_appealed: bool) -> Ledger:
+        """After the provider's appeal against that span was closed.
+
+        Upheld, the span is no breach. Dismissed or lapsed, a breach that a later one overtook is back, unless
+        the recorded one is not under appeal itself (`breach_appealed`).
+        """
+        if upheld:
+            return self.without_breach(span_last)
+        if span_last not in self.overtaken or (self.record.breached and not breach_appealed):
+            return self
+        return replace(self, record=replace(self.record, breached=span_last))
 
     def without_breach(self, span_last: int) -> Ledger:
         """After the council upheld the provider's appeal against that span: it is no breach."""

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-LIMIT: Final = 22_000
-"""Bytes of deployed code; the ledger itself refuses more than 24,576."""
+LIMIT: Final = 22_528
+"""Bytes of deployed code (22 kB); the ledger itself refuses more than 24,576."""
 
 _ARTIFACTS: Final = Path(__file__).resolve().parents[1] / "contracts" / "artifacts"
 

@@ -181,10 +181,7 @@ class History:
             ledger.base(span),
             restore_time=self.arena.params.restore_time,
             suspended=self.watch.verdicts.power_of(self.lease),
-            breach_appealed=any(
-                (where, last) == (place, ledger.record.breached) and by == "seller"
-                for where, last, by in self.appeals.values()
-            ),
+            breach_appealed=self.breach_appealed(place),
         )
 
     def refusal(self, ledger: Ledger, foretold: Judgement, place: int, span: Span) -> type[Refused] | None:
@@ -263,9 +260,15 @@ class History:
         to_buyer = self.random.randint(0, amount)
         timelock = self.x.directory.timelock()
         self.arena.act(timelock, self.watch.verdicts.decide(number, to_buyer, upheld))
-        if upheld and by == "seller":
-            self.ledgers[place] = self.ledgers[place].without_breach(last)
+        if by == "seller":
+            self.ledgers[place] = self.ledgers[place].appeal_closed(
+                last, upheld=upheld, breach_appealed=self.breach_appealed(place)
+            )
         self.same_record(place)
+
+    def breach_appealed(self, place: int) -> bool:
+        """Whether the provider's appeal against the recorded breach is open."""
+        return (place, self.ledgers[place].record.breached, "seller") in self.appeals.values()
 
     # ---- what is compared at the end ----
 

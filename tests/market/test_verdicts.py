@@ -165,6 +165,19 @@ def test_a_later_breach_takes_the_place_of_one_under_appeal_only() -> None:
     assert Ledger(record).without_breach(148).record.breached == 149
 
 
+@pytest.mark.parametrize(
+    ("upheld", "appealed", "breached"), [(False, True, 149), (False, False, 150), (True, True, 150)]
+)
+def test_a_breach_whose_appeal_is_dismissed_is_back(upheld: bool, appealed: bool, breached: int) -> None:
+    record = Record(last=149, grace_until=140 * 3600, streaks=5, breached=149)
+    down = {150: rounds(1)}
+    later = judge(GRID, LEASE, Span(150, 150), down, SLA, record, restore_time=GRACE, breach_appealed=True)
+    ledger = Ledger(record).after(later)
+    assert ledger.record.breached == 150
+    closed = ledger.appeal_closed(149, upheld=upheld, breach_appealed=appealed)
+    assert closed.record.breached == breached
+
+
 @given(st.integers(0, 2**60 - 1), st.integers(0, 2**60 - 1))
 def test_more_down_rounds_never_cost_less(some: int, more: int) -> None:
     """With its grace used up; in it, an earlier first round may forgive others."""
