@@ -294,12 +294,8 @@ def batch(exchange: Exchange, calls: Sequence[Call], gas: int = 1_500_000) -> li
     return [exchange.events(sender.wait(entry)) for entry in sent]
 
 
-def found(node: Anvil, folder: Path, machines: dict[int, int]) -> tuple[Stage, int]:
-    """Found the exchange and have every witness join; the stage, and the first epoch they owe ticks for.
-
-    `machines`: how many are on offer by SLA. The chain stands in the epoch before that one, or the wall clock
-    is in it already.
-    """
+def found(node: Anvil, folder: Path, machines: dict[int, int]) -> Stage:
+    """Found the exchange, with so many machines on offer by SLA; nobody has joined yet."""
     world = World(node, folder, PARAMS)
     _, verdicts = judges(world.council)
     for sla in SLAS:
@@ -323,8 +319,7 @@ def found(node: Anvil, folder: Path, machines: dict[int, int]) -> tuple[Stage, i
     server = GatewayServer(settings, provider.exchange, store)
     server.start()
     world.do(provider.exchange.members.set_gateway(server.url, server.key_hash), provider.exchange)
-    stage = Stage(world, provider, buyer, cast, server, store, offers, spare=spare)
-    return stage, _join(stage)
+    return Stage(world, provider, buyer, cast, server, store, offers, spare=spare)
 
 
 def _sworn(world: World, number: int, name: str) -> Sworn:
@@ -336,18 +331,23 @@ def _sworn(world: World, number: int, name: str) -> Sworn:
     return Sworn(made.org, made.exchange, made.folder, made.signer, name=name)
 
 
-def _join(stage: Stage) -> int:
-    """Have all join while the chain's clock is an epoch behind, so that none waits for the next one."""
-    node, ahead = stage.world.node, len(stage.cast) + 4
-    first = GRID.epoch_of(int(time.time()) - ahead) + 1
-    node.ask("evm_setNextBlockTimestamp", GRID.start(first - 1) + 1)
+def join(stage: Stage) -> int:
+    """Begin: every program runs and waits, then all join in one epoch; the first one they owe ticks for."""
+    for each in stage.cast.values():
+        each.start()
+    stage.world.begin()
+    for name, each in stage.cast.items():
+        wait_for(f"{name} to wait", lambda each=each: "waiting" in each.log(), limit=90)
+    if time.time() % EPOCH > EPOCH - 8:
+        reach(GRID.start(GRID.epoch_of(int(time.time())) + 1) + 0.5)
     witnesses = judges(stage.exchange)[0]
     for each in stage.cast.values():
-        stage.world.do(witnesses.join(each.signer, STAKE), each.exchange)
+        call = witnesses.join(each.signer, STAKE)
+        each.exchange.sender.send(call.to, call.data, wait=False)
     wait_for("all to have joined", lambda: len(witnesses.pool()) == len(stage.cast))
     joined = {witnesses.witness(each.org).joined for each in stage.cast.values()}
-    assert joined == {first}
-    return first
+    assert len(joined) == 1, "an epoch ended while they joined"
+    return joined.pop()
 
 
 def reach(second: float) -> None:
