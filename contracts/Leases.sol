@@ -570,7 +570,7 @@ contract Leases is ILeases, Governed {
         return start < l.deliveredAt ? l.deliveredAt : start;
     }
 
-    /// @dev Silence accepts from this second on, or with a committee drawn, is the provider's default (L3). For an
+    /// @dev Silence accepts from this second on, or is the provider's default where a committee had its time (L3). For an
     /// all-or-nothing lease that is not complete, the time starts when it is known whether it will be; it does not run
     /// while a committee may still be drawn.
     function _acceptBy(Lease storage l) private view returns (uint256 by) {
@@ -584,7 +584,15 @@ contract Leases is ILeases, Governed {
     function _isAccepted(Lease storage l) private view returns (bool) {
         if (l.delivered == 0) return false;
         if (l.accepted == l.delivered) return true;
-        return l.committee != Committee.Drawn && block.timestamp >= _acceptBy(l);
+        return !_mustBeProven(l) && block.timestamp >= _acceptBy(l);
+    }
+
+    /// @dev A committee was drawn in time. One that is drawn after the delivery, and so late that the lease ends before the
+    /// time to accept is over, is as good as none: an honest delivery must not become a default that its provider could
+    /// not prevent.
+    function _mustBeProven(Lease storage l) private view returns (bool) {
+        if (l.committee != Committee.Drawn) return false;
+        return l.committeeAt <= l.deliveredAt || l.committeeAt + _terms.acceptTime <= _endsAt(l);
     }
 
     /// @dev The buyer or the committee may still say that what is delivered is there.
@@ -593,9 +601,9 @@ contract Leases is ILeases, Governed {
             && block.timestamp < _acceptBy(l);
     }
 
-    /// @dev Drawn, neither accepted nor proven in time, and nobody has settled that yet.
+    /// @dev Neither accepted nor proven in time, and nobody has settled that yet.
     function _isUnproven(Lease storage l) private view returns (bool) {
-        return l.committee == Committee.Drawn && l.delivered != 0 && l.accepted != l.delivered
+        return _mustBeProven(l) && l.delivered != 0 && l.accepted != l.delivered
             && l.reason != EndReason.Rejected && l.reason != EndReason.Unproven
             && block.timestamp >= _acceptBy(l);
     }

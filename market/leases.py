@@ -197,8 +197,8 @@ class LeaseFacts:
 
     @property
     def accept_deadline(self) -> int | None:
-        """When the time to accept is over: then silence accepts, or, with a committee drawn, the delivery is
-        unproven; None before anything was delivered (L3).
+        """When the time to accept is over: then silence accepts, or, where a committee had that time, the
+        delivery is unproven; None before anything was delivered (L3).
 
         While an all-or-nothing lease is incomplete, the time starts when it is known whether it will be. It
         does not run while a committee may still be drawn, which is until the lease's end.
@@ -222,7 +222,7 @@ class LeaseFacts:
             return False
         if self.accepted_bits == self.delivered_bits:
             return True
-        return self.committee is not Committee.DRAWN and now >= deadline
+        return not self._must_be_proven and now >= deadline
 
     def acceptable(self, now: int) -> bool:
         """Whether buyer or committee may still say that what is delivered is there."""
@@ -233,7 +233,19 @@ class LeaseFacts:
     def unproven_at(self) -> int | None:
         """When the delivery counts as unproven unless somebody accepts or proves it; None if never."""
         open_ = self.accepted_bits != self.delivered_bits and self.end_reason not in _UNACCEPTED
-        return self.accept_deadline if open_ and self.committee is Committee.DRAWN else None
+        return self.accept_deadline if open_ and self._must_be_proven else None
+
+    @property
+    def _must_be_proven(self) -> bool:
+        """Whether a committee was drawn in time (L3).
+
+        One drawn after the delivery, and so late that the lease ends before the time to accept is over, is as
+        good as none: an honest delivery must not become a default that its provider could not prevent.
+        """
+        if self.committee is not Committee.DRAWN:
+            return False
+        in_time = self.committee_at + self.accept_time <= self.effective_end
+        return in_time or self.committee_at <= (self.last_delivered_at or 0)
 
     @property
     def counts_from(self) -> int:

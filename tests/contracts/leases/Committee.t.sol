@@ -429,6 +429,29 @@ contract CommitteeUnprovenTest is CommitteeBase {
         _assertState(id, LeaseState.Defaulted);
     }
 
+    /// Drawn in the last second: the committee cannot look any more, and nobody but who draws could have been earlier.
+    function test_WhenDrawnTooLateToLook_SilenceAccepts() external {
+        LeaseId id = _lease(1, _window(2, 1), Policy.Provider, false);
+        _sign(id);
+        vm.warp(_startOf(id));
+        _deliver(id, 1);
+        vm.warp(_endOf(id) - 1);
+        leases.setCommittee(id, true);
+        vm.warp(_endOf(id));
+        _wipe(id);
+        vm.warp(_endOf(id) - 1 + 1799);
+        vm.expectRevert();
+        leases.settle(id);
+        vm.warp(_endOf(id) - 1 + 1800);
+        vm.expectRevert();
+        leases.expire(id);
+        vm.warp(_endOf(id) + 3 * EPOCH);
+        leases.settle(id);
+        assertEq(settlement.account(id).paid, RATE);
+        assertEq(settlement.account(id).bond, 0);
+        _assertState(id, LeaseState.Completed);
+    }
+
     function test_WhenWipedAndThenAccepted_SettleFreesTheBond() external {
         LeaseId id = _lease(1, _window(2, 1), Policy.Provider, false);
         _sign(id);
