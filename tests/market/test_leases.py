@@ -169,14 +169,21 @@ def test_what_the_committee_or_the_buyer_saw_is_active() -> None:
 
 
 def test_an_unproven_delivery_is_the_end_even_after_another_one_was_recorded() -> None:
-    left = replace(DRAWN, ended_at=1210, end_reason=EndReason.BUYER_EARLY)
-    assert describe(replace(left, wiped_at=1215), 1219) == "terminated(buyer, early)"
-    assert describe(replace(left, wiped_at=1215), 1220) == "defaulted(provider)"
-    over = ending(left, 1220)
-    assert over is not None and over.at == 1210
+    left = replace(DRAWN, committee_at=1140, ended_at=1190, end_reason=EndReason.BUYER_EARLY)
+    assert describe(replace(left, wiped_at=1195), 1199) == "terminated(buyer, early)"
+    assert describe(replace(left, wiped_at=1195), 1200) == "defaulted(provider)"
+    over = ending(left, 1200)
+    assert over is not None and over.at == 1190
     rejected = replace(left, end_reason=EndReason.REJECTED)
     assert rejected.unproven_at is None
-    assert describe(replace(rejected, wiped_at=1215), 1220) == "terminated(buyer, rejected)"
+    assert describe(replace(rejected, wiped_at=1195), 1200) == "terminated(buyer, rejected)"
+
+
+def test_a_committee_drawn_after_the_delivery_and_too_late_to_look_makes_no_default() -> None:
+    assert DRAWN.unproven_at == 1220
+    late = replace(DRAWN, ended_at=1219, end_reason=EndReason.BUYER_EARLY)
+    assert late.unproven_at is None
+    assert not late.accepted(1219) and late.accepted(1220)
 
 
 def test_only_what_is_final_may_be_drawn() -> None:

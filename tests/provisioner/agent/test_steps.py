@@ -269,11 +269,12 @@ def test_a_delivery_that_nobody_proves_is_over_with_the_time_to_accept() -> None
 
 def test_what_turns_out_unproven_after_its_wipe_is_recorded() -> None:
     clean = {"evidence": True}
-    wiped = replace(SEATED, ended_at=1210, end_reason=EndReason.BUYER_EARLY, wiped_at=1215)
-    step = decide(view(wiped, clean, clean), 1229, RULES)
-    assert step == Wait("the committee has not proven it yet", 1230)
-    assert decide(view(wiped, clean, clean), 1230, RULES) == Expire()
-    assert decide(view(wiped, clean, clean, settled=True), 1230, RULES) == Done()
+    early = replace(SEATED, committee_at=1110)
+    wiped = replace(early, ended_at=1210, end_reason=EndReason.BUYER_EARLY, wiped_at=1215)
+    step = decide(view(wiped, clean, clean), 1219, RULES)
+    assert step == Wait("the committee has not proven it yet", 1220)
+    assert decide(view(wiped, clean, clean), 1220, RULES) == Expire()
+    assert decide(view(wiped, clean, clean, settled=True), 1220, RULES) == Done()
 
 
 def test_with_a_committee_the_last_draw_waits_until_all_epochs_are_final() -> None:
