@@ -201,7 +201,7 @@ class Theatre:
         stage, signed = self.stage, max(joined + 1, GRID.epoch_of(int(time.time()) + 4) + 1)
         o = signed + 3
         stage.buy(self.plans(), GRID.start(o + 1))
-        reach(GRID.start(signed) + 0.5)
+        reach(GRID.start(signed) + 2.5)  # blocks come up to two seconds behind the clock
         stage.sign_and_draw()
         stage.deliver()
         self._commit_canary(o)
