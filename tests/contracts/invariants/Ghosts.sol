@@ -225,12 +225,18 @@ abstract contract Ghosts is Exchange {
 
     function _accepted(ILeases.Lease memory l) internal view returns (bool) {
         if (l.delivered == 0) return false;
-        return l.accepted == l.delivered || (l.committee != Committee.Drawn && clock >= _acceptBy(l));
+        return l.accepted == l.delivered || (!_mustBeProven(l) && clock >= _acceptBy(l));
+    }
+
+    /// @dev L3: a committee was drawn before the delivery, or with the whole time to accept before the end.
+    function _mustBeProven(ILeases.Lease memory l) internal pure returns (bool) {
+        if (l.committee != Committee.Drawn) return false;
+        return l.committeeAt <= l.deliveredAt || l.committeeAt + _terms().acceptTime <= _endsAt(l);
     }
 
     /// @dev L3: the provider's default, and nobody has settled it yet.
     function _unproven(ILeases.Lease memory l) internal view returns (bool) {
-        if (l.committee != Committee.Drawn || l.delivered == 0 || l.accepted == l.delivered) return false;
+        if (!_mustBeProven(l) || l.delivered == 0 || l.accepted == l.delivered) return false;
         bool decided = l.reason == EndReason.Rejected || l.reason == EndReason.Unproven;
         return !decided && clock >= _acceptBy(l);
     }
