@@ -74,6 +74,8 @@ SLAS = (
     Sla((Tier(900_000, 100_000), Tier(700_000, BAD, 1)), guest=True),
 )
 HONEST = ("h1", "h2", "h3", "h4")
+OWN = {name: f"127.0.1.{number}" for number, name in enumerate(HONEST, 1)}
+"""The addresses that the connections of the honest come from."""
 LIARS = ("up", "down", "copying", "late", "silent", "equivocating", "forging", "lazy")
 _ROOT = Path(__file__).resolve().parents[3]
 _APART = 7
@@ -88,7 +90,8 @@ class Sworn(Witnessing):
 
     def start(self, die_at: str = "") -> None:
         """Start its program."""
-        command = [sys.executable, "-m", "cli.main", "witness", "run", "--config", str(self.settings)]
+        command = [sys.executable, "-m", "tests.witness.byzantine.own_address", OWN.get(self.name, "")]
+        command += ["witness", "run", "--config", str(self.settings)]
         if self.name in LIARS:
             command = [sys.executable, "-m", "tests.witness.byzantine.liar", self.name, str(self.settings)]
         environment = os.environ | {"PYTHONPATH": str(_ROOT)}
@@ -269,6 +272,27 @@ class Stage:
         """Those on one machine, by epoch."""
         key = (plan.lease, plan.place(spot))
         return {epoch: ppm for (*of, epoch), ppm in self.verdicts().items() if tuple(of) == key}
+
+    def missed(self, first: int, last: int) -> set[tuple[str, int]]:
+        """Who has no complete tick for which of these epochs, as the chain says."""
+        witnesses, epochs = judges(self.exchange)[0], range(first, last + 1)
+        return {
+            (name, epoch)
+            for name, each in self.cast.items()
+            for epoch in epochs
+            if not witnesses.ticked(each.org, epoch)
+        }
+
+    def fined(self, last: int) -> list[tuple[str, int]]:
+        """Who was fined for which epoch, up to one, each as often as it was."""
+        events = self.events(ledger.TickMissed)
+        return [(self.name_of(event.org), event.epoch) for event in events if event.epoch <= last]
+
+    def has_committed(self, name: str) -> bool:
+        """Whether a witness has done its tick of the epoch that is due now."""
+        witnesses, head = judges(self.exchange)[0], self.exchange.rpc.head()
+        due = GRID.epoch_of(head.timestamp) - 1
+        return any(witnesses.commitment_of(self.org(name), due, block=head.number))
 
     def stakes(self) -> dict[str, int]:
         """What each has at stake now."""
