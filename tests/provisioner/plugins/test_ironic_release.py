@@ -25,7 +25,7 @@ def test_a_release_leaves_nothing_of_the_tenant_and_says_so(bare: Bare) -> None:
     left = bare.node()
     assert (left["instance_uuid"], left["instance_info"], left["console_enabled"]) == (None, {}, False)
     assert (left["protected"], left["lessee"]) == (False, None)
-    assert set(left["extra"]) == {"ocx_address", "ocx_ssh_port", "ocx_wiped"}
+    assert set(left["extra"]) == {"ocx_address", "ocx_guest_port", "ocx_ssh_port", "ocx_wiped"}
     facts = evidence.facts
     assert facts["cleaned"] and facts["deployed"]
     assert (facts["networks"], facts["console"], facts["instance_info"]) == ([], False, [])
