@@ -118,7 +118,8 @@ class Takedown:
 
     def _finish(self, view: marks.View) -> WipeEvidence:
         """Write the evidence on the tombstone, then let the reservation go."""
-        evidence = marks.evidence_of(view)
+        # Looked at anew: another release may have written since, and what stands there first should stay.
+        evidence = marks.evidence_of(self._cloud.look(self._key))
         if evidence is None and view.tombstone is not None:
             evidence = self._evidence(view)
             listed = [{"Key": name, "Value": value} for name, value in marks.evidence_tags(evidence).items()]
