@@ -150,7 +150,7 @@ def test_delivery_after_the_deadline_is_refused_and_the_buyer_gets_everything_ba
     market.north.does(f"lease expire {lease}")
     shown = market.buyer.does(f"lease show {lease} --why")
     assert (shown["state"], shown["fault"], shown["paid"]) == ("defaulted", "provider", 0)
-    assert any("bond went to the buyer [block" in line for line in shown["why"])
+    assert any("bond went to the buyer; at fault: provider [block" in line for line in shown["why"])
     assert free(market.buyer) == before + bond
     assert "ocx lease show" in market.north.is_refused(f"lease expire {lease}")
 
