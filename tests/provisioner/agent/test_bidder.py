@@ -170,7 +170,8 @@ def test_two_tenders_at_once_never_pledge_one_machine_twice(provider: Provider, 
         assert sorted(named) == sorted(provider.resources)
         tenders = running.agent.tenders
         wait_for("a reason for the third", lambda: any("no resource" in item["why"] for item in tenders()))
-        assert set(requests) <= {item["request"] for item in tenders()}  # what others asked for may stand there, too
+        # What others asked for may stand there, too.
+        assert set(requests) <= {item["request"] for item in tenders()}
 
 
 def _join_class(world: World, provider: Provider, class_: str) -> None:
