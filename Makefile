@@ -36,7 +36,7 @@ test-contracts: $(VENV) $(NODE) ## Foundry's tests: unit, fuzz, invariants
 
 test-python: $(VENV) $(NODE) $(LAB) ## pytest; choose with ARGS="tests/market -k slots"
 	$(call say,pytest)
-	@python -m pytest $(or $(ARGS),-n 2 --dist loadgroup)
+	@python -m pytest $(or $(ARGS),-n 2 --dist loadgroup --no-loadscope-reorder)
 
 test-brownie: $(VENV) $(NODE) $(BROWNIE) ## The Brownie scenario, in its own environment
 	$(call say,brownie)

@@ -70,11 +70,12 @@ def pytest_collection_finish() -> None:
     sys.setrecursionlimit(1000)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers: what shares a lab or a file stays on one worker; what takes long starts first.
 
     Workers take groups in this order (`--no-loadscope-reorder`), so that none is left with a long one at
-    the end while the others have nothing to do.
+    the end while the others have nothing to do. First, as xdist reads the marks in the same hook.
     """
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))

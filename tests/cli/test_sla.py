@@ -60,6 +60,19 @@ def claimed(world: Watched, first: int) -> dict[str, object]:
     return dict(world.market.north.does(f"sla claim {lease} {first + 1}"))
 
 
+@pytest.fixture(scope="module")
+def minority(world: Watched, first: int, claimed: dict[str, object]) -> None:
+    """Epoch `first + 3`, in which one of three saw an outage, is published."""
+    world.tick(first + 4, [(), (), ()])
+
+
+@pytest.fixture(scope="module")
+def silent(world: Watched, first: int, minority: None) -> None:
+    """Epoch `first + 4` is over, and two of three never published it."""
+    world.tick(first + 5, [(), None, ()], opens=(True, False, False))
+    world.go(first + 7)
+
+
 def epoch_of(world: Watched, epoch: int) -> dict[str, object]:
     """One row of the report."""
     rows = world.market.buyer.does(f"sla report {world.lease}")["epochs"]
@@ -136,8 +149,7 @@ def test_recorded_power_off_is_the_buyers(world: Watched, first: int, claimed: d
     assert [(item["action"], item["fault"]) for item in power] == [("off", "buyer"), ("on", "buyer")]
 
 
-def test_what_a_minority_saw_is_the_paths(world: Watched, first: int, claimed: dict[str, object]) -> None:
-    world.tick(first + 4, [(), (), ()])
+def test_what_a_minority_saw_is_the_paths(world: Watched, first: int, minority: None) -> None:
     row = epoch_of(world, first + 3)
     assert (row["fault"], row["counted"], row["path"], row["penalty"]) == ("path", 0, 10, 0)
     assert any(
@@ -145,18 +157,14 @@ def test_what_a_minority_saw_is_the_paths(world: Watched, first: int, claimed: d
     )
 
 
-def test_an_epoch_too_few_published_is_undetermined(
-    world: Watched, first: int, claimed: dict[str, object]
-) -> None:
-    world.tick(first + 5, [(), None, ()], opens=(True, False, False))
-    world.go(first + 7)
+def test_an_epoch_too_few_published_is_undetermined(world: Watched, first: int, silent: None) -> None:
     row = epoch_of(world, first + 4)
     assert row["availability_ppm"] is None and row["fault"] == "nobody"
     assert "1 of 3 witnesses published" in row["undetermined"]
 
 
 def test_verify_says_whose_fault_it_was_and_shows_the_leaves(
-    world: Watched, first: int, claimed: dict[str, object]
+    world: Watched, first: int, silent: None
 ) -> None:
     told = [world.market.north.does(f"witness verify {world.lease} {first + n}") for n in (1, 3, 4)]
     assert [item["fault"] for item in told] == ["provider", "path", "nobody"]
@@ -190,7 +198,7 @@ def test_without_pillow_the_command_says_how_to_get_it(
 
 
 def test_why_a_lease_is_where_it_is_names_fault_and_evidence(
-    world: Watched, first: int, claimed: dict[str, object]
+    world: Watched, first: int, claimed: dict[str, object], silent: None
 ) -> None:
     lines = world.market.buyer.does(f"lease show {world.lease} --why")["why"]
     tx = claimed["transactions"][0]["tx_hash"]
@@ -245,8 +253,8 @@ def test_silent_committee_s_inquiry_is_closed_as_unknown(world: Watched, first: 
 def test_a_buyer_ends_for_breach_and_the_witnesses_are_paid(
     world: Watched, first: int, claimed: dict[str, object]
 ) -> None:
-    """The breach's span is final by now."""
     lease = world.lease
+    world.go(world.epoch + 3)  # by then the breach's span is final
     world.market.buyer.does(f"sla end {lease}")
     shown = world.market.buyer.does(f"lease show {lease} --why")
     assert (shown["end_reason"], shown["fault"]) == ("breach", "provider")

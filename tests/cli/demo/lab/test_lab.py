@@ -89,6 +89,6 @@ def test_a_machine_follows_its_power_switch(tmp_path: Path) -> None:
     machine.follow(on)
     assert tree_below(os.getpid()) == below, "it is on already"
     machine.follow(off)
-    assert gone(below)
+    until(lambda: gone(below))
     erase(machine.disk)
     assert list(machine.disk.iterdir()) == []
