@@ -27,11 +27,11 @@ from chain.contracts.leases import Delivery
 from chain.contracts.members import Role
 from chain.exchange import Exchange
 from chain.sealed import BoxKey
+from daemon.opening import open_wallet
 from provisioner.agent.loop import Agent
 from provisioner.agent.steps import operation_key
 from provisioner.catalogue import load_plugins
 from provisioner.plugin import Order
-from provisioner.run import open_wallet
 from provisioner.store.store import Store
 
 __all__ = ["run"]

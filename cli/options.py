@@ -16,6 +16,7 @@ __all__ = [
     "config_option",
     "for_option",
     "load_settings",
+    "log_level_option",
     "node_option",
     "place_option",
     "sla_option",
@@ -49,7 +50,14 @@ config_option = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
     envvar="OCX_CONFIG",
-    help="The agent's configuration file.",
+    help="The program's configuration file.",
+)
+log_level_option = click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    envvar="OCX_LOG_LEVEL",
+    help="What it writes to standard error.",
 )
 
 

@@ -12,12 +12,12 @@ import click
 
 from cli.act import working
 from cli.app import App, Group, pass_app
+from cli.installation import ask_health, show_findings, show_unit, show_yaml
 from cli.new_plugin import new_plugin
-from cli.options import config_option, load_settings
+from cli.options import config_option, load_settings, log_level_option
 from cli.render import show
 from cli.rotate import rotate_gateway
 from cli.rotate_operator import rotate_operator
-from cli.unit import fill
 from market.errors import InvalidInput, Refused, Temporary
 
 if TYPE_CHECKING:
@@ -44,20 +44,14 @@ provider.add_command(rotate_operator)
 
 @provider.command()
 @config_option
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    envvar="OCX_LOG_LEVEL",
-    help="What the agent writes to standard error.",
-)
+@log_level_option
 @pass_app
 def run(app: App, config_file: Path, log_level: str) -> None:
     """Run the agent until it is told to stop (Ctrl-C or SIGTERM); it goes on where it was.
 
     Prints where its gateway and its health page are, once it serves.
     """
-    from provisioner.logs import begin
+    from daemon.logs import begin
     from provisioner.run import run as serve
 
     begin(log_level)
@@ -77,15 +71,11 @@ def check(app: App, config_file: Path) -> None:
 
     `missing` must be put right, `advice` need not; only what is missing makes the command fail.
     """
-    from provisioner.run import check as examine
+    from provisioner.check import examine
 
     with working("checking"):
         findings = examine(load_settings(config_file))
-    rows = [{"severity": f.severity, "finding": f.what, "to_do": f.todo} for f in findings]
-    show(app, rows, value="severity finding", empty="nothing is missing")
-    missing = sum(1 for finding in findings if finding.severity == "missing")
-    if missing:
-        raise Refused(f"{missing} thing(s) to put right", hint="see the list above")
+    show_findings(app, findings)
 
 
 @provider.command()
@@ -157,29 +147,12 @@ def _health(settings: Settings) -> dict[str, Any]:
     age = time.time() - health.get("at", 0)
     if age <= _SILENCE:
         return health
-    asked = _ask(health.get("health_port"))
+    asked = ask_health(health.get("health_port"))
     if asked is None:
         raise Temporary(
             f"the agent's last word is {age:.0f} s old", hint="it does not run, or hangs: look at its log"
         )
     return asked
-
-
-def _ask(port: object) -> dict[str, Any] | None:
-    """The health page's answer, None if there is none."""
-    import http.client
-
-    if not isinstance(port, int):
-        return None
-    page = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        page.request("GET", "/")
-        answer = json.loads(page.getresponse().read())
-    except (OSError, ValueError, http.client.HTTPException):
-        return None
-    finally:
-        page.close()
-    return answer if isinstance(answer, dict) and "ok" in answer else None
 
 
 @provider.command()
@@ -233,12 +206,7 @@ def config(
         gateway={"host": gateway_host, "port": gateway_port, "url": gateway_url},
         plugins=[{"name": plugin, "settings": dict(_setting(pair) for pair in pairs)}],
     )
-    if app.format == "json":
-        import yaml
-
-        click.echo(json.dumps(yaml.safe_load(text), indent=2))
-    else:
-        click.echo(text, nl=False)
+    show_yaml(app, text)
 
 
 @provider.command(context_settings=_APART)
@@ -251,22 +219,7 @@ def unit(app: App, config_file: Path, user: str, name: str) -> None:
 
     Put it into /etc/systemd/system/ocx-provider.service, then: systemctl enable --now ocx-provider
     """
-    import shutil
-
-    settings = load_settings(config_file)
-    program = shutil.which("ocx") or str(Path(sys.argv[0]).resolve())
-    fields = {
-        "name": name,
-        "user": user,
-        "ocx": program,
-        "config": str(config_file.resolve()),
-        "state_dir": str(settings.state_dir),
-    }
-    text = fill("ocx-provider.service.j2", fields)
-    if app.format == "json":
-        click.echo(json.dumps({"unit": text}))
-    else:
-        click.echo(text, nl=False)
+    show_unit(app, "ocx-provider.service.j2", name, user, config_file, load_settings(config_file))
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +10,9 @@ import click
 
 from cli.act import Plan, apply, finish, run, working
 from cli.app import App, Group, pass_app
+from cli.installation import ask_health, show_findings, show_unit, show_yaml
 from cli.member import handles, own_org
-from cli.options import config_option
+from cli.options import config_option, log_level_option
 from cli.parse import ADDRESS, CREDITS, org_id
 from cli.render import credits_text, show
 from cli.verify import verify
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from chain.exchange import Exchange
 
 __all__ = ["witness"]
-
-_LEVELS = ["debug", "info", "warning", "error"]
 
 
 # Not OCX_WITNESS_...: those variables are the node's own settings.
@@ -42,25 +39,18 @@ witness.add_command(verify)
 
 @witness.command("run")
 @config_option
-@click.option(
-    "--log-level",
-    type=click.Choice(_LEVELS),
-    default="info",
-    envvar="OCX_LOG_LEVEL",
-    help="What the node writes to standard error.",
-)
+@log_level_option
 @pass_app
 def run_(app: App, config_file: Path, log_level: str) -> None:
     """Run the node until it is told to stop (Ctrl-C or SIGTERM); it goes on where it was.
 
     Prints whom it witnesses for and where its health page is, once it measures.
     """
+    from daemon.logs import begin
     from witness.run import run as serve
     from witness.settings import load
 
-    logging.basicConfig(
-        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    begin(log_level)
 
     def ready(where: dict[str, object]) -> None:
         show(app, where, value="health_port")
@@ -78,16 +68,11 @@ def check(app: App, config_file: Path) -> None:
     `missing` must be put right, `advice` need not; only what is missing makes the command fail.
     """
     from witness.check import examine
-    from witness.run import open_wallet
     from witness.settings import load
 
     with working("checking"):
-        findings = examine(load(config_file), open_wallet)
-    rows = [{"severity": f.severity, "finding": f.what, "to_do": f.todo} for f in findings]
-    show(app, rows, value="severity finding", empty="nothing is missing")
-    missing = sum(1 for finding in findings if finding.severity == "missing")
-    if missing:
-        raise Refused(f"{missing} thing(s) to put right", hint="see the list above")
+        findings = examine(load(config_file))
+    show_findings(app, findings)
 
 
 @witness.command()
@@ -100,8 +85,6 @@ def check(app: App, config_file: Path) -> None:
 @pass_app
 def config(app: App, state_dir: Path, health_port: int, references: tuple[str, ...], loopback: bool) -> None:
     """Print a configuration for the node, made from the shipped template; edit it to taste."""
-    import yaml
-
     from witness.settings import render
 
     file = str(app.passphrase_file) if app.passphrase_file else None
@@ -113,10 +96,7 @@ def config(app: App, state_dir: Path, health_port: int, references: tuple[str, .
         references=references,
         health_port=health_port,
     )
-    if app.format == "json":
-        click.echo(json.dumps(yaml.safe_load(text), indent=2))
-    else:
-        click.echo(text, nl=False)
+    show_yaml(app, text)
 
 
 @witness.command()
@@ -129,23 +109,9 @@ def unit(app: App, config_file: Path, user: str, name: str) -> None:
 
     Put it into /etc/systemd/system/ocx-witness.service, then: systemctl enable --now ocx-witness
     """
-    import shutil
-
-    from cli.unit import fill
     from witness.settings import load
 
-    fields = {
-        "name": name,
-        "user": user,
-        "ocx": shutil.which("ocx") or str(Path(sys.argv[0]).resolve()),
-        "config": str(config_file.resolve()),
-        "state_dir": str(load(config_file).state_dir),
-    }
-    text = fill("ocx-witness.service.j2", fields)
-    if app.format == "json":
-        click.echo(json.dumps({"unit": text}))
-    else:
-        click.echo(text, nl=False)
+    show_unit(app, "ocx-witness.service.j2", name, user, config_file, load(config_file))
 
 
 # ---- the pool --------------------------------------------------------------------------------------------
@@ -290,7 +256,9 @@ def status(app: App, config_file: Path) -> None:
     port = load(config_file).health_port
     if not port:
         raise InvalidInput("the configuration names no health_port", hint="choose one, and start it anew")
-    health = _health(port)
+    health = ask_health(port)
+    if health is None:
+        raise Temporary(f"nothing answers at port {port}", hint="is the node running?")
     if app.format != "table":
         show(app, health, value="ok")
     else:
@@ -301,20 +269,6 @@ def status(app: App, config_file: Path) -> None:
         show(app, rows, empty="no conditions: all is well")
     if not health.get("ok"):
         raise Refused("the node is not well", hint="see its conditions above")
-
-
-def _health(port: int) -> dict[str, Any]:
-    import http.client
-
-    page = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        page.request("GET", "/")
-        answer = json.loads(page.getresponse().read())
-    except (OSError, ValueError, http.client.HTTPException):
-        raise Temporary(f"nothing answers at port {port}", hint="is the node running?") from None
-    finally:
-        page.close()
-    return dict(answer)
 
 
 def _witnesses(exchange: Exchange) -> Witnesses:

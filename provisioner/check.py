@@ -7,117 +7,58 @@ can be seen from here.
 
 from __future__ import annotations
 
-import os
-import stat
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from chain import connection as connection_file
-from chain.connection import ConnectionFile
+from chain.connection import ConnectionFile, redact
 from chain.contracts.members import UNLIMITED, Member, MemberRight, Organisation, Role
 from chain.endpoints import server_time
 from chain.exchange import Exchange
 from chain.gateway import GatewayClient
-from chain.rpc import Rpc
 from chain.wallet import Wallet, address_of
 from chain.wire import Block
+from daemon.findings import Finding, Findings, endpoints, folder, guarded, kept
+from daemon.opening import network_of, open_wallet
 from market.billing import bond, price
 from market.errors import OcxError
-from provisioner.agent.vitals import disk_free
 from provisioner.catalogue import Action, load_plugins, measure, plan
 from provisioner.gateway.tls import ensure_certificate, next_hash
 from provisioner.plugin import Provisioner
-from provisioner.secrets import redact
 from provisioner.settings import Settings
 
-__all__ = ["NEEDED", "Finding", "examine"]
+__all__ = ["NEEDED", "examine"]
 
 NEEDED = MemberRight.SIGN | MemberRight.DELIVER | MemberRight.RELEASE
 """Rights without which an agent can do nothing."""
 
-_FULL, _LOW = 64 << 20, 1 << 30
 _CLOCK_OFF = 30.0
 _MOST_OFFERS = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is not as it should be: `severity` is `missing` (must be put right) or `advice`."""
-
-    severity: str
-    what: str
-    todo: str
-
-    def __str__(self) -> str:
-        """On one line."""
-        return f"{self.what}; {self.todo}"
-
-
-Findings = Iterator[Finding]
-
-
-def examine(
-    settings: Settings, open_wallet: Callable[[Settings], Wallet], clock: Callable[[], float] = time.time
-) -> list[Finding]:
+def examine(settings: Settings, clock: Callable[[], float] = time.time) -> list[Finding]:
     """Everything that is missing or could be better, in the order in which to put it right; blocking."""
     findings: list[Finding] = []
     wallets: list[Wallet] = []
-    findings += _guarded("the operator key", lambda: _wallet(settings, open_wallet, wallets))
-    findings += _guarded("the state folder", lambda: _folder(settings))
+    findings += guarded("the operator key", lambda: kept(lambda: open_wallet(settings), wallets))
+    findings += guarded("the state folder", lambda: folder(settings.state_dir, "tenants' keys"))
     plugins: dict[str, Provisioner] = {}
-    findings += _guarded("the plugins", lambda: _plugins(settings, plugins))
+    findings += guarded("the plugins", lambda: _plugins(settings, plugins))
     connection: list[ConnectionFile] = []
-    findings += _guarded("the connection file", lambda: _connection(settings, connection))
+    findings += guarded("the connection file", lambda: kept(lambda: network_of(settings), connection))
     if not connection:
         return findings
-    findings += _guarded("the endpoints", lambda: _endpoints(connection[0], clock))
+    findings += guarded("the endpoints", lambda: _network(connection[0], clock))
     if any(item.severity == "missing" and item.what.startswith("no endpoint") for item in findings):
         return findings
     exchange = Exchange(connection[0])
-    findings += _guarded("the membership", lambda: _membership(settings, exchange))
-    findings += _guarded("the gateway", lambda: _gateway(settings, exchange, wallets))
-    findings += _guarded("the machines", lambda: _machines(settings, exchange, plugins))
-    findings += _guarded("the offers", lambda: _offers(settings, exchange))
+    findings += guarded("the membership", lambda: _membership(settings, exchange))
+    findings += guarded("the gateway", lambda: _gateway(settings, exchange, wallets))
+    findings += guarded("the machines", lambda: _machines(settings, exchange, plugins))
+    findings += guarded("the offers", lambda: _offers(settings, exchange))
     return findings
 
 
-def _guarded(what: str, look: Callable[[], Findings]) -> list[Finding]:
-    """All findings of one part, also if it breaks off."""
-    found: list[Finding] = []
-    try:
-        found.extend(look())
-    except OcxError as error:
-        todo = (error.hint or f"see to {what}").rstrip(".")
-        found.append(Finding("missing", error.message.rstrip("."), todo[:1].lower() + todo[1:]))
-    except Exception as error:  # noqa: BLE001  a plugin's own mistake must not hide the other findings
-        told = " ".join(f"{what} cannot be checked: {type(error).__name__}: {error}".split())
-        found.append(Finding("missing", told, f"see to {what}; if they are right, report the error"))
-    return [Finding(item.severity, redact(item.what), redact(item.todo)) for item in found]
-
-
 # ---- this machine --------------------------------------------------------------------------------------
-
-
-def _wallet(settings: Settings, open_wallet: Callable[[Settings], Wallet], found: list[Wallet]) -> Findings:
-    found.append(open_wallet(settings))
-    yield from ()
-
-
-def _folder(settings: Settings) -> Findings:
-    folder = settings.state_dir
-    nearest = folder
-    while not nearest.exists():
-        nearest = nearest.parent
-    if not os.access(nearest, os.W_OK):
-        yield Finding("missing", f"{folder} cannot be written", "create it for the agent's user")
-    elif folder.exists() and stat.S_IMODE(folder.stat().st_mode) & 0o077:
-        what = f"{folder} is open to others, and holds tenants' keys"
-        yield Finding("missing", what, f"chmod 700 {folder}")
-    free = disk_free(nearest)
-    if free is not None and free < _LOW:
-        severity = "missing" if free < _FULL else "advice"
-        yield Finding(severity, f"only {free >> 20} MiB are free for {folder}", "make room: 1 GiB or more")
 
 
 def _plugins(settings: Settings, plugins: dict[str, Provisioner]) -> Findings:
@@ -131,33 +72,11 @@ def _plugins(settings: Settings, plugins: dict[str, Provisioner]) -> Findings:
 # ---- the network ---------------------------------------------------------------------------------------
 
 
-def _connection(settings: Settings, found: list[ConnectionFile]) -> Findings:
-    found.append(connection_file.load(settings.connection))
-    yield from ()
-
-
-def _endpoints(connection: ConnectionFile, clock: Callable[[], float]) -> Findings:
-    heads: dict[str, Block] = {}
-    for url in connection.rpc_urls:
-        shown = connection_file.redact(url)
-        try:
-            one = connection.model_copy(update={"rpc_urls": (url,)})
-            heads[shown] = Rpc(one, stale_after=None).verify()
-        except OcxError as error:
-            yield Finding("advice", f"{shown} is of no use: {error.message}", "correct rpc_urls or that node")
-    if not heads:
-        yield Finding("missing", "no endpoint of rpc_urls can be used", "start a node, or correct rpc_urls")
-        return
-    if len(connection.rpc_urls) == 1:
-        yield Finding(
-            "advice", "there is one endpoint only", "add a second node to rpc_urls: one alone may lag or lie"
-        )
-    best = max(heads.values(), key=lambda block: block.number)
-    for shown, head in heads.items():
-        if best.number - head.number > 5:
-            behind = f"{shown} is {best.number - head.number} blocks behind another endpoint"
-            yield Finding("advice", behind, "see whether that node has peers and room on its disk")
-    yield from _clock(connection, best, clock)
+def _network(connection: ConnectionFile, clock: Callable[[], float]) -> Findings:
+    newest: list[Block] = []
+    yield from endpoints(connection, newest)
+    for head in newest:
+        yield from _clock(connection, head, clock)
 
 
 def _clock(connection: ConnectionFile, best: Block, clock: Callable[[], float]) -> Findings:
@@ -166,7 +85,7 @@ def _clock(connection: ConnectionFile, best: Block, clock: Callable[[], float]) 
         theirs = server_time(url)
         if theirs is not None and abs(clock() - theirs) > _CLOCK_OFF:
             word = "ahead of" if clock() > theirs else "behind"
-            what = f"our clock is {abs(clock() - theirs):.0f} s {word} that of {connection_file.redact(url)}"
+            what = f"our clock is {abs(clock() - theirs):.0f} s {word} that of {redact(url)}"
             yield Finding("advice", what, "compare both with a third, and set the one that is wrong")
     offset = clock() - best.timestamp
     if connection.block_time and abs(offset) > max(_CLOCK_OFF, 20 * connection.block_time):

@@ -1,7 +1,7 @@
-"""Starts one provider agent with everything around it, and tests an installation before it is started.
+"""Starts one provider agent with everything around it.
 
-`run` blocks until SIGTERM or SIGINT. `check` changes nothing. Both take `Settings`; the command line reads
-them. One wallet and one state folder serve one running agent; a second is refused.
+`run` blocks until SIGTERM or SIGINT. It takes `Settings`; the command line reads them. One wallet and one
+state folder serve one running agent; a second is refused.
 """
 
 from __future__ import annotations
@@ -10,46 +10,31 @@ import contextlib
 import fcntl
 import logging
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from chain import connection as connection_file
 from chain.disk import DiskTrouble
-from chain.exchange import Exchange
-from chain.wallet import Wallet, from_file
-from chain.wallet import load as load_wallet
+from daemon.health_page import HealthServer
+from daemon.opening import open_exchange, open_wallet
+from daemon.signals import stop_on_signals
 from market.errors import Refused
 from provisioner.agent.loop import Agent
 from provisioner.catalogue import load_plugins
-from provisioner.check import Finding, examine
 from provisioner.gateway.server import GatewayServer
-from provisioner.health.page import HealthServer, report, write
+from provisioner.health.page import report, write
 from provisioner.settings import Settings
 from provisioner.store.store import Store
 
-__all__ = ["check", "health_path", "open_exchange", "open_wallet", "run", "stop_on_signals"]
+__all__ = ["health_path", "run"]
 
 log = logging.getLogger(__name__)
 
 _HEALTH_EVERY = 1.0
 _HEALTH_SHARE = 50
 """Of a thousand leases the document is long: writing it takes at most one part in so many of the time."""
-
-
-def open_wallet(settings: Settings) -> Wallet:
-    """The operator key; its passphrase is read now from wherever the settings say it is."""
-    file = settings.wallet.passphrase_file
-    source = from_file(file) if file else settings.wallet.passphrase_source.read
-    return load_wallet(settings.wallet.keystore, source)
-
-
-def open_exchange(settings: Settings, wallet: Wallet) -> Exchange:
-    """The exchange with a sender whose journal lies in the state folder."""
-    return Exchange(connection_file.load(settings.connection), wallet, settings.state_dir / "sender")
 
 
 def run(settings: Settings, *, ready: Callable[[dict[str, object]], None] | None = None) -> None:
@@ -90,27 +75,6 @@ def run(settings: Settings, *, ready: Callable[[dict[str, object]], None] | None
                 ready(where)
             agent.run()
         log.info("stopped")
-
-
-def check(settings: Settings) -> list[Finding]:
-    """What is missing in this installation or could be better; see `provisioner.check`."""
-    return examine(settings, open_wallet)
-
-
-@contextlib.contextmanager
-def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` on SIGTERM and SIGINT while inside; elsewhere than in the main thread, do nothing."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    for number in before:
-        signal.signal(number, lambda *_: stop())
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

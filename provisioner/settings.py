@@ -9,19 +9,12 @@ This module must not open what the settings name, and must not contact anything.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import jinja2
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from chain.data import data_path
-from chain.wallet import DEFAULT_VARIABLE
-from market.errors import InvalidInput
-from provisioner.secrets import SecretSource
+from daemon.configuration import Form, Frozen, Program, WalletSettings
 
 __all__ = [
     "BiddingSettings",
@@ -33,56 +26,8 @@ __all__ = [
     "render",
 ]
 
-_PREFIX = "OCX_PROVIDER_"
-_TEMPLATE = "provider.yaml.j2"
 
-
-def _secret_form(value: Any) -> Any:
-    """Refuse what names no place; never repeats it: it may be the secret itself."""
-    try:
-        SecretSource.parse(value, "passphrase")
-    except InvalidInput as error:
-        raise ValueError(f"{error.message}: {error.hint}") from None
-    return value
-
-
-SecretForm = Annotated[dict[str, Any], BeforeValidator(_secret_form)]
-"""The setting `SecretSource.parse` reads."""
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class WalletSettings(_Model):
-    """The operator key: a member of the provider's organisation with OFFER, SIGN, DELIVER and RELEASE."""
-
-    keystore: Path = Field(description="Keystore file (version 3)")
-    passphrase_file: Path | None = Field(
-        default=None, description="File of mode 0600 with its passphrase; short for passphrase: {file: PATH}"
-    )
-    passphrase: SecretForm | None = Field(
-        default=None,
-        description="Where its passphrase is: {env: NAME}, {file: PATH} or {command: [PROGRAM, ...]}; "
-        "without this and passphrase_file: the variable OCX_PASSPHRASE",
-    )
-
-    @model_validator(mode="after")
-    def _one_passphrase(self) -> WalletSettings:
-        if self.passphrase is not None and self.passphrase_file is not None:
-            raise ValueError("give passphrase or passphrase_file, not both")
-        return self
-
-    @property
-    def passphrase_source(self) -> SecretSource:
-        """Where the passphrase is read from, each time the keystore is opened."""
-        if self.passphrase is not None:
-            return SecretSource.parse(self.passphrase, "wallet.passphrase")
-        file = self.passphrase_file
-        return SecretSource(file=str(file)) if file is not None else SecretSource(env=DEFAULT_VARIABLE)
-
-
-class GatewaySettings(_Model):
+class GatewaySettings(Frozen):
     """Where buyers fetch their connection data."""
 
     host: str = Field(default="127.0.0.1", description="Address to listen on")
@@ -94,14 +39,14 @@ class GatewaySettings(_Model):
     key: Path | None = Field(default=None, description="TLS private key; made with the certificate")
 
 
-class PluginSettings(_Model):
+class PluginSettings(Frozen):
     """One cloud."""
 
     name: str = Field(description="Name in the entry-point group ocx.provisioners, e.g. ironic")
     settings: dict[str, Any] = Field(default_factory=dict, description="The plugin's own settings")
 
 
-class BiddingSettings(_Model):
+class BiddingSettings(Frozen):
     """Whether and how the agent bids in sealed tenders; rates in microcredits per resource and hour."""
 
     enabled: bool = Field(default=True, description="Bid in tenders that fit an open offer of ours")
@@ -121,11 +66,13 @@ class BiddingSettings(_Model):
     )
 
 
-class Settings(_Model):
+class Settings(Program):
     """One provider agent."""
 
-    connection: Path = Field(description="Connection file of the network")
-    wallet: WalletSettings = Field(description="The operator key")
+    wallet: WalletSettings = Field(
+        description="The operator key: a member of the provider's organisation with OFFER, SIGN, DELIVER and "
+        "RELEASE"
+    )
     state_dir: Path = Field(
         description="Folder for database, TLS key and journals; two agents of one provider share it"
     )
@@ -186,92 +133,5 @@ class Settings(_Model):
         return self.gateway.key or self.state_dir / "gateway.key"
 
 
-def load(path: Path | str, environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the YAML file; relative paths in it count from its folder. InvalidInput, in one line."""
-    path = Path(path)
-    try:
-        raw = yaml.safe_load(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise InvalidInput(
-            f"there is no provider configuration {path}", hint="Make one: ocx provider config"
-        ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidInput(f"provider configuration {path} cannot be read: {error}") from error
-    if not isinstance(raw, dict):
-        raise InvalidInput(f"provider configuration {path} must be a mapping of names to values")
-    _override(raw, os.environ if environment is None else environment)
-    settings = _validate(raw, f"provider configuration {path}")
-    return _absolute(settings, path.resolve().parent)
-
-
-def render(**fields: Any) -> str:
-    """The text of a configuration from the shipped template; the fields are those of `Settings`.
-
-    Paths are written as given. The result is parsed again before it is returned.
-    """
-    settings = _validate(fields, "provider configuration")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(data_path("templates")),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701  YAML, not HTML; values pass through tojson
-    )
-    text = environment.get_template(_TEMPLATE).render(settings.model_dump(mode="json"))
-    _validate(yaml.safe_load(text), "rendered provider configuration")
-    return text
-
-
-def _override(raw: dict[str, Any], environment: Mapping[str, str]) -> None:
-    for name, text in environment.items():
-        if not name.startswith(_PREFIX):
-            continue
-        *sections, last = name.removeprefix(_PREFIX).lower().split("__")
-        place = raw
-        for section in sections:
-            place = place.setdefault(section, {})
-            if not isinstance(place, dict):
-                raise InvalidInput(f"{name} names no setting: {section} has no fields")
-        try:
-            place[last] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise InvalidInput(f"{name} is not a YAML value: {error}") from error
-
-
-def _absolute(settings: Settings, folder: Path) -> Settings:
-    def fix(path: Path | None) -> Path | None:
-        return None if path is None else folder / path.expanduser()
-
-    wallet = settings.wallet.model_copy(
-        update={
-            "keystore": fix(settings.wallet.keystore),
-            "passphrase_file": fix(settings.wallet.passphrase_file),
-            "passphrase": _from_folder(settings.wallet.passphrase, folder),
-        }
-    )
-    gateway = settings.gateway.model_copy(
-        update={"cert": fix(settings.gateway.cert), "key": fix(settings.gateway.key)}
-    )
-    update = {"connection": fix(settings.connection), "state_dir": fix(settings.state_dir)}
-    return settings.model_copy(update={**update, "wallet": wallet, "gateway": gateway})
-
-
-def _from_folder(form: dict[str, Any] | None, folder: Path) -> dict[str, Any] | None:
-    """A secret's place with its file's path made absolute."""
-    if form is None or "file" not in form:
-        return form
-    return {"file": str(folder / Path(form["file"]).expanduser())}
-
-
-def _validate(raw: Any, what: str) -> Settings:
-    try:
-        return Settings.model_validate(raw)
-    except ValidationError as error:
-        problems = "; ".join(_problem(item) for item in error.errors(include_input=False, include_url=False))
-        raise InvalidInput(f"{what} is wrong: {problems}") from None
-
-
-def _problem(item: Any) -> str:
-    place = ".".join(str(part) for part in item["loc"]) or "file"
-    return f"{place}: {item['msg'].removeprefix('Value error, ')}"
+_FORM = Form(Settings, "provider configuration", "OCX_PROVIDER_", "provider.yaml.j2", "ocx provider config")
+load, render = _FORM.load, _FORM.render

@@ -6,109 +6,49 @@ nothing is sent or made. `examine` goes on after each failure, so one answer nam
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
-import stat
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 
-from chain import connection as connection_file
-from chain.connection import ConnectionFile
+from chain.connection import ConnectionFile, redact
 from chain.contracts.members import MemberRight, Role
 from chain.endpoints import server_time
 from chain.exchange import Exchange
 from chain.pinned import shown_key
 from chain.published import judges
-from chain.rpc import Rpc
 from chain.wallet import Wallet
 from chain.wire import Block
+from daemon.findings import Finding, Findings, endpoints, folder, guarded, kept
+from daemon.opening import network_of, open_wallet
 from market.errors import OcxError
 from witness.settings import Settings
 
-__all__ = ["Finding", "examine"]
+__all__ = ["examine"]
 
-_FULL, _LOW = 64 << 20, 1 << 30
 _MOST_GATEWAYS = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is not as it should be: `severity` is `missing` (must be put right) or `advice`."""
-
-    severity: str
-    what: str
-    todo: str
-
-
-Findings = Iterator[Finding]
-
-
-def examine(
-    settings: Settings, open_wallet: Callable[[Settings], Wallet], clock: Callable[[], float] = time.time
-) -> list[Finding]:
+def examine(settings: Settings, clock: Callable[[], float] = time.time) -> list[Finding]:
     """Everything that is missing or could be better, in the order in which to put it right; blocking."""
     wallets: list[Wallet] = []
     connections: list[ConnectionFile] = []
     findings = [
-        *_guarded("the key", lambda: _wallet(settings, open_wallet, wallets)),
-        *_guarded("the state folder", lambda: _folder(settings)),
-        *_guarded("the connection file", lambda: _connection(settings, connections)),
-        *_guarded("ICMP", _icmp),
+        *guarded("the key", lambda: kept(lambda: open_wallet(settings), wallets)),
+        *guarded("the state folder", lambda: folder(settings.state_dir, "the master key")),
+        *guarded("the connection file", lambda: kept(lambda: network_of(settings), connections)),
+        *guarded("ICMP", _icmp),
     ]
     if not connections:
         return findings
-    reached = _guarded("the endpoints", lambda: _endpoints(settings, connections[0], clock))
+    reached = guarded("the endpoints", lambda: _network(settings, connections[0], clock))
     findings += reached
     if any(item.what.startswith("no endpoint") for item in reached):
         return findings
     exchange = Exchange(connections[0])
     for wallet in wallets:
-        findings += _guarded("the witness", lambda wallet=wallet: _witness(exchange, wallet.address))  # type: ignore[misc]
-    findings += _guarded("the gateways", lambda: _gateways(exchange))
+        findings += guarded("the witness", lambda wallet=wallet: _witness(exchange, wallet.address))  # type: ignore[misc]
+    findings += guarded("the gateways", lambda: _gateways(exchange))
     return findings
-
-
-def _guarded(what: str, look: Callable[[], Findings]) -> list[Finding]:
-    """All findings of one part, also if it breaks off."""
-    found: list[Finding] = []
-    try:
-        found.extend(look())
-    except OcxError as error:
-        todo = (error.hint or f"see to {what}").rstrip(".")
-        found.append(Finding("missing", error.message.rstrip("."), todo[:1].lower() + todo[1:]))
-    return found
-
-
-# ---- this machine --------------------------------------------------------------------------------------
-
-
-def _wallet(settings: Settings, open_wallet: Callable[[Settings], Wallet], found: list[Wallet]) -> Findings:
-    found.append(open_wallet(settings))
-    yield from ()
-
-
-def _folder(settings: Settings) -> Findings:
-    folder = settings.state_dir
-    nearest = _nearest(folder)
-    if not os.access(nearest, os.W_OK):
-        yield Finding("missing", f"{folder} cannot be written", "create it for the node's user")
-    elif folder.exists() and stat.S_IMODE(folder.stat().st_mode) & 0o077:
-        yield Finding(
-            "missing", f"{folder} is open to others, and holds the master key", f"chmod 700 {folder}"
-        )
-    free = shutil.disk_usage(nearest).free
-    if free < _LOW:
-        severity = "missing" if free < _FULL else "advice"
-        yield Finding(severity, f"only {free >> 20} MiB are free for {folder}", "make room: 1 GiB or more")
-
-
-def _nearest(folder: Path) -> Path:
-    while not folder.exists():
-        folder = folder.parent
-    return folder
 
 
 def _icmp() -> Findings:
@@ -125,28 +65,11 @@ def _icmp() -> Findings:
 # ---- the network ---------------------------------------------------------------------------------------
 
 
-def _connection(settings: Settings, found: list[ConnectionFile]) -> Findings:
-    found.append(connection_file.load(settings.connection))
-    yield from ()
-
-
-def _endpoints(settings: Settings, connection: ConnectionFile, clock: Callable[[], float]) -> Findings:
-    heads: dict[str, Block] = {}
-    for url in connection.rpc_urls:
-        shown = connection_file.redact(url)
-        try:
-            heads[shown] = Rpc(connection.model_copy(update={"rpc_urls": (url,)}), stale_after=None).verify()
-        except OcxError as error:
-            yield Finding("advice", f"{shown} is of no use: {error.message}", "correct rpc_urls or that node")
-    if not heads:
-        yield Finding("missing", "no endpoint of rpc_urls can be used", "start a node, or correct rpc_urls")
-        return
-    if len(heads) == 1:
-        yield Finding(
-            "advice", "there is one endpoint only", "add a second node to rpc_urls: one may lag or lie"
-        )
-    best = max(heads.values(), key=lambda block: block.number)
-    yield from _clock(settings, connection, best, clock)
+def _network(settings: Settings, connection: ConnectionFile, clock: Callable[[], float]) -> Findings:
+    newest: list[Block] = []
+    yield from endpoints(connection, newest)
+    for head in newest:
+        yield from _clock(settings, connection, head, clock)
 
 
 def _clock(
@@ -157,7 +80,7 @@ def _clock(
     for url in connection.rpc_urls:
         theirs = server_time(url)
         if theirs is not None and abs(clock() - theirs) > bound + 1:
-            what = f"our clock is {clock() - theirs:+.0f} s off that of {connection_file.redact(url)}"
+            what = f"our clock is {clock() - theirs:+.0f} s off that of {redact(url)}"
             yield Finding("advice", what, "compare both with a third, and set the one that is wrong")
     offset = clock() - best.timestamp
     if (

@@ -7,24 +7,20 @@ say (ticks, claims, the chain) comes in as more fields and conditions. Labels of
 
 from __future__ import annotations
 
-import http.server
-import json
 import shutil
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from market.errors import Permanent
 from witness.clock import Clock, State
 from witness.log import Log
 from witness.measure import Engine, Gauges
 
-__all__ = ["Condition", "Health", "HealthServer"]
+__all__ = ["Condition", "Health"]
 
 _DISK_FULL, _DISK_LOW = 32 << 20, 1 << 30
 _STEPS = ("up", "provider", "buyer", "path")
@@ -194,52 +190,3 @@ class _Gauges(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self._health.collect()
-
-
-class HealthServer:
-    """The document on `http://127.0.0.1:<port>/`: 200 when ok, else 503; `/metrics` is for Prometheus.
-
-    `port` 0 takes a free one; `Permanent` if it cannot be used.
-    """
-
-    def __init__(self, port: int, health: Health) -> None:
-        class Handler(http.server.BaseHTTPRequestHandler):
-            timeout = 10
-
-            def do_GET(self) -> None:
-                """Send what is asked for."""
-                if self.path == "/metrics":
-                    self._send(200, CONTENT_TYPE_LATEST, health.metrics())
-                    return
-                document = health.document()
-                body = json.dumps(document, sort_keys=True).encode()
-                self._send(200 if document["ok"] else 503, "application/json", body)
-
-            def _send(self, status: int, kind: str, body: bytes) -> None:
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        try:
-            self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        except OSError as error:
-            raise Permanent(
-                f"the health port {port} cannot be used: {error.strerror}", hint="Choose another health_port."
-            ) from error
-        self._server.daemon_threads = True
-        self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
-
-    def start(self) -> None:
-        """Serve."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End it."""
-        self._server.shutdown()
-        self._server.server_close()

@@ -9,39 +9,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from chain import connection as connection_file
 from chain.exchange import Exchange
 from chain.published import judges
-from chain.wallet import Wallet, from_environment, from_file
-from chain.wallet import load as load_wallet
+from daemon.health_page import HealthServer
+from daemon.opening import open_exchange, open_wallet
+from daemon.signals import stop_on_signals
 from market.errors import OcxError, Permanent, Temporary
 from witness.clock import Clock
-from witness.health import Health, HealthServer
+from witness.health import Health
 from witness.log import Log
 from witness.loop import Node
 from witness.measure import Engine
 from witness.schedule import Times, master_secret
 from witness.settings import Settings
 
-__all__ = ["open_exchange", "open_wallet", "run"]
+__all__ = ["run"]
 
 log = logging.getLogger(__name__)
-
-
-def open_wallet(settings: Settings) -> Wallet:
-    """The signer's key; its passphrase is read now from wherever the settings say it is."""
-    file = settings.wallet.passphrase_file
-    return load_wallet(settings.wallet.keystore, from_file(file) if file else from_environment())
-
-
-def open_exchange(settings: Settings, wallet: Wallet) -> Exchange:
-    """The exchange with a sender whose journal lies in the state folder."""
-    return Exchange(connection_file.load(settings.connection), wallet, settings.state_dir / "sender")
 
 
 def organisation_of(exchange: Exchange, signer: str) -> int:
@@ -70,7 +58,13 @@ def run(
     settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     exchange = open_exchange(settings, open_wallet(settings))
     over = threading.Event()
-    with _stop_on_signals(over.set) as hooks:
+    hooks: list[Callable[[], None]] = [over.set]
+
+    def stop() -> None:
+        for hook in list(hooks):
+            hook()
+
+    with stop_on_signals(stop):
         org = _wait_for_org(exchange, over)
         if org is not None:
             asyncio.run(_serve(settings, exchange, org, over, hooks, ready, on_step))
@@ -133,7 +127,7 @@ async def _serve(
             more=node.report,
             conditions=node.conditions,
         )
-        page = HealthServer(settings.health_port, health)
+        page = HealthServer(settings.health_port, health.document, health.metrics)
         page.start()
         stack.callback(page.stop)
         log.info("witness %d as %s, health at http://127.0.0.1:%d/", org, signer, page.port)
@@ -156,25 +150,3 @@ async def _until_stopped(engine: Engine, node: Node) -> None:
             await measuring
         if broken:
             log.error("measuring ended by itself")
-
-
-@contextlib.contextmanager
-def _stop_on_signals(stop: Callable[[], None]) -> Iterator[list[Callable[[], None]]]:
-    """Call `stop` and every hook on SIGTERM and SIGINT while inside, in the main thread alone."""
-    hooks: list[Callable[[], None]] = [stop]
-    if threading.current_thread() is not threading.main_thread():
-        yield hooks
-        return
-
-    def told(*_: object) -> None:
-        for hook in list(hooks):
-            hook()
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    for number in before:
-        signal.signal(number, told)
-    try:
-        yield hooks
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

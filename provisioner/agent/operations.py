@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from daemon.secrets import redact
 from market.errors import OcxError, Refused, Temporary
-from provisioner.secrets import redact
 
 __all__ = ["Operations", "Outcome", "Retries", "Running", "Trouble"]
 

@@ -6,25 +6,20 @@ nothing of tenants' machines besides their numbers and keys of operation.
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
-import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST
-
-from market.errors import Permanent
+from daemon.secrets import redact
 from provisioner.agent.loop import Agent
 from provisioner.agent.vitals import disk_free
 from provisioner.health.conditions import Facts
-from provisioner.secrets import redact
 
-__all__ = ["HealthServer", "facts", "report", "write"]
+__all__ = ["facts", "report", "write"]
 
 _STALE = 30.0
 
@@ -145,56 +140,3 @@ def write(paths: Sequence[Path], document: dict[str, Any]) -> None:
         temporary = path.with_name(f".{path.name}.new")
         temporary.write_text(text, "utf-8")
         os.replace(temporary, path)
-
-
-class HealthServer:
-    """The document on `http://127.0.0.1:<port>/`: 200 when ok, else 503; `/metrics` is for Prometheus.
-
-    `port` 0 takes a free one.
-    """
-
-    def __init__(
-        self, port: int, make: Callable[[], dict[str, Any]], metrics: Callable[[], bytes] = bytes
-    ) -> None:
-        class Handler(http.server.BaseHTTPRequestHandler):
-            """Answers every GET with the document, but `/metrics` with the metrics."""
-
-            timeout = 10
-
-            def do_GET(self) -> None:
-                """Send what is asked for."""
-                if self.path == "/metrics":
-                    self._send(200, CONTENT_TYPE_LATEST, metrics())
-                    return
-                document = make()
-                body = redact(json.dumps(document, sort_keys=True)).encode()
-                self._send(200 if document["ok"] else 503, "application/json", body)
-
-            def _send(self, status: int, kind: str, body: bytes) -> None:
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        try:
-            self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        except OSError as error:
-            raise Permanent(
-                f"the health port {port} cannot be used: {error.strerror}", hint="Choose another health_port."
-            ) from error
-        self._server.daemon_threads = True
-        self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
-
-    def start(self) -> None:
-        """Serve."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End it."""
-        self._server.shutdown()
-        self._server.server_close()

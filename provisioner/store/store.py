@@ -23,10 +23,10 @@ from typing import Any
 
 from chain import disk
 from chain.contracts.tender import Bid
+from daemon.secrets import redact
 from market.specs import Spec
 from market.windows import SlotWindow
 from provisioner.plugin import Order, WipeEvidence
-from provisioner.secrets import redact
 from provisioner.store.records import (
     LATER_COLUMNS,
     SCHEMA,

@@ -11,8 +11,8 @@ import yaml
 
 from chain import wallet as wallets
 from chain.contracts.members import MemberRight
-from provisioner.check import Finding, examine
-from provisioner.run import open_wallet
+from daemon.findings import Finding
+from provisioner.check import examine
 from provisioner.settings import Settings
 from tests.chain.network import anvil, free_port
 from tests.provisioner.world import OPERATOR, Provider, Running, World
@@ -20,7 +20,7 @@ from tests.provisioner.world import OPERATOR, Provider, Running, World
 
 def found(settings: Settings, severity: str = "missing", ahead: float = 0.0) -> list[str]:
     """The findings of one severity, with a clock so far ahead."""
-    told = examine(settings, open_wallet, lambda: time.time() + ahead)
+    told = examine(settings, lambda: time.time() + ahead)
     assert all("\n" not in str(item) and item.todo for item in told)
     return [str(item) for item in told if item.severity == severity]
 

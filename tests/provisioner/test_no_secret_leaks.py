@@ -52,7 +52,7 @@ import logging
 
 from market.errors import Permanent, Temporary
 from provisioner.plugins.fake import FakePlugin
-from provisioner.secrets import SecretSource
+from daemon.secrets import SecretSource
 
 
 class Leaky(FakePlugin):

@@ -33,6 +33,7 @@ from chain.rpc import Rpc
 from chain.sealed import BoxKey
 from chain.sender import Sender
 from chain.wallet import Wallet
+from daemon.opening import open_wallet
 from market.specs import Spec
 from market.windows import SlotWindow
 from provisioner.agent.loop import Agent
@@ -40,7 +41,6 @@ from provisioner.catalogue import hardware_key, load_plugins, measure, plan
 from provisioner.gateway.server import GatewayServer
 from provisioner.health.page import report
 from provisioner.plugins.fake import FakePlugin
-from provisioner.run import open_wallet
 from provisioner.settings import Settings, load, render
 from provisioner.store.store import Store
 from tests.chain.network import Anvil, die_with_parent, wallet

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from daemon.health_page import HealthServer
 from market.errors import Permanent
 from market.rounds import Grid
 from witness.clock import Clock
-from witness.health import Condition, Health, HealthServer
+from witness.health import Condition, Health
 from witness.log import Log
 from witness.measure import Engine
 from witness.settings import MeasureSettings
@@ -40,7 +41,7 @@ class Node:
             more=lambda: {"ticked_epoch": 7, "organisation": "acme"},
             conditions=lambda: self.more,
         )
-        self.server = HealthServer(0, self.health)
+        self.server = HealthServer(0, self.health.document, self.health.metrics)
         self.server.start()
 
     def see_blocks(self) -> None:
@@ -110,4 +111,4 @@ def test_metrics_are_what_prometheus_reads(node: Node) -> None:
 
 def test_a_port_that_is_taken_is_refused_in_words(node: Node) -> None:
     with pytest.raises(Permanent, match="health port"):
-        HealthServer(node.server.port, node.health)
+        HealthServer(node.server.port, node.health.document)

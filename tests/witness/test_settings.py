@@ -26,6 +26,12 @@ def test_the_least_is_enough_and_paths_count_from_the_file(tmp_path: Path) -> No
     assert settings.measure.timeout == 5.0
 
 
+def test_the_passphrase_may_be_in_a_file_named_from_the_folder(tmp_path: Path) -> None:
+    text = LEAST.replace("key.json}", "key.json, passphrase: {file: secret}}")
+    source = load(write(tmp_path, text), {}).wallet.passphrase_source
+    assert source.file == str(tmp_path / "secret")
+
+
 def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     settings = load(write(tmp_path, LEAST), {"OCX_WITNESS_MEASURE__TIMEOUT": "2", "OCX_OTHER": "x"})
     assert settings.measure.timeout == 2.0

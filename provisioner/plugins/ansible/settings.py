@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from chain.data import data_path
+from daemon.secrets import SecretSource
 from market.errors import InvalidInput, OcxError
 from market.specs import Spec, class_id
-from provisioner.secrets import SecretSource
 
 __all__ = ["AnsibleSettings", "Machine", "Product"]
 

@@ -18,9 +18,9 @@ import botocore.exceptions
 import botocore.loaders
 import botocore.session
 
+from daemon.secrets import SecretSource
 from market.errors import Permanent
 from provisioner.plugins.aws.settings import AwsSettings
-from provisioner.secrets import SecretSource
 
 __all__ = ["Clients"]
 

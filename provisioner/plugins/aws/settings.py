@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from daemon.secrets import SecretSource
 from market.errors import InvalidInput
 from market.specs import Spec
 from provisioner.responder import PORT
-from provisioner.secrets import SecretSource
 
 __all__ = ["HOST_KEY_SOURCES", "AwsSettings", "Product"]
 

@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from daemon.secrets import SecretSource
 from market.errors import InvalidInput
 from provisioner.responder import PORT
-from provisioner.secrets import SecretSource
 
 __all__ = ["Image", "IronicSettings"]
 

@@ -11,8 +11,9 @@ import yaml
 from chain.generated import events as ledger
 from chain.generated.enums import EndReason
 from market.errors import Refused
+from provisioner.check import examine
 from provisioner.plugin import Order
-from provisioner.run import check, run
+from provisioner.run import run
 from provisioner.settings import Settings
 from tests.provisioner.world import Buyer, Process, Provider, Proxy, Running, World, health_file, wait_for
 
@@ -235,7 +236,7 @@ def test_what_carries_a_foreign_key_is_never_touched(provider: Provider, buyer: 
 
 def missing(settings: Settings) -> list[str]:
     """What `ocx provider check` says must be put right."""
-    return [str(finding) for finding in check(settings) if finding.severity == "missing"]
+    return [str(finding) for finding in examine(settings) if finding.severity == "missing"]
 
 
 def test_check_finds_what_is_missing(provider: Provider, world: World, tmp_path: Path) -> None:

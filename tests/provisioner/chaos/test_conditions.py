@@ -11,12 +11,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from chain.disk import DiskTrouble
 from chain.rpc import ChainStale, RpcUnreachable, WrongNetwork
+from daemon.health_page import HealthServer
 from market.errors import Permanent, Temporary
 from provisioner.agent.operations import Outcome, Retries
 from provisioner.agent.operations import Running as Call
 from provisioner.agent.vitals import Held
 from provisioner.health.conditions import RULES, Conditions, Facts
-from provisioner.health.page import HealthServer, report
+from provisioner.health.page import report
 from tests.provisioner.world import Buyer, Provider, Running, wait_for
 
 PROVIDERS = 2

@@ -1,4 +1,4 @@
-"""What an agent writes to its log: its own words at the level asked for, those of libraries from info on.
+"""What a program writes to its log: its own words at the level asked for, those of libraries from info on.
 
 At the level debug, libraries that speak HTTP write requests, headers and addresses, and so might write what a
 cloud's password is; that is no log for operators. Whatever is written goes through `redact`.
@@ -10,11 +10,11 @@ import logging
 import sys
 from typing import TextIO
 
-from provisioner.secrets import redact
+from daemon.secrets import redact
 
 __all__ = ["begin"]
 
-_OURS = ("chain", "cli", "market", "provisioner", "trader", "witness")
+_OURS = ("chain", "cli", "daemon", "market", "provisioner", "trader", "witness")
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
