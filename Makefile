@@ -12,7 +12,7 @@ LAB := .venv-lab/.stamp
 BROWNIE := .venv-brownie/.stamp
 NODE := node_modules/.stamp
 
-PACKAGES := market chain daemon provisioner witness cli
+PACKAGES := market chain daemons provisioner witness cli
 SOLIDITY := $(shell find contracts tests/contracts -name '*.sol' 2>/dev/null)
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header

@@ -27,7 +27,7 @@ from chain.contracts.leases import Delivery
 from chain.contracts.members import Role
 from chain.exchange import Exchange
 from chain.sealed import BoxKey
-from daemon.opening import open_wallet
+from daemons.opening import open_wallet
 from provisioner.agent.loop import Agent
 from provisioner.agent.steps import operation_key
 from provisioner.catalogue import load_plugins

@@ -240,7 +240,7 @@ def _tell(error: Exception) -> int:
 
 def _without_secrets(text: str) -> str:
     """Take out what a plugin read as its password, if this command had one at work."""
-    loaded = sys.modules.get("daemon.secrets")
+    loaded = sys.modules.get("daemons.secrets")
     return text if loaded is None else str(loaded.redact(text))
 
 

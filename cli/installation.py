@@ -17,8 +17,8 @@ from cli.unit import fill
 from market.errors import Refused
 
 if TYPE_CHECKING:
-    from daemon.configuration import Program
-    from daemon.findings import Finding
+    from daemons.configuration import Program
+    from daemons.findings import Finding
 
 __all__ = ["ask_health", "show_findings", "show_unit", "show_yaml"]
 

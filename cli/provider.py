@@ -51,7 +51,7 @@ def run(app: App, config_file: Path, log_level: str) -> None:
 
     Prints where its gateway and its health page are, once it serves.
     """
-    from daemon.logs import begin
+    from daemons.logs import begin
     from provisioner.run import run as serve
 
     begin(log_level)

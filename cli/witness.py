@@ -46,7 +46,7 @@ def run_(app: App, config_file: Path, log_level: str) -> None:
 
     Prints whom it witnesses for and where its health page is, once it measures.
     """
-    from daemon.logs import begin
+    from daemons.logs import begin
     from witness.run import run as serve
     from witness.settings import load
 

@@ -17,8 +17,8 @@ from chain.exchange import Exchange
 from chain.gateway import GatewayClient
 from chain.wallet import Wallet, address_of
 from chain.wire import Block
-from daemon.findings import Finding, Findings, endpoints, folder, guarded, kept
-from daemon.opening import network_of, open_wallet
+from daemons.findings import Finding, Findings, endpoints, folder, guarded, kept
+from daemons.opening import network_of, open_wallet
 from market.billing import bond, price
 from market.errors import OcxError
 from provisioner.catalogue import Action, load_plugins, measure, plan

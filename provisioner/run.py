@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from chain.disk import DiskTrouble
-from daemon.health_page import HealthServer
-from daemon.opening import open_exchange, open_wallet
-from daemon.signals import stop_on_signals
+from daemons.health_page import HealthServer
+from daemons.opening import open_exchange, open_wallet
+from daemons.signals import stop_on_signals
 from market.errors import Refused
 from provisioner.agent.loop import Agent
 from provisioner.catalogue import load_plugins

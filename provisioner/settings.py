@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from daemon.configuration import Form, Frozen, Program, WalletSettings
+from daemons.configuration import Form, Frozen, Program, WalletSettings
 
 __all__ = [
     "BiddingSettings",

@@ -18,8 +18,8 @@ from chain.pinned import shown_key
 from chain.published import judges
 from chain.wallet import Wallet
 from chain.wire import Block
-from daemon.findings import Finding, Findings, endpoints, folder, guarded, kept
-from daemon.opening import network_of, open_wallet
+from daemons.findings import Finding, Findings, endpoints, folder, guarded, kept
+from daemons.opening import network_of, open_wallet
 from market.errors import OcxError
 from witness.settings import Settings
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from chain.exchange import Exchange
 from chain.published import judges
-from daemon.health_page import HealthServer
-from daemon.opening import open_exchange, open_wallet
-from daemon.signals import stop_on_signals
+from daemons.health_page import HealthServer
+from daemons.opening import open_exchange, open_wallet
+from daemons.signals import stop_on_signals
 from market.errors import OcxError, Permanent, Temporary
 from witness.clock import Clock
 from witness.health import Health

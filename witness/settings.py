@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from daemon.configuration import Form, Frozen, Program, WalletSettings
+from daemons.configuration import Form, Frozen, Program, WalletSettings
 
 __all__ = ["ClockSettings", "LogSettings", "MeasureSettings", "Settings", "load", "render"]
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from daemon.secrets import redact
+from daemons.secrets import redact
 from market.errors import OcxError, Refused, Temporary
 
 __all__ = ["Operations", "Outcome", "Retries", "Running", "Trouble"]

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from daemon.secrets import redact
+from daemons.secrets import redact
 from provisioner.agent.loop import Agent
 from provisioner.agent.vitals import disk_free
 from provisioner.health.conditions import Facts

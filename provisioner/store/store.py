@@ -23,7 +23,7 @@ from typing import Any
 
 from chain import disk
 from chain.contracts.tender import Bid
-from daemon.secrets import redact
+from daemons.secrets import redact
 from market.specs import Spec
 from market.windows import SlotWindow
 from provisioner.plugin import Order, WipeEvidence

@@ -7,7 +7,7 @@ import sqlite3
 import time
 from typing import Any
 
-from daemon.health_page import HealthServer
+from daemons.health_page import HealthServer
 from provisioner.store.store import Store
 from tests.cli.conftest import Market, Person, config_of
 

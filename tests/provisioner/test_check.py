@@ -11,7 +11,7 @@ import yaml
 
 from chain import wallet as wallets
 from chain.contracts.members import MemberRight
-from daemon.findings import Finding
+from daemons.findings import Finding
 from provisioner.check import examine
 from provisioner.settings import Settings
 from tests.chain.network import anvil, free_port

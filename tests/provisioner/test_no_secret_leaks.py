@@ -52,7 +52,7 @@ import logging
 
 from market.errors import Permanent, Temporary
 from provisioner.plugins.fake import FakePlugin
-from daemon.secrets import SecretSource
+from daemons.secrets import SecretSource
 
 
 class Leaky(FakePlugin):

@@ -33,7 +33,7 @@ from chain.rpc import Rpc
 from chain.sealed import BoxKey
 from chain.sender import Sender
 from chain.wallet import Wallet
-from daemon.opening import open_wallet
+from daemons.opening import open_wallet
 from market.specs import Spec
 from market.windows import SlotWindow
 from provisioner.agent.loop import Agent

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from daemon.health_page import HealthServer
+from daemons.health_page import HealthServer
 from market.errors import Permanent
 from market.rounds import Grid
 from witness.clock import Clock

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chain.data import data_path
-from daemon.secrets import SecretSource
+from daemons.secrets import SecretSource
 from market.errors import InvalidInput, OcxError
 from market.specs import Spec, class_id
 

@@ -18,7 +18,7 @@ import botocore.exceptions
 import botocore.loaders
 import botocore.session
 
-from daemon.secrets import SecretSource
+from daemons.secrets import SecretSource
 from market.errors import Permanent
 from provisioner.plugins.aws.settings import AwsSettings
 

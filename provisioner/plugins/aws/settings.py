@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from daemon.secrets import SecretSource
+from daemons.secrets import SecretSource
 from market.errors import InvalidInput
 from market.specs import Spec
 from provisioner.responder import PORT

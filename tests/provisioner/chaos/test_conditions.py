@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from chain.disk import DiskTrouble
 from chain.rpc import ChainStale, RpcUnreachable, WrongNetwork
-from daemon.health_page import HealthServer
+from daemons.health_page import HealthServer
 from market.errors import Permanent, Temporary
 from provisioner.agent.operations import Outcome, Retries
 from provisioner.agent.operations import Running as Call

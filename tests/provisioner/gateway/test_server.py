@@ -30,7 +30,7 @@ from chain.gateway import (
 from chain.lease_endpoints import Told, canonical_bytes, endpoints_of
 from chain.sealed import seal, sealed_hash
 from chain.wallet import Wallet
-from daemon.opening import open_exchange, open_wallet
+from daemons.opening import open_exchange, open_wallet
 from market.errors import InvalidInput, Refused, Temporary
 from provisioner.gateway.server import GatewayServer
 from provisioner.gateway.setup import read_setup

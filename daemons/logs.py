@@ -10,11 +10,11 @@ import logging
 import sys
 from typing import TextIO
 
-from daemon.secrets import redact
+from daemons.secrets import redact
 
 __all__ = ["begin"]
 
-_OURS = ("chain", "cli", "daemon", "market", "provisioner", "trader", "witness")
+_OURS = ("chain", "cli", "daemons", "market", "provisioner", "trader", "witness")
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 

@@ -19,7 +19,7 @@ from chain import connection as connection_file
 from chain.connection import ConnectionFile
 from chain.rpc import Rpc
 from chain.wire import Block
-from daemon.secrets import redact
+from daemons.secrets import redact
 from market.errors import OcxError
 
 __all__ = ["Finding", "Findings", "endpoints", "folder", "guarded", "kept"]

@@ -7,7 +7,7 @@ from chain.connection import ConnectionFile
 from chain.exchange import Exchange
 from chain.wallet import Wallet, from_file
 from chain.wallet import load as load_wallet
-from daemon.configuration import Program
+from daemons.configuration import Program
 
 __all__ = ["network_of", "open_exchange", "open_wallet"]
 

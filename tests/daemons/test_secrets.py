@@ -14,9 +14,9 @@ from urllib.parse import quote
 import pytest
 
 from chain import wallet as wallets
-from daemon import secrets
-from daemon.opening import open_wallet
-from daemon.secrets import SecretSource, redact
+from daemons import secrets
+from daemons.opening import open_wallet
+from daemons.secrets import SecretSource, redact
 from market.errors import InvalidInput, OcxError, Permanent, Refused, Temporary
 from provisioner.settings import Settings, load
 
@@ -179,8 +179,8 @@ def test_a_short_word_is_left_in_texts(tmp_path: Path) -> None:
 def test_the_log_holds_our_debugging_no_librarys_and_no_secret_in_a_traceback(tmp_path: Path) -> None:
     program = f"""
 import logging
-from daemon.logs import begin
-from daemon.secrets import SecretSource, redact
+from daemons.logs import begin
+from daemons.secrets import SecretSource, redact
 begin("debug")
 secret = SecretSource(file={str(private(tmp_path / "secret", SECRET))!r}).read()
 logging.getLogger("provisioner.x").debug("ours %s", secret)

@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from chain.data import data_path
 from chain.wallet import DEFAULT_VARIABLE
-from daemon.secrets import SecretSource
+from daemons.secrets import SecretSource
 from market.errors import InvalidInput
 
 __all__ = ["Form", "Frozen", "Program", "WalletSettings"]

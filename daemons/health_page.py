@@ -10,7 +10,7 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from daemon.secrets import redact
+from daemons.secrets import redact
 from market.errors import Permanent
 
 __all__ = ["HealthServer"]
