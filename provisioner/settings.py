@@ -37,6 +37,12 @@ class GatewaySettings(Frozen):
     )
     cert: Path | None = Field(default=None, description="TLS certificate; made at the first start if absent")
     key: Path | None = Field(default=None, description="TLS private key; made with the certificate")
+    committee_first: int = Field(
+        default=300,
+        ge=0,
+        description="Seconds after a delivery for which a committee that is drawn already may look before "
+        "the buyer gets in, at most half of the acceptance time; 0: never",
+    )
 
 
 class PluginSettings(Frozen):

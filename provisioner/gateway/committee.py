@@ -23,6 +23,7 @@ from starlette.routing import Route
 from chain.contracts.leases import Lease
 from chain.contracts.witnesses import Witnesses
 from chain.exchange import Exchange
+from chain.generated.enums import Committee
 from chain.generated.errors import Leases_Unknown
 from chain.sealed import sealed_hash
 from market.rounds import Grid
@@ -30,11 +31,24 @@ from provisioner.agent.control import ControlPlane
 from provisioner.gateway.http import Denied, guarded, lease_number
 from provisioner.store.store import Store
 
-__all__ = ["MEMORY", "CommitteeDesk"]
+__all__ = ["MEMORY", "CommitteeDesk", "held_until"]
 
 MEMORY = 30.0
 """Seconds for which an account that may ask about a lease may do so without another look at the chain."""
 _MOST_KNOWN = 20_000
+
+
+def held_until(lease: Lease, start: int, first: int, accept_time: int) -> int:
+    """Until when the buyer of a delivered lease is not let in, unix seconds; 0: it is at once.
+
+    Who has root on a machine can keep a committee from seeing it, and take its provider's bond. So a
+    committee that was drawn before the delivery has `first` seconds to itself, but never more than half of
+    the acceptance time: the buyer needs the rest to look, and to accept or reject.
+    """
+    drawn = lease.committee is Committee.DRAWN and lease.committee_at <= lease.delivered_at
+    if not drawn or lease.accepted == lease.delivered or lease.ended_at:
+        return 0
+    return max(lease.delivered_at, start) + min(first, accept_time // 2)
 
 
 class CommitteeDesk:
@@ -49,12 +63,16 @@ class CommitteeDesk:
         *,
         ours: Callable[[], int],
         clock: Callable[[], float],
+        first: int,
     ) -> None:
+        """`first`: for how many seconds a committee may look at a delivery before the buyer gets in."""
         self._exchange, self._store, self._control = exchange, store, control
         self._account_of, self._ours, self._clock = account_of, ours, clock
         self._known: dict[tuple[str, int], float] = {}
         self._seats: dict[tuple[int, int], tuple[int, ...]] = {}
         self._grid: Grid | None = None
+        self._first = first
+        self._accept_time = 0
         self._lock = threading.Lock()
 
     def routes(self) -> list[Route]:
@@ -65,11 +83,26 @@ class CommitteeDesk:
             Route(f"{lease}/status", guarded(self._status)),
         ]
 
+    def looks_first(self, number: int, lease: Lease) -> None:
+        """Raise Denied while the buyer has to wait for the committee; see `held_until`."""
+        if not self._accept_time:
+            self._accept_time = self._exchange.leases.terms().accept_time
+        start, now = lease.window.window(self._exchange.slot).start, self._exchange.now()
+        until = held_until(lease, start, self._first, self._accept_time)
+        if now < until:
+            raise Denied(
+                425,
+                f"the committee of lease {number} looks at the delivery first",
+                f"Try again once it is proven, or {until - now} s from now.",
+            )
+
     async def _endpoints(self, request: Request) -> Response:
         number, account = lease_number(request), await self._account_of(request)
         lease = await run_in_threadpool(self._lease_for, number, account)
         if not lease.delivered:
             raise Denied(425, f"lease {number} is not delivered yet", "Try again once it is.")
+        if await run_in_threadpool(self._org_of, account) == lease.buyer:
+            await run_in_threadpool(self.looks_first, number, lease)
         blob = await run_in_threadpool(self._store.sealed, number, lease.delivery)
         if blob is None:
             raise Denied(404, f"the endpoints of lease {number} are not at this gateway")
@@ -103,6 +136,9 @@ class CommitteeDesk:
             self._known[account, number] = self._clock() + MEMORY
         return lease
 
+    def _org_of(self, account: str) -> int:
+        return self._exchange.members.member(account).org
+
     def _lease(self, number: int) -> Lease | None:
         if not 0 < number < 1 << 32:
             return None
@@ -113,7 +149,7 @@ class CommitteeDesk:
         return lease if lease.provider == self._ours() else None
 
     def _may(self, number: int, lease: Lease, account: str) -> bool:
-        org = self._exchange.members.member(account).org
+        org = self._org_of(account)
         if org and org == lease.buyer:
             return True
         witnesses = self._exchange.witnesses

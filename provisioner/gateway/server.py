@@ -58,11 +58,13 @@ class Gateway:
         on_setup: Callable[[int], None] = lambda lease: None,
         asks: Asks | None = None,
         control: ControlPlane | None = None,
+        committee_first: int = 0,
         tokens: Tokens | None = None,
         challenge_ttl: int = 60,
     ) -> None:
         """`asks`: where what buyers ask of running machines goes; None: such calls do not exist here.
-        `control`: what the agent last saw of the machines; None: nothing."""
+        `control`: what the agent last saw of the machines; None: nothing. `committee_first`: see
+        `CommitteeDesk`."""
         network = exchange.connection
         self._exchange, self._store = exchange, store
         self._clock = clock
@@ -72,7 +74,13 @@ class Gateway:
         )
         self._desk = None if asks is None else AskDesk(exchange, asks, self._of_caller, clock=clock)
         self._committee = CommitteeDesk(
-            exchange, store, control, self._account_of, ours=self._ours, clock=clock
+            exchange,
+            store,
+            control,
+            self._account_of,
+            ours=self._ours,
+            clock=clock,
+            first=committee_first,
         )
 
     def app(self) -> Starlette:
@@ -120,6 +128,7 @@ class Gateway:
         lease_id, lease = caller.lease_id, caller.lease
         if not lease.delivered:
             raise Denied(425, f"lease {lease_id} is not delivered yet", "Try again once it is.")
+        await run_in_threadpool(self._committee.looks_first, lease_id, lease)
         blob = await run_in_threadpool(self._store.sealed, lease_id, lease.delivery)
         if blob is None:
             raise Denied(404, f"the connection data of lease {lease_id} are not at this gateway")
@@ -217,7 +226,14 @@ class GatewayServer:
         host = f"[{settings.gateway.host}]" if ":" in settings.gateway.host else settings.gateway.host
         self.url = (settings.gateway.url or f"https://{host}:{self.port}").rstrip("/")
         self.gateway = Gateway(
-            exchange, store, self.url, clock=clock, on_setup=on_setup, asks=asks, control=control
+            exchange,
+            store,
+            self.url,
+            clock=clock,
+            on_setup=on_setup,
+            asks=asks,
+            control=control,
+            committee_first=settings.gateway.committee_first,
         )
         config = uvicorn.Config(
             self.gateway.app(),

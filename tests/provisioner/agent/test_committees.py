@@ -104,7 +104,6 @@ def _live(told: Story, running: Running, provider: Provider, stranger: Buyer) ->
     seat = _client(told.witnesses[0], where)
     found["endpoints"] = seat.endpoints(lease)
     found["delivered"] = told.buyer.events(ledger.LeaseDelivered, lease)[-1]
-    found["buyer"] = told.buyer.gateway(*where).endpoints(lease)
     guest = host_port(found["endpoints"].endpoints[0].guest)
     wait_for("the responder", lambda: answers(guest))
     found["guest"] = ask(guest, question())["guest"]
@@ -117,6 +116,8 @@ def _live(told: Story, running: Running, provider: Provider, stranger: Buyer) ->
         kept = witness.leases.lease(lease)
         witness.send(witness.witnesses.seen(lease, 1, kept.delivery, [found["guest"]]))  # type: ignore[union-attr]
     found["proven"] = told.buyer.wait_state(lease, "active")
+    found["buyer"] = told.buyer.gateway(*where).endpoints(lease)
+    found["sealed"], _ = told.buyer.gateway(*where).connection(lease)
     found["guests"] = exchange.witnesses.guests_of(lease)  # type: ignore[union-attr]
 
     tenancy = Tenancy(told.buyer, provider, told.buyer.gateway(*where), lease)
