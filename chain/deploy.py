@@ -242,7 +242,7 @@ class _Founding:
         self._create_all()
         directory = Directory(at["Directory"], self._rpc)
         steps = {f"publish {name}": directory.publish(name, at[name]) for name in at if name != "Directory"}
-        for name, right in [grant for grant in _GRANTS if grant[0] in at]:
+        for name, right in _GRANTS:
             steps[f"grant {right} to {name}"] = directory.set_right(at[name], right, True)
         self._submit({step: (call.to, call.data) for step, call in steps.items()})
         handover = directory.set_timelock(at["TimelockController"])

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Literal, overload
 
 from chain.abi import checksum
+from chain.failures import NotMined, not_mined, refusal, why_reverted
 from chain.fees import bump, gas_with_margin, sign, suggest
 from chain.nonces import Entry, Journal, Status
 from chain.rpc import Receipt, Rpc, RpcRefused
-from chain.verdicts import NotMined, not_mined, refusal, why_reverted
 from chain.wallet import Wallet
 from chain.wire import BroadcastReply, broadcast_reply
 from market.errors import Temporary

@@ -1,4 +1,4 @@
-"""What is told of a transaction that came to nothing, or not yet to anything. Nothing is sent here."""
+"""Why a transaction came to nothing, or not yet to anything: the errors a sender raises. Sends nothing."""
 
 from __future__ import annotations
 
