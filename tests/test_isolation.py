@@ -15,3 +15,10 @@ def test_connecting_beyond_loopback_is_refused_before_a_packet_leaves() -> None:
 def test_loopback_is_open() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname(), 1):
         pass
+
+
+def test_workers_are_told_which_tests_belong_together(request: pytest.FixtureRequest) -> None:
+    """pytest-xdist names a test's group behind its id; where a pytest did not let it, each test was its own."""
+    if not getattr(request.config.option, "loadgroup", False):
+        pytest.skip("there is one worker")
+    assert request.node.nodeid.endswith("@tests/test_isolation.py")
