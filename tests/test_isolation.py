@@ -18,7 +18,7 @@ def test_loopback_is_open() -> None:
 
 
 def test_workers_are_told_which_tests_belong_together(request: pytest.FixtureRequest) -> None:
-    """pytest-xdist names a test's group behind its id; where a pytest did not let it, each test was its own."""
+    """pytest-xdist names a test's group behind its id; where a pytest did not let it, each was its own."""
     if not getattr(request.config.option, "loadgroup", False):
         pytest.skip("there is one worker")
     assert request.node.nodeid.endswith("@tests/test_isolation.py")
