@@ -23,14 +23,17 @@ from cli.keys import new_ssh_key
 from cli.parse import DURATION
 from cli.render import show, time_text
 from cli.wallet import box_key_path, key_option
-from market.errors import InvalidInput, Refused
+from market.errors import InvalidInput, Refused, Temporary
 
 if TYPE_CHECKING:
     from chain.exchange import Exchange
     from chain.gateway import ConnectionDocument, Endpoint, GatewayClient
     from chain.generated.events import LeaseDelivered
+    from chain.lease_endpoints import Told
 
 __all__ = ["connect", "gateway_of", "hinted", "setup", "watch"]
+
+_TOO_EARLY, _PAUSE = 425, 0.5
 
 _NUMBER = click.argument("number", type=int)
 _STATES = (
@@ -118,15 +121,19 @@ def _pair(text: str) -> tuple[str, str]:
 @key_option
 @click.option("--node", type=int, help="Which node, if the lease has several.")
 @click.option("--run", "command", help="Run this command there over SSH and pass its exit code on.")
+@click.option("--wait/--no-wait", default=True, help="Wait while the lease's committee looks first.")
 @pass_app
-def connect(app: App, number: int, key_file: Path | None, node: int | None, command: str | None) -> None:
+def connect(
+    app: App, number: int, key_file: Path | None, node: int | None, command: str | None, wait: bool
+) -> None:
     """Fetch and open the sealed connection data, check them against the chain, print the way in.
 
-    Writes a known_hosts file with the checked host keys; ssh accepts no others.
+    Writes a known_hosts file with the checked host keys; ssh accepts no others. Where witnesses have to see
+    what was delivered, they have some minutes to do so before the provider lets you in.
     """
     exchange = app.exchange(sign=True)
     with working("fetching the connection data"):
-        document = _open_document(app, exchange, number, key_file)
+        document = _open_document(app, exchange, number, key_file, wait)
         measured = handover(exchange, number)
     folder = _folder(app, exchange, number)
     endpoints = [item for item in document.resources if node in (None, item.resource)]
@@ -157,7 +164,9 @@ def _run_there(app: App, endpoint: Endpoint, key: Path, known_hosts: Path, comma
     return done.returncode
 
 
-def _open_document(app: App, exchange: Exchange, number: int, key_file: Path | None) -> ConnectionDocument:
+def _open_document(
+    app: App, exchange: Exchange, number: int, key_file: Path | None, wait: bool
+) -> ConnectionDocument:
     from chain.gateway import ConnectionDocument
     from chain.lease_endpoints import endpoints_of
     from cli.keyring import open_sealed
@@ -165,7 +174,8 @@ def _open_document(app: App, exchange: Exchange, number: int, key_file: Path | N
     kept = exchange.leases.lease(number)
     delivery = _last_delivery(exchange, number)
     with hinted(number):
-        sealed, told = gateway_of(exchange, kept.provider).connection(number)
+        patience = exchange.leases.terms().accept_time / 2 + _PAUSE if wait else 0.0
+        sealed, told = _when_let_in(gateway_of(exchange, kept.provider), number, patience)
     if told.connection_hash != delivery.connection_hash:
         raise Refused(
             f"the gateway's data for lease {number} are not those whose hash is on the chain",
@@ -187,6 +197,18 @@ def _open_document(app: App, exchange: Exchange, number: int, key_file: Path | N
             told=[f"{item.host}:{item.port}" for item in told.endpoints],
         )
     return document
+
+
+def _when_let_in(gateway: GatewayClient, number: int, patience: float) -> tuple[bytes, Told]:
+    """The sealed data, once the committee has looked; no gateway may hold them back for longer."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return gateway.connection(number)
+        except Temporary as error:
+            if error.evidence.get("status") != _TOO_EARLY or time.monotonic() >= deadline:
+                raise
+        time.sleep(_PAUSE)
 
 
 def _last_delivery(exchange: Exchange, number: int) -> LeaseDelivered:
