@@ -34,13 +34,15 @@ class Plan:
     """What is about to happen.
 
     `title` is one sentence, `facts` label and text of what it means, `calls` the transactions in order. With
-    `chained` the later ones only work after the earlier ones, so they cannot be tried beforehand.
+    `chained` the later ones only work after the earlier ones, so they cannot be tried beforehand. `hint` is
+    what to do if the chain refuses and its error does not say it.
     """
 
     title: str
     calls: Sequence[Call]
     facts: Mapping[str, str] = field(default_factory=dict)
     chained: bool = False
+    hint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def apply(
     """Show the plan with its cost, ask, send one after the other; `before_sending` runs in between."""
     refuse_twins(exchange, plan.calls)
     tried = plan.calls[:1] if plan.chained else plan.calls
-    with working("estimating"):
+    with _hinted(plan.hint), working("estimating"):
         gas = sum(exchange.estimate(call) for call in tried)
     more = " for the first, the rest when it is sent" if len(tried) < len(plan.calls) else ""
     cost = f"{gas:,}{more}, {_price(exchange, gas)}"
@@ -91,7 +93,7 @@ def apply(
         before_sending()
     receipts, events = [], []
     for call in plan.calls:
-        with working(f"{call.label}: waiting for the chain"):
+        with _hinted(plan.hint), working(f"{call.label}: waiting for the chain"):
             receipt = _send(exchange, call)
         receipts.append(receipt)
         events += exchange.events(receipt)
@@ -171,6 +173,15 @@ def working(text: str) -> Iterator[None]:
 
     with Console(stderr=True).status(text):
         yield
+
+
+@contextlib.contextmanager
+def _hinted(hint: str | None) -> Iterator[None]:
+    try:
+        yield
+    except Refused as no:
+        no.hint = no.hint or hint
+        raise
 
 
 def _price(exchange: Exchange, gas: int) -> str:

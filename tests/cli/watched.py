@@ -13,7 +13,18 @@ from eth_utils.crypto import keccak
 from chain import power
 from chain.contracts.base import Call
 from chain.contracts.leases import Delivery
-from chain.leaves import EpochLeaves, Leaf, Opening
+from chain.leaves import (
+    EpochLeaves,
+    Leaf,
+    Opening,
+    Outcome,
+    Sample,
+    Tree,
+    epoch_key,
+    offset_ms,
+    salt_of,
+    samples_root,
+)
 from chain.power import Action, PowerRequest
 from market.rounds import Grid, places_of
 from tests.chain.network import anvil, wallet
@@ -100,8 +111,9 @@ class Watched:
             if down is None:
                 continue
             org, signer = self.orgs[self.seats[seat]], self.signers[self.seats[seat]]
-            leaf = Leaf(self.lease, 0, (1 << ROUNDS) - 1, places_of(down), keccak(text=f"{seat}.{epoch}"))
-            page = EpochLeaves((leaf,), keccak(text=f"salt {org} {epoch}"))
+            root = samples_root(self.samples(seat, epoch, down))
+            leaf = Leaf(self.lease, 0, (1 << ROUNDS) - 1, places_of(down), root)
+            page = EpochLeaves((leaf,), salt_of(self.key(seat, epoch)))
             before = self.pages.get((seat, epoch - 1))
             opening = Opening()
             chunk: tuple[Leaf, ...] = ()
@@ -110,6 +122,33 @@ class Watched:
             commitment = page.commitment(org, epoch)
             self.act(signer, exchange.witnesses.tick(epoch, commitment, opening, chunk))
             self.pages[seat, epoch] = page
+
+    def key(self, seat: int, epoch: int) -> bytes:
+        """A seat's key of an epoch, which says when in each round it measures."""
+        return epoch_key(keccak(text=f"master {seat}"), epoch)
+
+    def samples(self, seat: int, epoch: int, down: Sequence[int]) -> list[Sample]:
+        """What a seat measured of the machine in an epoch: up but where it saw it down."""
+        key, found = self.key(seat, epoch), []
+        for number in range(ROUNDS):
+            start = 1000 * GRID.round_start(epoch, number)
+            at = start + offset_ms(GRID, key, self.lease, 0, number)
+            found.append(Sample(number, at, Outcome.PROVIDER if number in down else Outcome.UP))
+        return found
+
+    def open_up(self, audit: int, seat: int, down: Sequence[int]) -> None:
+        """A seat's answer to an audit, as its node gives it."""
+        exchange = self.market.buyer.exchange()
+        assert exchange.audits
+        asked = exchange.audits.audit_of(audit)
+        page = self.pages[seat, asked.epoch]
+        rooted = page.rooted(self.lease, 0)
+        assert rooted
+        samples = self.samples(seat, asked.epoch, down)
+        proof = Tree.of(samples).proof(asked.round)
+        key, sample = self.key(seat, asked.epoch), samples[asked.round]
+        call = exchange.audits.answer(audit, key, page.opening, rooted, sample, proof)
+        self.act(self.signers[self.seats[seat]], call)
 
     def switch(self, action: Action) -> None:
         """The buyer's signed request, recorded."""
