@@ -1,8 +1,9 @@
-"""What an agent costs that has nothing to do: one process for each plugin, beside an interpreter that sleeps.
+"""What a daemon costs that has nothing to do, beside an interpreter that sleeps: each plugin's agent, a witness.
 
 Each agent (`ocx provider run`) has its plugin's cloud (the lab's: fake machines, a real Ironic, an EC2, a
-host over SSH) and a chain with a block every second, and no lease. The floor is an interpreter that has
-imported the same and has asked the cloud once. A cloud that cannot be had here is left out, with a line.
+host over SSH) and a chain with a block every second, and no lease. The witness (`ocx witness run`) sits on no
+committee; it ticks as its epochs of an hour pass. The floor is an interpreter that has imported the same and,
+for an agent, has asked the cloud once. A cloud that cannot be had here is left out, with a line.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ from typing import Any
 
 from bench.probe import CountingRelay, Usage
 from bench.report import Report, Row
-from bench.seller import FAR, PARAMS, Seller, health, running_agent, settle_in
+from bench.seller import FAR, PARAMS, Seller, health, running_agent, settle_in, wait_for
 from bench.stage import Stage, open_stage
+from chain import wallet as wallets
 from chain.connection import load as load_connection
-from tests.chain.network import die_with_parent
+from chain.contracts.members import Role
+from tests.chain.network import die_with_parent, free_port
+from witness.settings import render
 
 __all__ = ["PLUGINS", "run"]
 
@@ -41,6 +45,16 @@ from provisioner.plugin import load
 plugin = load(sys.argv[1], json.loads(sys.argv[2]))
 plugin.list_owned()
 plugin.inspect()
+print("ready", flush=True)
+time.sleep(3600)
+"""
+
+_SLEEPING_WITNESS = """
+import time
+from cli import main
+from witness import run
+from chain import line
+from eth_account import Account
 print("ready", flush=True)
 time.sleep(3600)
 """
@@ -72,12 +86,17 @@ def _measure(options: argparse.Namespace) -> Report:
                 plugins = [{"name": name, "settings": settings}]
                 seller = settle_in(stage, 0, name=name, connection=connection, plugins=plugins)
                 watched.append((name, settings, seller))
+        witness = _join(stage)
         stage.go_live(BLOCK)
         agents = [(name, settings, *_start(stack, stage, seller)) for name, settings, seller in watched]
+        eye = _start_witness(stack, stage, witness)
         time.sleep(_SETTLED)
+        watched_eye = Usage.of(eye[0].pid), eye[1].messages
         _watch(report, agents, options.seconds)
+        _rows_of_witness(report, *eye, *watched_eye, options.seconds)
         for name, settings, *_ in agents:
-            _floor(report, name, settings)
+            _floor(report, name, [_SLEEPER, name, json.dumps(settings)])
+        _floor(report, "witness", [_SLEEPING_WITNESS])
     return report
 
 
@@ -165,9 +184,79 @@ def _reads(seller: Seller) -> float:
     return sum(map(float, found))
 
 
-def _floor(report: Report, name: str, settings: dict[str, Any]) -> None:
-    """Set each plugin's memory beside an interpreter that has imported the same and sleeps."""
-    command = [sys.executable, "-c", _SLEEPER, name, json.dumps(settings)]
+def _join(stage: Stage) -> Path:
+    """A witness in the pool; the folder with its key."""
+    party = stage.admit("eye", Role.WITNESS, 10**10)
+    folder = stage.folder / "witness"
+    folder.mkdir()
+    key = wallets.create(folder / "signer.json", "bench", light=True)
+    (folder / "passphrase").touch(mode=0o600)
+    (folder / "passphrase").write_text("bench\n")
+    witnesses = party.client.witnesses
+    if witnesses is None:
+        raise RuntimeError("the stage has an exchange without witnesses")
+    party.send(witnesses.join(key.address, witnesses.terms().min_stake))
+    return folder
+
+
+def _start_witness(
+    stack: contextlib.ExitStack, stage: Stage, folder: Path
+) -> tuple[subprocess.Popen[bytes], CountingRelay]:
+    """The node's process, once its health page answers, behind a relay of its own."""
+    relay = stack.enter_context(CountingRelay(stage.node.port))
+    connection = load_connection(stage.connection_file).model_dump(mode="json") | {"rpc_urls": [relay.url]}
+    (folder / "connection.yaml").write_text(json.dumps(connection), "utf-8")
+    port = free_port()
+    (folder / "witness.yaml").write_text(
+        render(
+            connection="connection.yaml",
+            wallet={"keystore": "signer.json", "passphrase_file": "passphrase"},
+            state_dir="state",
+            health_port=port,
+        )
+    )
+    command = [sys.executable, "-m", "cli.main", "witness", "run", "--config", str(folder / "witness.yaml")]
+    log = stack.enter_context((folder / "witness.log").open("wb"))
+    process = stack.enter_context(
+        subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=die_with_parent)
+    )
+    stack.callback(process.terminate)
+    try:
+        wait_for("the witness", lambda: _answers(port))
+    except TimeoutError:
+        print((folder / "witness.log").read_text("utf-8")[-4000:], file=sys.stderr)
+        raise
+    return process, relay
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10):
+            return True
+    except OSError:
+        return False
+
+
+def _rows_of_witness(
+    report: Report,
+    process: subprocess.Popen[bytes],
+    relay: CountingRelay,
+    used: Usage,
+    messages: int,
+    seconds: float,
+) -> None:
+    now = Usage.of(process.pid)
+    report.rows += [
+        Row("witness: CPU, of one processor", 100 * (now.cpu - used.cpu) / seconds, "%"),
+        Row("witness: resident memory", now.rss, "MB"),
+        Row("witness: threads", now.threads, ""),
+        Row("witness: messages to the node", (relay.messages - messages) / seconds, "a second"),
+    ]
+
+
+def _floor(report: Report, name: str, program: list[str]) -> None:
+    """Set a daemon's memory beside an interpreter that has imported the same and sleeps."""
+    command = [sys.executable, "-c", *program]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=die_with_parent)
     try:
         if process.stdout is None or process.stdout.readline() != b"ready\n":
