@@ -104,7 +104,7 @@ def show_(app: App, number: int) -> None:
     asked = contract.audit_of(number)
     row["result"] = _result(exchange, contract, number)
     row["commitment"] = asked.commitment
-    row["outlier_epochs"] = contract.outliers(asked.org)
+    row["outliers"] = contract.outliers(asked.org)
     show(app, row, value="state")
 
 
@@ -320,4 +320,4 @@ def outlier(app: App, organisation: str, lease: int, epoch: int, place: int) -> 
     plan = Plan(f"Show that {organisation} is an outlier in epoch {epoch}.", [call], facts, hint=hint)
     done = apply(app, exchange, plan)
     slashed = sum(event.amount for event in done.find(WitnessSlashed))
-    finish(app, done, {"org": org, "total": done.one(OutlierRecorded).total, "slashed": slashed})
+    finish(app, done, {"org": org, "outliers": done.one(OutlierRecorded).total, "slashed": slashed})

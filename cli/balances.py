@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from chain.exchange import Exchange
     from chain.history import Entry
 
-__all__ = ["bids_of", "leases_of", "locked", "movements", "offers_of", "requests_of"]
+__all__ = ["appeals_of", "bids_of", "leases_of", "locked", "movements", "offers_of", "requests_of"]
 
 
 def leases_of(exchange: Exchange, org: int) -> list[int]:
@@ -44,9 +44,18 @@ def bids_of(exchange: Exchange, org: int) -> list[int]:
     return [entry.event.request for entry in found if isinstance(entry.event, events.BidCommitted)]
 
 
+def appeals_of(exchange: Exchange, org: int) -> list[int]:
+    """Every appeal the organisation filed."""
+    if exchange.verdicts is None:
+        return []
+    found = history(exchange, [exchange.verdicts], "by", org, kinds=[events.AppealFiled])
+    return [entry.event.appeal for entry in found if isinstance(entry.event, events.AppealFiled)]
+
+
 def locked(exchange: Exchange, org: int) -> dict[str, int]:
     """The organisation's own credits in purpose accounts, microcredits by purpose."""
-    sums = {"prices": 0, "bonds": 0, "fees": 0, "offers": 0, "requests": 0, "bids": 0}
+    purposes = ("prices", "bonds", "fees", "offers", "requests", "bids", "stake", "appeals")
+    sums = dict.fromkeys(purposes, 0)
     for purpose, amount in _parts(exchange, org):
         sums[purpose] += amount
     return sums
@@ -75,6 +84,12 @@ def _parts(exchange: Exchange, org: int) -> Iterator[tuple[str, int]]:
         tender, status = exchange.tender.tender(request), exchange.tender.bidder(request, org).status
         if status in waiting or (status is BidStatus.COMMITTED and tender.stage is Stage.OPEN):
             yield "bids", tender.deposit
+    if exchange.witnesses is not None:
+        yield "stake", exchange.witnesses.witness(org).stake
+    for number in appeals_of(exchange, org):
+        assert exchange.verdicts is not None  # noqa: S101  it has appeals
+        appeal = exchange.verdicts.appeal_of(number)
+        yield "appeals", 0 if appeal.decided else appeal.bond
 
 
 def movements(exchange: Exchange, org: int) -> list[Entry]:

@@ -28,10 +28,10 @@ NO_LIMIT = (1 << 96) - 1
 _MONEY = frozenset(
     name
     for line in (
-        "accrued amount balance bids bond bonds buy_now buy_now_rate ceiling_amount ceiling_rate",
-        "clearing_rate deposit disputed fee fees fees_paid fine floor floor_rate free limit locked",
-        "min_stake offers org_free paid penalty price prices rate refunded requests reserve returned share",
-        "sla_penalty spent stake to_buyer to_fund to_provider total wallet_credits withheld",
+        "accrued amount appeals balance bids bond bonds buy_now buy_now_rate ceiling_amount",
+        "ceiling_rate clearing_rate deposit disputed fee fees fees_paid fine floor floor_rate free limit",
+        "locked min_stake offers org_free paid penalty price prices rate refunded requests reserve returned",
+        "share sla_penalty slashed spent stake to_buyer to_fund to_provider total wallet_credits withheld",
     )
     for name in line.split()
 )
@@ -39,8 +39,8 @@ _TIME = frozenset(
     name
     for line in (
         "asked_at awarded_at billed_from block_time buyer_signed_at commit_end committed_at committee_at",
-        "created_at delivered_at end ended_at expires fence_until final_at final_until reveal_end",
-        "reveal_from reveal_until signed_at start time wiped_at",
+        "created_at deadline delivered_at end ended_at ends expires fence_until final_at final_until",
+        "reveal_end reveal_from reveal_until signed_at start time wiped_at",
     )
     for name in line.split()
 )

@@ -115,6 +115,8 @@ def test_an_appeal_waits_for_the_council_and_its_time_lock(
     market, lease = world.market, world.lease
     filed = market.south.does(f"sla appeal {lease} {first + 1}")
     assert (filed["amount"], filed["bond"]) == (claimed["penalty"], 1000)
+    assert market.south.does("credits balance")["locked_for"]["appeals"] == 1000
+    assert "appeals 0.001000" in market.south.run("credits balance").stdout
     assert epoch_of(world, first + 1)["verdict"] == "penalty, under appeal"
     assert "the council has until" in market.north.is_refused(f"sla lapse {filed['appeal']}")
     command = f"sla decide {filed['appeal']} --to-buyer 100"
@@ -123,6 +125,7 @@ def test_an_appeal_waits_for_the_council_and_its_time_lock(
     market.warp(3)
     assert market.council.does(command)["step"] == "done"
     assert "no open appeal" in market.council.is_refused(command)
+    assert market.south.does("credits balance")["locked_for"]["appeals"] == 0
     [row] = market.buyer.does(f"sla report {lease}")["appeals"]
     assert (row["state"], row["to_buyer"], row["by"]) == ("not upheld", claimed["penalty"], "south")
 

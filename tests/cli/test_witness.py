@@ -61,6 +61,12 @@ def test_a_witness_joins_is_listed_adds_to_its_stake_and_leaves(
     joined = eye.does(f"witness join --signer {signer} --stake 5")
     assert joined["stake"] == 5_000_000
     eye.does("witness stake 2")
+    balance = eye.does("credits balance")
+    assert (balance["free"], balance["locked"], balance["locked_for"]["stake"]) == (
+        83_000_000,
+        *[7_000_000] * 2,
+    )
+    assert "stake 7.000000" in eye.run("credits balance").stdout
     [row] = [item for item in eye.does("witness list") if item["handle"] == "eye"]
     assert (row["signer"], row["stake"], row["exit"]) == (signer, 7_000_000, None)
     assert eye.does("witness show eye")["min_stake"] == 1_000_000
