@@ -22,9 +22,10 @@ __all__ = ["verify"]
 def verify(app: App, lease: int, epoch: int, place: int) -> None:
     """Work the verdict on an epoch of a lease out again, from published data alone.
 
-    Asks the chain's node for events only; trusts no witness, and no number of the contract. Says whose fault
-    it was, with each seat's leaf and its transactions. Fails if the chain's verdict does not follow from what
-    was published.
+    Asks the chain's node and nobody else. Verdicts and leaves come from events; the lease, its SLA, its
+    committees and recorded power requests are what the contracts say they are. Says whose fault it was, with
+    each seat's leaf and its transactions. Fails if the chain's verdict does not follow from what was
+    published.
     """
     from chain.recompute import recompute
     from chain.report import blame
