@@ -1,4 +1,4 @@
-"""What a daemon costs that has nothing to do, beside an interpreter that sleeps: each plugin's agent, a witness.
+"""What a daemon costs that has nothing to do, beside an interpreter that sleeps: agents, a witness.
 
 Each agent (`ocx provider run`) has its plugin's cloud (the lab's: fake machines, a real Ironic, an EC2, a
 host over SSH) and a chain with a block every second, and no lease. The witness (`ocx witness run`) sits on no

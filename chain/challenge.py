@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chain.abi import checksum
-from chain.imports import recursion_limit_kept
+from chain.imports import signing_library
 from chain.wallet import Wallet
 from market.errors import InvalidInput, Refused
 
@@ -188,7 +188,7 @@ def _signer(challenge: Challenge, signature: bytes, chain_id: int, directory: st
     from eth_keys.exceptions import BadSignature
     from eth_utils.exceptions import ValidationError
 
-    with recursion_limit_kept():
+    with signing_library():
         from eth_account import Account
         from eth_account.messages import encode_typed_data
 

@@ -21,7 +21,7 @@ from enum import IntEnum
 from typing import Any
 
 from chain.abi import checksum
-from chain.imports import recursion_limit_kept
+from chain.imports import signing_library
 from chain.wallet import Wallet
 from market.errors import InvalidInput, Refused
 
@@ -89,7 +89,7 @@ def digest(request: PowerRequest, chain_id: int, leases: str) -> bytes:
     """The 32 bytes that are signed: keccak256 of 0x1901, domain separator and struct hash."""
     from eth_utils.crypto import keccak
 
-    with recursion_limit_kept():
+    with signing_library():
         from eth_account.messages import encode_typed_data
 
     signable = encode_typed_data(_domain(chain_id, leases), _TYPES, _message(request))

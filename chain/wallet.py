@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from chain.abi import checksum
-from chain.imports import recursion_limit_kept
+from chain.imports import signing_library
 from market.errors import Bug, InvalidInput, Permanent, Refused
 
 __all__ = [
@@ -60,8 +60,8 @@ class Wallet:
     __slots__ = ("_account", "address")
 
     def __init__(self, private_key: bytes) -> None:
-        with recursion_limit_kept():
-            from eth_account import Account  # a second and a half: only for those who sign
+        with signing_library():
+            from eth_account import Account  # half a second: only for those who sign
 
         try:
             self._account = Account.from_key(private_key)
@@ -103,7 +103,8 @@ def import_key(path: Path | str, private_key: bytes, passphrase: str, *, light: 
     wallet = Wallet(private_key)
     if not passphrase:
         raise InvalidInput("the passphrase is empty", hint="Choose one; it is all that protects the key.")
-    from eth_keyfile.keyfile import create_keyfile_json
+    with signing_library():
+        from eth_keyfile.keyfile import create_keyfile_json
 
     rounds = _LIGHT if light else _STRONG
     content = create_keyfile_json(private_key, passphrase.encode(), kdf="scrypt", iterations=rounds)
@@ -113,7 +114,8 @@ def import_key(path: Path | str, private_key: bytes, passphrase: str, *, light: 
 
 def load(path: Path | str, source: PassphraseSource) -> Wallet:
     """Open a keystore file; Refused if the passphrase is wrong."""
-    from eth_keyfile.keyfile import decode_keyfile_json
+    with signing_library():
+        from eth_keyfile.keyfile import decode_keyfile_json
 
     content = _read_keystore(Path(path))
     try:
