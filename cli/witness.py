@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from market.errors import InvalidInput, Refused, Temporary
 if TYPE_CHECKING:
     from chain.contracts.witnesses import Witness, Witnesses
     from chain.exchange import Exchange
+    from witness.settings import Settings
 
 __all__ = ["witness"]
 
@@ -249,26 +251,51 @@ def _row(
 def status(app: App, config_file: Path) -> None:
     """What the running node says about itself: the conditions that hold and what to do, then how it stands.
 
-    Reads its health page at the configured `health_port`.
+    Reads its health page; `--format json` gives the whole document.
     """
     from witness.settings import load
 
-    port = load(config_file).health_port
-    if not port:
-        raise InvalidInput("the configuration names no health_port", hint="choose one, and start it anew")
-    health = ask_health(port)
-    if health is None:
-        raise Temporary(f"nothing answers at port {port}", hint="is the node running?")
+    health = _health(load(config_file))
     if app.format != "table":
         show(app, health, value="ok")
     else:
         words = "ok organisation signer epoch tick targets machines measuring sent disk_free head head_age"
         show(app, {name: health.get(name) for name in words.split()})
         click.echo()
-        rows = [{key: item[key] for key in ("name", "message", "hint")} for item in health["conditions"]]
+        conditions = health.get("conditions", [])
+        rows = [{key: item[key] for key in ("name", "message", "hint")} for item in conditions]
         show(app, rows, empty="no conditions: all is well")
     if not health.get("ok"):
         raise Refused("the node is not well", hint="see its conditions above")
+
+
+def _health(settings: Settings) -> dict[str, Any]:
+    """What the health page of this configuration's node says."""
+    from chain.wallet import address_of
+
+    health = ask_health(port := settings.health_port or _port_of(settings.ready_file))
+    if health is None or health.get("signer") != address_of(settings.wallet.keystore):
+        raise Temporary(
+            f"the node does not answer at port {port}",
+            hint="it does not run, hangs, waits until its key signs for a witness, or another program has "
+            "that port: see its log, and ocx witness check",
+            retry_after=5.0,
+        )
+    return health
+
+
+def _port_of(path: Path) -> int:
+    """The port that a running node took by itself."""
+    try:
+        return int(json.loads(path.read_text("utf-8"))["health_port"])
+    except FileNotFoundError:
+        raise Temporary(
+            f"there is no {path}",
+            hint="is the node running? Its page begins once its key signs for a witness: ocx witness check",
+            retry_after=5.0,
+        ) from None
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InvalidInput(f"{path} cannot be read: {error}", hint="start the node anew") from error
 
 
 def _witnesses(exchange: Exchange) -> Witnesses:

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from chain.exchange import Exchange
 from chain.published import judges
+from chain.wallet import write_private
 from daemons.health_page import HealthServer
 from daemons.opening import open_exchange, open_wallet
 from daemons.signals import stop_on_signals
-from market.errors import OcxError, Permanent, Temporary
+from market.errors import InvalidInput, OcxError, Permanent, Temporary
 from witness.clock import Clock
 from witness.health import Health
 from witness.log import Log
@@ -131,10 +134,26 @@ async def _serve(
         page.start()
         stack.callback(page.stop)
         log.info("witness %d as %s, health at http://127.0.0.1:%d/", org, signer, page.port)
+        where: dict[str, object] = {"organisation": org, "signer": signer, "health_port": page.port}
+        stack.enter_context(_told_in(settings.ready_file, where))
         if ready is not None:
-            ready({"organisation": org, "signer": signer, "health_port": page.port})
+            ready(where)
         if not over.is_set():
             await _until_stopped(engine, node)
+
+
+@contextlib.contextmanager
+def _told_in(path: Path, where: dict[str, object]) -> Iterator[None]:
+    """While inside, a file says where the node is; a node runs without it, too."""
+    try:
+        write_private(path, json.dumps(where) + "\n", replace=True)
+    except InvalidInput as error:
+        log.warning("%s", error)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 async def _until_stopped(engine: Engine, node: Node) -> None:

@@ -95,6 +95,11 @@ class Settings(Program):
         return self.state_dir / "witness.db"
 
     @property
+    def ready_file(self) -> Path:
+        """Where a running node says who it is and at which port its health page is."""
+        return self.state_dir / "ready.json"
+
+    @property
     def master_key(self) -> Path:
         """The secret the times of measurement come from; made at the first start."""
         return self.state_dir / "master.key"
