@@ -9,7 +9,7 @@ from cli.app import App, Root
 __all__ = ["cli", "main"]
 
 _COMMANDS = {
-    "network": ("cli.network:network", "Deploy the contracts, show them, check endpoints."),
+    "network": ("cli.network:network", "Run a chain, deploy the contracts, show them, check endpoints."),
     "wallet": ("cli.wallet:wallet", "The key that signs, the encryption key that opens connection data."),
     "member": ("cli.member:member", "Organisations and the accounts that act for them."),
     "credits": ("cli.credits:credits_", "Mint, deposit, withdraw, transfer credits; balances."),

@@ -10,6 +10,7 @@ import click
 
 from cli.act import confirm, working
 from cli.app import App, Group, pass_app
+from cli.network_nodes import COMMANDS
 from cli.render import show
 from market.errors import InvalidInput
 
@@ -21,7 +22,11 @@ __all__ = ["network"]
 
 @click.group(cls=Group)
 def network() -> None:
-    """The network: deploy the contracts, show them, check endpoints."""
+    """The network: run a chain, deploy the contracts, show them, check endpoints."""
+
+
+for command in COMMANDS:
+    network.add_command(command)
 
 
 @network.command()

@@ -1,0 +1,54 @@
+"""How geth is told to run one node: its command lines, and what it takes over IPC only.
+
+A node's folder holds its files (`chain.nodes.render`), its key (`chain.nodes.keys`), `data/` with the chain,
+and geth's log. All paths on command lines are relative to it, as geth's IPC socket must have a short name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from chain.nodes.line import IpcLine
+
+__all__ = ["IPC", "init_command", "is_initialised", "prepare", "run_command"]
+
+IPC = Path("data", "geth.ipc")
+"""Where, in a node's folder, its IPC socket is."""
+
+_COMMON = ("--datadir", "data")
+
+
+def is_initialised(folder: Path) -> bool:
+    """Whether the folder has a chain already."""
+    return (folder / "data" / "geth" / "chaindata" / "CURRENT").exists()
+
+
+def init_command(engine: Path) -> Sequence[str]:
+    """Writes block 0; harmless where it is written already, refused by geth where it is another one."""
+    return [str(engine), *_COMMON, "--verbosity", "2", "--state.scheme", "hash", "init", "genesis.json"]
+
+
+def run_command(engine: Path, address: str, *, seals: bool) -> Sequence[str]:
+    """Runs the node in the foreground; with `seals` it makes blocks whenever the chain lets it."""
+    command = [str(engine), "--config", "geth.toml", *_COMMON, "--verbosity", "3", "--nat", "none"]
+    command += [
+        "--nodekey",
+        "nodekey",
+        "--keystore",
+        "keystore",
+        "--state.scheme",
+        "hash",
+        "--ipcpath",
+        str(IPC),
+    ]
+    if seals:
+        command += ["--mine", "--miner.etherbase", address, "--unlock", address]
+        command += ["--password", "passphrase", "--allow-insecure-unlock"]
+    return command
+
+
+def prepare(folder: Path, timeout: float = 5.0) -> None:
+    """Make gas free on a running node; RpcUnreachable while it does not answer yet."""
+    with IpcLine(folder / IPC, timeout) as line:
+        line.call("miner_setGasPrice", "0x0")

@@ -1,0 +1,252 @@
+"""Keeps the nodes of one folder running: `python -m chain.nodes.keeper FOLDER [--while-pid PID]`.
+
+One process per network. It starts every node, hears what to do over `keeper.sock`, and ends when it is told
+to, on SIGTERM or SIGINT, or with process PID. No node and no namespace outlives it, whatever ends it: nodes
+get SIGKILL from the kernel when it dies, namespaces are its open files. It does not start again what ended:
+who counts on a node must see that it is gone (`ocx network status`), and `ocx network up` starts it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from chain.nodes import geth, layout
+from chain.nodes.description import NetworkDescription, Node, load
+from chain.nodes.engine import find_engine
+from chain.nodes.forward import Forward
+from chain.nodes.line import listening
+from chain.nodes.space import Spaces, enter
+from chain.wire import RpcUnreachable
+from market.errors import InvalidInput, OcxError
+
+__all__ = ["Keeper", "main"]
+
+_PR_SET_PDEATHSIG = 1
+_GRACE = 20.0
+"""Seconds a node may take to end by itself."""
+
+
+class _Kept:
+    """One node: its process, and what became of it."""
+
+    def __init__(self, node: Node, folder: Path, space: int | None) -> None:
+        self.node, self.folder, self.space = node, folder, space
+        self.process: subprocess.Popen[bytes] | None = None
+        self.told_to_end = False
+        self.ready = threading.Event()
+
+    @property
+    def state(self) -> str:
+        if self.process is None:
+            return "stopped"
+        code = self.process.poll()
+        if code is None:
+            return "running" if self.ready.is_set() else "starting"
+        return "stopped" if self.told_to_end else f"ended by itself ({code})"
+
+    def report(self) -> dict[str, Any]:
+        alive = self.process is not None and self.process.poll() is None
+        return {"state": self.state, "pid": self.process.pid if alive and self.process else None}
+
+
+class Keeper:
+    """Everything one keeper holds; used from its main thread alone."""
+
+    def __init__(self, folder: Path, engine: Path) -> None:
+        self._folder, self._engine = folder, engine
+        description = load(layout.description_path(folder))
+        self._spaces = _spaces(description)
+        self._kept = {
+            node.name: _Kept(node, layout.node_folder(folder, node), self._space(node))
+            for node in description.nodes
+            if layout.node_folder(folder, node).is_dir()
+        }
+        self._validators = {node.name for node in description.validators}
+        self._forwards = [
+            Forward(k.node.rpc_port, k.space) for k in self._kept.values() if k.space is not None
+        ]
+
+    def _space(self, node: Node) -> int | None:
+        return None if self._spaces is None else self._spaces.of(node.name)
+
+    def answer(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Do what a message asks and say how all nodes are; what is wrong with it stands under `error`."""
+        actions: dict[str, Callable[[Sequence[_Kept]], None]] = {
+            "status": lambda kept: None,
+            "start": self._start,
+            "stop": lambda kept: self._end(kept, signal.SIGTERM),
+            "kill": lambda kept: self._end(kept, signal.SIGKILL),
+        }
+        try:
+            named = message.get("nodes")
+            actions[message["do"]]([self._kept[name] for name in (self._kept if named is None else named)])
+        except KeyError as error:
+            return {"error": f"the keeper knows no {error}"}
+        except OcxError as error:
+            return {"error": error.message}
+        return {"nodes": {name: kept.report() for name, kept in self._kept.items()}}
+
+    def _start(self, some: Sequence[_Kept]) -> None:
+        idle = [kept for kept in some if kept.process is None or kept.process.poll() is not None]
+        fresh = [kept for kept in idle if not geth.is_initialised(kept.folder)]
+        for kept, first in [(kept, self._spawn(kept, geth.init_command(self._engine))) for kept in fresh]:
+            if first.wait() != 0:
+                raise InvalidInput(
+                    f"block 0 of node {kept.node.name} could not be written: {kept.folder}/geth.log"
+                )
+        for kept in idle:
+            seals = kept.node.name in self._validators
+            kept.told_to_end, kept.ready = False, threading.Event()
+            kept.process = self._spawn(kept, geth.run_command(self._engine, kept.node.address, seals=seals))
+            watch = (kept.folder, kept.process, kept.ready)
+            threading.Thread(target=_prepare, args=watch, daemon=True).start()
+
+    def _spawn(self, kept: _Kept, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        with (kept.folder / "geth.log").open("ab") as log:
+            return subprocess.Popen(
+                command,
+                cwd=kept.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=_bound_to_us(kept.space),
+            )
+
+    def _end(self, some: Sequence[_Kept], how: signal.Signals) -> None:
+        alive = [(kept, kept.process) for kept in some if kept.process and kept.process.poll() is None]
+        for kept, process in alive:
+            kept.told_to_end = True
+            process.send_signal(how)
+        deadline = time.monotonic() + _GRACE
+        for _, process in alive:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def close(self) -> None:
+        """End every node and let go of ports and namespaces."""
+        self._end(list(self._kept.values()), signal.SIGTERM)
+        for forward in self._forwards:
+            forward.close()
+        if self._spaces is not None:
+            self._spaces.close()
+
+
+def _spaces(description: NetworkDescription) -> Spaces | None:
+    if description.is_local:
+        return None
+    return Spaces([node.name for node in description.nodes], [node.host for node in description.nodes])
+
+
+def _prepare(folder: Path, process: subprocess.Popen[bytes], ready: threading.Event) -> None:
+    """Wait until a node that was just started answers, and make gas free on it."""
+    while process.poll() is None:
+        try:
+            geth.prepare(folder)
+        except RpcUnreachable:
+            time.sleep(0.1)
+        else:
+            ready.set()
+            return
+
+
+def _bound_to_us(space: int | None) -> Callable[[], None]:
+    """A `preexec_fn`: the child goes into its namespace and dies with this process's main thread."""
+    keeper = os.getpid()
+
+    def prepare() -> None:
+        if space is not None:
+            enter(space)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != keeper:
+            os._exit(1)
+
+    return prepare
+
+
+class _Ears:
+    """What the main thread listens to: the socket, signals, and the process it lives with."""
+
+    def __init__(self, folder: Path, while_pid: int | None) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._server = listening(layout.keeper_socket(folder))
+        self._woken, waker = socket.socketpair()
+        self._waker = waker
+        waker.setblocking(False)
+        signal.set_wakeup_fd(waker.fileno())
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)
+        self._selector.register(self._server, selectors.EVENT_READ)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        if while_pid is not None:
+            self._selector.register(os.pidfd_open(while_pid), selectors.EVENT_READ)
+
+    def hear(self, keeper: Keeper) -> bool:
+        """Wait for one thing and see to it; False when it is time to end."""
+        heard = [key.fileobj for key, _ in self._selector.select()]
+        if any(each is not self._server for each in heard):
+            return False
+        line, _ = self._server.accept()
+        with line, contextlib.suppress(OSError, ValueError):
+            line.settimeout(5)
+            message = json.loads(line.makefile("rb").readline())
+            if message.get("do") == "end":
+                keeper.close()
+                line.sendall(b"{}\n")
+                return False
+            line.sendall(json.dumps(keeper.answer(message)).encode() + b"\n")
+        return True
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line described at the top of this module."""
+    parser = argparse.ArgumentParser(prog="python -m chain.nodes.keeper", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--while-pid", type=int, help="live no longer than this process")
+    args = parser.parse_args(argv)
+    folder = args.folder.absolute()
+    with (folder / "keeper.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("keeper: another one keeps this folder", file=sys.stderr)
+            return 3
+        try:
+            return _keep(folder, args.while_pid)
+        except (OcxError, OSError) as error:
+            print(f"keeper: {error}", file=sys.stderr)
+            return 1
+
+
+def _keep(folder: Path, while_pid: int | None) -> int:
+    keeper = Keeper(folder, find_engine())
+    try:
+        ears = _Ears(folder, while_pid)
+        keeper.answer({"do": "start"})
+        while ears.hear(keeper):
+            pass
+    finally:
+        layout.keeper_socket(folder).unlink(missing_ok=True)
+        keeper.close()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

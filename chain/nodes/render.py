@@ -1,0 +1,116 @@
+"""Every file a node needs, made from network.yaml and the templates.
+
+The same description gives the same bytes. It must not read or write anything but the templates.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from typing import Any
+
+import jinja2
+
+from chain import connection as connection_file
+from chain.data import data_path
+from chain.nodes import extra
+from chain.nodes.description import NetworkDescription, Node, parse
+from market.errors import Bug
+
+__all__ = ["connection", "extra_data", "genesis", "network_yaml", "node_files"]
+
+
+def network_yaml(description: NetworkDescription) -> str:
+    """The text of network.yaml, from which the same description can be read again."""
+    import yaml
+
+    text = _template("network.yaml", **description.model_dump(mode="json"))
+    if parse(yaml.safe_load(text)) != description:
+        raise Bug("network.yaml does not say what it was made from")
+    return text
+
+
+def extra_data(description: NetworkDescription) -> bytes:
+    """extraData of block 0: the founding validators, in the engine's own encoding."""
+    addresses = [bytes.fromhex(node.address[2:]) for node in description.validators]
+    return extra.clique(addresses) if description.engine == "clique" else extra.qbft(addresses)
+
+
+def genesis(description: NetworkDescription) -> str:
+    """genesis.json of the description's engine: Berlin and no later fork, free gas, no money."""
+    text = _template(
+        f"genesis.{description.engine}.json",
+        **description.model_dump(),
+        extra_data="0x" + extra_data(description).hex(),
+    )
+    json.loads(text)
+    return text
+
+
+def node_files(description: NetworkDescription, node: Node, *, listen: str | None = None) -> dict[str, str]:
+    """Name and text of the files of one node's folder, all but its key.
+
+    `listen` is the address its peers' port is bound to, by default every one of the machine's.
+    """
+    facts: dict[str, Any] = {
+        **description.model_dump(),
+        "node": node,
+        "others": description.others(node),
+        "enodes": [each.enode for each in description.nodes],
+        "listen": f"{listen or ''}:{node.p2p_port}",
+    }
+    files = {
+        "genesis.json": genesis(description),
+        "static-nodes.json": _template("static-nodes.json", **facts),
+    }
+    if description.engine == "clique":
+        files["geth.toml"] = _template("geth.toml", **facts)
+    else:
+        files["besu.toml"] = _template("besu.toml", **facts)
+        files["permissions_config.toml"] = _template("permissions_config.toml", **facts)
+    for name, text in files.items():
+        (json.loads if name.endswith(".json") else tomllib.loads)(text)
+    return files
+
+
+def connection(
+    description: NetworkDescription,
+    *,
+    genesis_hash: str,
+    directory: str,
+    directory_code_hash: str,
+    first: Node | None = None,
+) -> str:
+    """The connection file of this network with every node as an endpoint, `first` before the others."""
+    ranked = sorted(description.nodes, key=lambda node: first is None or node.name != first.name)
+    return connection_file.render(
+        network=description.network,
+        chain_id=description.chain_id,
+        genesis_hash=genesis_hash,
+        directory=directory,
+        directory_code_hash=directory_code_hash,
+        rpc_urls=list(dict.fromkeys(node.rpc_url for node in ranked)),
+        gas_price=0,
+        block_time=float(description.block_time),
+        slot=description.slot,
+        confirmations=description.confirmations,
+    )
+
+
+def _template(name: str, **facts: Any) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(data_path("templates") / "network"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701  TOML, JSON and YAML, not HTML; values pass through tojson
+    )
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "ensure_ascii": True}
+    environment.policies["json.dumps_function"] = _json
+    return environment.get_template(f"{name}.j2").render(**facts)
+
+
+def _json(value: Any, **options: Any) -> str:
+    """As jinja2's own, which it then escapes for HTML (`<` becomes \\u003c): valid in JSON, YAML and TOML."""
+    return json.dumps(value, **options)

@@ -1,0 +1,264 @@
+"""`ocx network up|status|stop|render|connection`: a chain of one's own, as local processes, and its files."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.act import working
+from cli.app import App, Command, pass_app
+from cli.render import show
+from market.errors import InvalidInput, Refused
+
+if TYPE_CHECKING:
+    from chain.nodes.description import NetworkDescription
+    from chain.nodes.status import NetworkStatus
+
+__all__ = ["COMMANDS"]
+
+_dir = click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("build/network"),
+    show_default=True,
+    help="The network's folder.",
+)
+
+
+@click.command(cls=Command)
+@click.option("--validators", type=int, help="How many to make keys for.  [default: 4]")
+@_dir
+@click.option("--name", "network", default="local", help="Name of the network, for people.")
+@click.option("--chain-id", type=int, help="EIP-155 chain id.  [default: random]")
+@click.option("--block-time", type=int, default=1, help="Seconds between blocks.")
+@click.option("--slot", type=int, default=3600, help="Seconds per slot the exchange will have.")
+@click.option("--loopback", is_flag=True, help="Loopback ports even where root could make namespaces.")
+@click.option("--foreground", is_flag=True, help="Stay; end the network with this command.")
+@pass_app
+def up(
+    app: App,
+    validators: int | None,
+    folder: Path,
+    network: str,
+    chain_id: int | None,
+    block_time: int,
+    slot: int,
+    loopback: bool,
+    foreground: bool,
+) -> None:
+    """Run a chain of validators on this machine: geth with Clique, free gas, nobody else let in.
+
+    As root each validator has a network namespace of its own, else loopback ports. The first time it makes
+    keys and network.yaml in --dir; given again it starts what does not run. Nothing outlives `network stop`.
+    """
+    from chain.nodes import layout, local
+    from chain.nodes.engine import find_engine
+    from chain.nodes.space import work_here
+
+    find_engine()
+    folder = folder.absolute()
+    if layout.description_path(folder).exists():
+        _same(layout.write_files(folder), validators)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        layout.found(
+            folder,
+            4 if validators is None else validators,
+            spaces=not loopback and work_here(),
+            now=int(time.time()),
+            network=network,
+            block_time=block_time,
+            slot=slot,
+            chain_id=chain_id,
+        )
+    with working("starting the nodes"):
+        local.start(folder)
+        found = local.wait_until(folder, _is_up, what="up")
+    _show(app, found)
+    if foreground:
+        _stay(folder)
+
+
+def _same(description: NetworkDescription, validators: int | None) -> None:
+    there = len(description.validators)
+    if validators is not None and validators != there:
+        raise InvalidInput(
+            f"the network there was founded by {there} validators, not {validators}",
+            hint="leave --validators out, or choose another --dir",
+        )
+
+
+def _is_up(found: NetworkStatus) -> bool:
+    """Every node knows every other, and blocks are made."""
+    linked = all(len(node.peers) >= len(found.nodes) - 1 for node in found.nodes)
+    return found.good and linked and (found.height or 0) > 0
+
+
+def _stay(folder: Path) -> None:
+    """Wait for Ctrl-C, SIGTERM, or the network's end; then nothing runs."""
+    import signal
+
+    from chain.nodes import local
+
+    def leave(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        while local.is_kept(folder):
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        local.stop(folder)
+
+
+@click.command(cls=Command)
+@_dir
+@pass_app
+def status(app: App, folder: Path) -> None:
+    """How the chain is: height, peers, validators, lag, who is missing. Exit code 1 if anything is wrong."""
+    from chain.nodes import local
+
+    found = local.status(folder.absolute())
+    _show(app, found)
+    if not found.good:
+        hint = "start what does not run: ocx network up"
+        if not found.goes_on:
+            hint += f"; blocks need {found.quorum} validators"
+        raise Refused(found.summary, hint=hint)
+
+
+@click.command(cls=Command)
+@_dir
+@click.argument("names", nargs=-1, metavar="[NODE]...")
+@pass_app
+def stop(app: App, folder: Path, names: tuple[str, ...]) -> None:
+    """End the nodes named, or without names the whole network. Keys and blocks stay."""
+    from chain.nodes import local
+    from chain.nodes.description import load
+    from chain.nodes.layout import description_path
+
+    folder = folder.absolute()
+    description = load(description_path(folder))
+    for name in names:
+        description.node(name)
+    with working("ending the nodes"):
+        if names:
+            kept = local.ask_keeper(folder, "stop", names)
+        else:
+            local.stop(folder)
+            kept = {node.name: {"state": "stopped"} for node in description.nodes}
+    rows = [{"node": name, "state": each["state"]} for name, each in kept.items()]
+    show(app, rows, value="node state")
+
+
+@click.command(cls=Command)
+@click.option(
+    "--file",
+    "source",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The network.yaml to make them from.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where to write."
+)
+@pass_app
+def render(app: App, source: Path, out: Path) -> None:
+    """Write each node's files from a network.yaml: genesis, configuration, allow-list, static nodes.
+
+    For geth (engine clique) or Hyperledger Besu (engine qbft; this project never ran it). No keys are made.
+    """
+    from chain.nodes.description import load
+    from chain.nodes.render import node_files
+    from chain.wallet import write_private
+
+    description = load(source)
+    rows = []
+    for node in description.nodes:
+        for name, text in node_files(description, node).items():
+            write_private(out / node.name / name, text, replace=True)
+            rows.append({"node": node.name, "file": str(out / node.name / name)})
+    show(app, rows, value="file")
+
+
+@click.command(cls=Command)
+@_dir
+@click.option(
+    "--deployment",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    required=True,
+    help="Where `ocx network deploy` wrote deployment.json.",
+)
+@click.option("--node", "first", help="The node to be asked first; by default the first of network.yaml.")
+@pass_app
+def connection(app: App, folder: Path, deployment: Path, first: str | None) -> None:
+    """Write connection.yaml into --dir: all of its nodes, and how many blocks to wait for.
+
+    Clique's blocks are not final at once: a block counts once more than half of the validators built on it.
+    """
+    import json
+
+    from chain.nodes import render as files
+    from chain.nodes.description import load
+    from chain.nodes.layout import description_path
+    from chain.wallet import write_private
+
+    description = load(description_path(folder))
+    try:
+        record = json.loads((deployment / "deployment.json").read_text("utf-8"))
+        facts: dict[str, Any] = {
+            "genesis_hash": record["genesis_hash"],
+            "directory": record["addresses"]["Directory"],
+            "directory_code_hash": record["directory_code_hash"],
+        }
+        chain_id, slot = record["chain_id"], record["params"]["slot"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidInput(f"{deployment / 'deployment.json'} cannot be read: {error}") from error
+    if chain_id != description.chain_id:
+        raise InvalidInput(
+            f"that deployment is on chain {chain_id}, this network is chain {description.chain_id}"
+        )
+    chosen = None if first is None else description.node(first)
+    text = files.connection(description.model_copy(update={"slot": slot}), **facts, first=chosen)
+    path = folder / "connection.yaml"
+    write_private(path, text, replace=True)
+    show(app, {"connection": str(path), "confirmations": description.confirmations}, value="connection")
+
+
+def _show(app: App, found: NetworkStatus) -> None:
+    """One table for people; everything in JSON."""
+    if app.format == "json":
+        from dataclasses import asdict
+
+        facts = {"lag": found.lag, "goes_on": found.goes_on, "good": found.good}
+        show(app, {**asdict(found), **facts})
+        return
+    rows = [
+        {
+            "node": node.name,
+            "organisation": node.organisation,
+            "validator": node.validator,
+            "height": node.height,
+            "behind": node.behind,
+            "peers": len(node.peers),
+            "sealed": node.sealed,
+            "rpc": node.rpc_url,
+            "finding": node.finding,
+        }
+        for node in found.nodes
+    ]
+    show(app, rows, value="node height finding")
+    if app.format == "table":
+        names = ", ".join(found.missing) or "nobody"
+        click.echo(
+            f"\n{found.network}: block {found.height}, {found.head_age} s old; "
+            f"{len(found.validators)} validators, {found.quorum} needed; lag {found.lag} blocks; missing: {names}"
+        )
+
+
+COMMANDS = (up, status, stop, render, connection)
+"""What `cli.network` adds to its group."""
