@@ -254,10 +254,9 @@ def _show(app: App, found: NetworkStatus) -> None:
     show(app, rows, value="node height finding")
     if app.format == "table":
         names = ", ".join(found.missing) or "nobody"
-        click.echo(
-            f"\n{found.network}: block {found.height}, {found.head_age} s old; "
-            f"{len(found.validators)} validators, {found.quorum} needed; lag {found.lag} blocks; missing: {names}"
-        )
+        head = f"block {found.height}, {found.head_age} s old; lag {found.lag} blocks"
+        needed = f"{len(found.validators)} validators, {found.quorum} needed"
+        click.echo(f"\n{found.network}: {head}; {needed}; missing: {names}")
 
 
 COMMANDS = (up, status, stop, render, connection)

@@ -16,7 +16,9 @@ __all__ = ["IPC", "init_command", "is_initialised", "prepare", "run_command"]
 IPC = Path("data", "geth.ipc")
 """Where, in a node's folder, its IPC socket is."""
 
-_COMMON = ("--datadir", "data")
+_COMMON = ("--datadir", "data", "--state.scheme", "hash", "--cache", "128")
+"""State by hash, so that each block's can be written at once (geth.toml). MiB of cache must be said here: geth
+takes a network it does not know for the public one, and half a gigabyte of disk for each node."""
 
 
 def is_initialised(folder: Path) -> bool:
@@ -26,22 +28,13 @@ def is_initialised(folder: Path) -> bool:
 
 def init_command(engine: Path) -> Sequence[str]:
     """Writes block 0; harmless where it is written already, refused by geth where it is another one."""
-    return [str(engine), *_COMMON, "--verbosity", "2", "--state.scheme", "hash", "init", "genesis.json"]
+    return [str(engine), *_COMMON, "--verbosity", "2", "init", "genesis.json"]
 
 
 def run_command(engine: Path, address: str, *, seals: bool) -> Sequence[str]:
     """Runs the node in the foreground; with `seals` it makes blocks whenever the chain lets it."""
     command = [str(engine), "--config", "geth.toml", *_COMMON, "--verbosity", "3", "--nat", "none"]
-    command += [
-        "--nodekey",
-        "nodekey",
-        "--keystore",
-        "keystore",
-        "--state.scheme",
-        "hash",
-        "--ipcpath",
-        str(IPC),
-    ]
+    command += ["--nodekey", "nodekey", "--keystore", "keystore", "--ipcpath", str(IPC)]
     if seals:
         command += ["--mine", "--miner.etherbase", address, "--unlock", address]
         command += ["--password", "passphrase", "--allow-insecure-unlock"]
