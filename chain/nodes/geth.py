@@ -17,8 +17,8 @@ IPC = Path("data", "geth.ipc")
 """Where, in a node's folder, its IPC socket is."""
 
 _COMMON = ("--datadir", "data", "--state.scheme", "hash", "--cache", "128")
-"""State by hash, so that each block's can be written at once (geth.toml). MiB of cache must be said here: geth
-takes a network it does not know for the public one, and half a gigabyte of disk for each node."""
+"""State by hash, so that each block's can be written at once (geth.toml). MiB of cache must be said here:
+geth takes a network it does not know for the public one, and half a gigabyte of disk for each node."""
 
 
 def is_initialised(folder: Path) -> bool:
@@ -33,7 +33,8 @@ def init_command(engine: Path) -> Sequence[str]:
 
 def run_command(engine: Path, address: str, *, seals: bool) -> Sequence[str]:
     """Runs the node in the foreground; with `seals` it makes blocks whenever the chain lets it."""
-    command = [str(engine), "--config", "geth.toml", *_COMMON, "--verbosity", "3", "--nat", "none"]
+    command = [str(engine), "--config", "geth.toml", *_COMMON, "--verbosity", "3"]
+    command += ["--snapshot=false", "--nat", "none"]
     command += ["--nodekey", "nodekey", "--keystore", "keystore", "--ipcpath", str(IPC)]
     if seals:
         command += ["--mine", "--miner.etherbase", address, "--unlock", address]
