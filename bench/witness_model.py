@@ -18,7 +18,7 @@ from random import Random
 from bench.report import Report, Row
 from chain.deploy import DeployParams
 
-__all__ = ["Economy", "report_game", "run"]
+__all__ = ["Behaviour", "Economy", "report_game", "run"]
 
 Profile = tuple[str, ...]
 
@@ -70,6 +70,19 @@ def report_game(game: ReportGame) -> list[Profile]:
 
 
 @dataclass(frozen=True)
+class Behaviour:
+    """What finds a witness that behaves so, as chances per epoch: an audit it cannot answer, a canary it does
+    not report, a quorum of others that says otherwise. `cost` is what it spends on measuring, microcredits.
+    """
+
+    audit: float = 0.0
+    canary: float = 0.0
+    outlier: float = 0.0
+    cost: int = 0
+    ticks: bool = True
+
+
+@dataclass(frozen=True)
 class Economy:
     """One witness's epoch; money in microcredits, chances per epoch.
 
@@ -96,28 +109,50 @@ class Economy:
         """What being found out once costs."""
         return self.stake * self.slash_ppm / 1_000_000
 
-    def payoffs(self) -> dict[str, float]:
-        """Expected gain of an epoch for each way to behave, whatever the others of the committee do but
-        honest measuring by a quorum of them (which makes an outlier one).
+    def behaviours(self) -> dict[str, Behaviour]:
+        """Every way to behave, and what finds it, by the rules: whatever the others of the committee do but
+        honest measuring by a quorum of them, which makes an outlier one.
 
         Not one of them depends on which verdict comes out: the pay is flat.
         """
-        pay = float(self.leases * self.fee)
-        outlier = self.slashed / self.outlier_epochs
         return {
-            "honest": pay - self.cost,
-            "lazy, says up": pay
-            - (self.audits * self.guests + self.canaries) * self.slashed
-            - self.outages * outlier,
-            "lazy, says nothing": pay - (self.audits + self.canaries) * self.slashed - self.outages * outlier,
-            "always down": pay - outlier,
-            "silent": -float(self.tick_fine),
+            "honest": Behaviour(cost=self.cost),
+            "lazy, says up": Behaviour(self.audits * self.guests, self.canaries, self.outages),
+            "lazy, says nothing": Behaviour(self.audits, self.canaries, self.outages),
+            'lazy, says "cannot tell"': Behaviour(0.0, self.canaries, self.outages),
+            "always down": Behaviour(outlier=1.0),
+            "silent": Behaviour(ticks=False),
         }
 
-    def least_audits(self) -> float:
-        """The chance of an audit from which honest measuring beats "lazy, says up" even without canaries and
-        outages."""
-        return self.cost / (self.guests * self.slashed)
+    def gain(self, how: Behaviour) -> float:
+        """Expected gain of an epoch."""
+        if not how.ticks:
+            return -float(self.tick_fine)
+        found = how.audit + how.canary + how.outlier / self.outlier_epochs
+        return self.leases * self.fee - how.cost - found * self.slashed
+
+    def play(self, how: Behaviour, epochs: int, rng: Random) -> float:
+        """The mean gain of so many epochs, lived one by one: its stake is filled up again after each slash.
+
+        What audits and canaries show of one epoch is slashed once; outliers count by themselves, and start
+        anew after a slash (W11, W12).
+        """
+        if not how.ticks:
+            return -float(self.tick_fine)
+        gain, odd = 0.0, 0
+        for _ in range(epochs):
+            gain += self.leases * self.fee - how.cost
+            audited, missed = rng.random() < how.audit, rng.random() < how.canary
+            gain -= self.slashed * (audited or missed)
+            odd += rng.random() < how.outlier
+            if odd == self.outlier_epochs:
+                gain, odd = gain - self.slashed, 0
+        return gain / epochs
+
+    def least_found(self) -> float:
+        """The chance of an audit that the lazy fail, or of a canary they miss, from which honest measuring
+        beats not measuring even if nobody is ever an outlier."""
+        return self.cost / self.slashed
 
 
 def seats_at_least(pool: int, members: int, size: int, wanted: int) -> float:
@@ -192,16 +227,20 @@ _COMMITTEES = ((3, 2), (5, 4))
 
 
 def run(argv: list[str]) -> Report:
-    """Print the model's numbers; `--spans` and `--seed` are the simulation's."""
+    """Print the model's numbers; `--spans`, `--epochs` and `--seed` are the simulations'."""
     parser = argparse.ArgumentParser(prog="bench witness_model")
     parser.add_argument("--spans", type=int, default=20_000)
+    parser.add_argument("--epochs", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=2026)
     options = parser.parse_args(argv)
-    report = Report("witness_model", notes=[f"seed {options.seed}, {options.spans} spans a committee"])
+    lived = f"{options.spans} spans a committee, {options.epochs} epochs a behaviour"
+    report = Report("witness_model", notes=[f"seed {options.seed}, {lived}"])
     economy = _of(DeployParams())
-    for add in (_equilibria, _payoffs, _coalitions):
-        add(report, economy)
-    _verdicts(report, options.spans, Random(options.seed))  # noqa: S311  a simulation wants its seed again
+    rng = Random(options.seed)  # noqa: S311  a simulation wants its seed again
+    _equilibria(report)
+    _gains(report, economy, options.epochs, rng)
+    _coalitions(report, economy)
+    _verdicts(report, options.spans, rng)
     report.show()
     return report
 
@@ -216,28 +255,23 @@ def _of(p: DeployParams) -> Economy:
     )
 
 
-def _equilibria(report: Report, economy: Economy) -> None:
+def _equilibria(report: Report) -> None:
     found = report_game(ReportGame())
     report.notes.append("pure equilibria of the 2-of-3 report game: " + "; ".join(" ".join(p) for p in found))
     best = max(found, key=lambda profile: ReportGame().payoff(profile, 0))
     report.notes.append(f"the one that pays more, with or without a violation: {' '.join(best)}")
 
 
-def _payoffs(report: Report, economy: Economy) -> None:
-    payoffs = economy.payoffs()
-    for name, value in payoffs.items():
-        peer = None if name == "honest" else payoffs["honest"]
-        report.rows.append(
-            Row(
-                f"an epoch's gain: {name}",
-                value / 1e6,
-                "credits",
-                peer=peer and peer / 1e6,
-                peer_is="" if peer is None else "honest",
-            )
-        )
-    audits = 1 / economy.least_audits()
-    report.rows.append(Row("epochs between audits that keep measuring worth it", audits, "epochs"))
+def _gains(report: Report, economy: Economy, epochs: int, rng: Random) -> None:
+    for name, how in economy.behaviours().items():
+        lived, exact = economy.play(how, epochs, rng) / 1e6, economy.gain(how) / 1e6
+        report.rows.append(Row(f"an epoch's gain: {name}", lived, "credits", peer=exact, peer_is="exact"))
+    seldom, guests = 1 / economy.least_found(), economy.guests
+    for what, least in (
+        ("canaries that keep measuring worth it", seldom),
+        ('audits that find who "says up"', seldom * guests),
+    ):
+        report.rows.append(Row(f"epochs between {what}", least, "epochs"))
 
 
 def _coalitions(report: Report, economy: Economy) -> None:
