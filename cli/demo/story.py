@@ -158,7 +158,8 @@ class Play:
             admitted = council.ocx(f"member admit {name} {admin} --roles {roles}", step=f"admits {name}")
             self.orgs[name] = int(admitted["org"])
             self._admitted[name].set()
-        for name in PARTIES:
+        # Who witnesses can be drawn an epoch after it has joined; the others' agents still start.
+        for name in sorted(PARTIES, key=lambda name: name not in WITNESSES):
             admin = self.addresses[f"{name}/admin"]
             council.ocx(f"credits mint {admin} {GRANT}", step=f"mints {GRANT} credits for {name}")
             deposits.append(pool.submit(self._deposit, self.parties[name]))
