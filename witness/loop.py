@@ -303,7 +303,7 @@ class Node:
             hint = "It is tried again at the next block; see the log."
             found.append(Condition(f"trouble-{name}", said, hint, ill=name in ("cycle", "ticks")))
         for audit, why in self.answers.unanswerable.copy().items():
-            found.append(
-                Condition(f"audit-{audit}", f"audit {audit} cannot be answered: {why}", "See docs.", ill=True)
-            )
+            said = f"audit {audit} cannot be answered: {why}"
+            hint = "Start the node with the state folder of that epoch before the audit's deadline."
+            found.append(Condition(f"audit-{audit}", said, hint, ill=True))
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import time
 import urllib.error
@@ -95,6 +96,23 @@ def test_conditions_of_the_other_half_are_told_with_ours(node: Node) -> None:
     node.more = [Condition("tick-missed", "epoch 7 was not ticked", "See the log.", ill=True)]
     assert node.get()[0] == 503
     assert names(node) == ["tick-missed"]
+
+
+def test_every_condition_has_a_line_in_the_book_of_faults() -> None:
+    root = Path(__file__).parents[2]
+    named, parts = set(), set()
+    for source in ("health.py", "loop.py"):
+        for call in ast.walk(ast.parse((root / "witness" / source).read_text())):
+            if not isinstance(call, ast.Call):
+                continue
+            if ast.unparse(call.func) == "Condition":
+                named |= {node.value for node in ast.walk(call.args[0]) if isinstance(node, ast.Constant)}
+            if ast.unparse(call.func) in ("self._part", "self._note"):
+                parts |= {f"trouble-{item.value}" for item in call.args if isinstance(item, ast.Constant)}
+    assert {"trouble-", "audit-"} < named and "trouble-cycle" in parts
+    book = (root / "docs" / "faults.md").read_text()
+    wanted = (named - {"trouble-", "audit-"}) | parts | {"audit-N"}
+    assert sorted(name for name in wanted if f"`{name}`" not in book) == []
 
 
 def test_metrics_are_what_prometheus_reads(node: Node) -> None:
