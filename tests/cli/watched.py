@@ -66,6 +66,14 @@ class Watched:
         """That of the chain's clock."""
         return GRID.epoch_of(self.now)
 
+    def unaccounted(self) -> int:
+        """Microcredits in escrow that nobody's `ocx credits balance` shows."""
+        exchange = self.market.buyer.exchange()
+        count, total = exchange.members.count(), exchange.escrow.total()
+        told = [self.market.north.does(f"credits balance {org}") for org in range(1, count + 1)]
+        exchange.sender.close()
+        return total - exchange.escrow.free(0) - sum(item["free"] + item["locked"] for item in told)
+
     def go(self, epoch: int, into: int = 5) -> None:
         """On to so many seconds after an epoch's begin."""
         at = GRID.start(epoch) + into
