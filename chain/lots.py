@@ -41,16 +41,20 @@ def draw(
     """Seats and quorum of a committee; no seats if there is none.
 
     `opened`: who opened, in the epoch of the seed, the epoch two before it. The others draw no lot, so that
-    nobody moves it for free; if fewer are left than the larger committee has, it is the smaller one. With no
-    more eligible than seats all sit, and `seed` is zeros.
+    nobody moves it for free; if fewer are left than the larger committee has, it is the smaller one, and what
+    is missing there comes from those that did not open, by lot. With no more eligible than seats all sit, and
+    `seed` is zeros; where nobody opened there is none.
     """
     small = len(eligible) < terms.large_pool
-    left = sorted(eligible)
+    left, others = set(eligible), set[int]()
     if len(left) > (terms.small_size if small else terms.large_size):
-        left = [org for org in left if org in opened]
+        left, others = left & set(opened), left - set(opened)
         small = small or len(left) < terms.large_size
     size, quorum = (terms.small_size, terms.small_quorum) if small else (terms.large_size, terms.large_quorum)
-    return ((), 0) if len(left) < size else (seats(seed, lease, term, left, size), quorum)
+    if len(left) < size and (not left or len(left) + len(others) < size):
+        return (), 0
+    drawn = seats(seed, lease, term, left, size)
+    return drawn + seats(seed, lease, term, others, size - len(drawn)), quorum
 
 
 def seats(seed: bytes, lease: int, term: int, eligible: Iterable[int], size: int) -> tuple[int, ...]:

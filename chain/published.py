@@ -127,7 +127,8 @@ def case(
 
     `pages` gives what an organisation opened for an epoch, for whoever follows the events anyway; without it
     they are read from the chain.
-    InvalidInput if the lease has no SLA, nothing of it bills, or the machine was never delivered.
+    InvalidInput if the lease has no SLA, nothing of it bills, or the machine was never delivered;
+    Verdicts_UnknownSla if its SLA was not registered when it was opened.
     """
     about = _about(exchange, lease, place)
     span = about.grid.span_of(epoch, about.window)
@@ -184,7 +185,7 @@ def _about(exchange: Exchange, lease: int, place: int) -> _About:
         lease,
         facts.signed_at,
         window,
-        verdicts.sla(facts.sla),
+        verdicts.sla(facts.sla, lease),
         verdicts.terms().restore_time,
         verdicts.power_of(lease),
     )

@@ -104,7 +104,7 @@ class Replay:
         self._open.discard(event.appeal)
         if by == self._provider:
             self.ledger = self.ledger.appeal_closed(
-                epoch, upheld=event.upheld, breach_appealed=self.breach_appealed
+                epoch, self._sla, upheld=event.upheld, breach_appealed=self.breach_appealed
             )
 
 
@@ -112,7 +112,7 @@ def replay(exchange: Exchange, lease: int, place: int, until: int | None = None)
     """The machine's record after all events on spans up to the one named `until` (default: all)."""
     witnesses, verdicts = judges(exchange)
     facts = exchange.leases.lease(lease)
-    sla, terms = verdicts.sla(facts.sla), verdicts.terms()
+    sla, terms = verdicts.sla(facts.sla, lease), verdicts.terms()
     state = Replay(witnesses.grid(), sla, terms.restore_time, place, facts.provider)
     for entry in _entries(exchange, lease):
         epoch = getattr(entry.event, "epoch", None)

@@ -47,7 +47,8 @@ class Judged:
 
     `best` is what all published leaves come to, `verdicts` the chain's on it (none: nobody claimed), oldest
     first, `stage` how far it is: `measured` (it runs or is not published yet), `published` (claims may come),
-    `open` (claims are open), `final`. `opens` and `final_at` are unix seconds.
+    `open` (to claims and appeals), `appeals` (to these alone), `final`. `opens` and `final_at` are unix
+    seconds.
     """
 
     case: Case
@@ -168,7 +169,7 @@ def _judged(this: Case, state: Replay, entries: Sequence[Entry], now: int) -> Ju
         if isinstance(entry.event, events.VerdictGiven)
         and (entry.event.place, entry.event.epoch) == (this.place, span.last)
     )
-    claims = grid.claim_window(span)
+    appeals = grid.appeal_window(span)
     return Judged(
         case=this,
         best=best,
@@ -176,15 +177,17 @@ def _judged(this: Case, state: Replay, entries: Sequence[Entry], now: int) -> Ju
         blame=blame(this, best),
         takes=state.ledger.takes(best),
         stage=_stage(grid, this, now),
-        opens=claims.start,
-        final_at=claims.end,
+        opens=appeals.start,
+        final_at=appeals.end,
     )
 
 
 def _stage(grid: Grid, this: Case, now: int) -> str:
     claims = grid.claim_window(this.span)
+    if grid.is_final(this.span, now):
+        return "final"
     if now >= claims.start:
-        return "final" if now >= claims.end else "open"
+        return "open" if now < claims.end else "appeals"
     last = [sitting for sitting in this.sittings if sitting.epoch == this.span.last]
     complete = bool(last) and all(sitting.usable for sitting in last)
     return "published" if complete else "measured"

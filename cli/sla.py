@@ -158,6 +158,7 @@ def _read(file: Path, guest: bool) -> Sla:
 def claim(app: App, lease: int, epoch: int, place: int) -> None:
     """Turn what the witnesses published of an epoch into a verdict (anyone).
 
+    From two epochs after its end on, for three quarters of an epoch; the rest is for appeals.
     Takes every published leaf as evidence; the contract judges by them alone.
     """
     from chain.generated.events import BreachReached, VerdictGiven
@@ -250,7 +251,8 @@ def pay(app: App, lease: int) -> None:
 def appeal(app: App, lease: int, epoch: int, place: int) -> None:
     """Dispute an epoch before it is final: the buyer that nothing was found, the provider the penalty.
 
-    Locks a bond. What is in dispute waits for the council; see what is published first: ocx sla report.
+    From two epochs after its end on, for one epoch. Locks a bond. What is in dispute waits for
+    the council; see what is published first: ocx sla report.
     """
     from chain.generated.events import AppealFiled
 
@@ -258,6 +260,7 @@ def appeal(app: App, lease: int, epoch: int, place: int) -> None:
     verdicts = _verdicts(exchange)
     terms = verdicts.terms()
     facts = {
+        "open": "for an epoch from the moment claims are, so a quarter longer than these",
         "bond": f"{credits_text(terms.appeal_bond)} credits; it comes back unless the council says otherwise",
         "decided": f"by the council within {terms.appeal_time} s; else the verdict stands",
     }

@@ -163,7 +163,7 @@ def _verdict_word(item: Judged) -> str:
         return "penalty" if item.verdict.penalty_ppm else "no penalty"
     if item.why_undetermined:
         return "pending" if item.stage == "measured" else "undetermined"
-    if item.best.ppm and item.stage == "final":
+    if item.best.ppm and item.stage in ("appeals", "final"):
         return "nobody claimed"
     if item.best.ppm:
         return "may be claimed" if item.stage == "open" else "claims open later"

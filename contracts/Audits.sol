@@ -215,12 +215,22 @@ contract Audits is IAudits, Governed {
 
     /// @dev Whether the responder in the guest signed for this witness, if there has to be one.
     function _isReceipt(Asked memory a, Sample calldata sample) private view returns (bool) {
-        (, bool wanted) = verdicts.sla(leases.lease(a.lease).sla);
         address[] memory guests = witnesses.guestsOf(a.lease);
         address guest = a.place < guests.length ? guests[a.place] : address(0);
-        if (!wanted || guest == address(0)) return true;
+        if (guest == address(0) || !_needsGuest(a.lease)) return true;
         return
             _signed(a, msg.sender, sample, guest) || _signed(a, witnesses.formerSigner(a.org), sample, guest);
+    }
+
+    /// @dev An SLA that is not registered, or was after the lease had been opened, asks for nothing.
+    function _needsGuest(LeaseId lease) private view returns (bool) {
+        try verdicts.sla(leases.lease(lease).sla) returns (
+            IVerdicts.Tier[] memory, bool guest, uint32 opened
+        ) {
+            return guest && LeaseId.unwrap(lease) > opened;
+        } catch {
+            return false;
+        }
     }
 
     function _signed(Asked memory a, address witness, Sample calldata sample, address guest)

@@ -90,7 +90,9 @@ contract Leases is ILeases, Governed {
         l.buyer = award.buyer;
         l.start = award.window.start;
         l.end = award.window.end;
-        l.count = leg.resources.length.toUint16();
+        // Safe: more would fit into no transaction.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        l.count = uint16(leg.resources.length);
         l.policy = award.policy;
         l.allOrNothing = award.allOrNothing;
         l.rate = leg.rate;
@@ -127,12 +129,14 @@ contract Leases is ILeases, Governed {
 
     /// @inheritdoc ILeases
     function skipOf(Award calldata award, Leg calldata leg) public view returns (Skip) {
-        for (uint256 i; i < leg.resources.length; ++i) {
-            if (!inventory.isFree(leg.resources[i], award.window.start, award.window.end)) {
-                return Skip.NotFree;
+        unchecked {
+            for (uint256 i; i < leg.resources.length; ++i) {
+                if (!inventory.isFree(leg.resources[i], award.window.start, award.window.end)) {
+                    return Skip.NotFree;
+                }
             }
+            return settlement.coverOf(award.buyer, leg.provider, _stakesOf(award, leg));
         }
-        return settlement.coverOf(award.buyer, leg.provider, _stakesOf(award, leg));
     }
 
     function _stakesOf(Award calldata award, Leg calldata leg)
@@ -157,18 +161,22 @@ contract Leases is ILeases, Governed {
 
     /// @inheritdoc ILeases
     function feeOf(Window calldata window) public view returns (uint256) {
-        (uint256 from, uint256 until) = _left(window);
-        if (until == from) return 0;
-        uint256 epoch = _terms.epoch;
-        return ((until - 1) / epoch - from / epoch + 1) * _terms.seatFee * _terms.seats;
+        unchecked {
+            (uint256 from, uint256 until) = _left(window);
+            if (until == from) return 0;
+            uint256 epoch = _terms.epoch;
+            return ((until - 1) / epoch - from / epoch + 1) * _terms.seatFee * _terms.seats;
+        }
     }
 
     /// @dev What is left of a window, in seconds; empty if it is over.
     function _left(Window calldata window) private view returns (uint256 from, uint256 until) {
-        from = uint256(window.start) * _slot;
-        until = uint256(window.end) * _slot;
-        if (from < block.timestamp) from = block.timestamp;
-        if (until < from) until = from;
+        unchecked {
+            from = uint256(window.start) * _slot;
+            until = uint256(window.end) * _slot;
+            if (from < block.timestamp) from = block.timestamp;
+            if (until < from) until = from;
+        }
     }
 
     // ---- signing and the fence ---------------------------------------------------------------------------------
@@ -212,9 +220,11 @@ contract Leases is ILeases, Governed {
     }
 
     function _takeFence(Lease storage l) private returns (uint40 until) {
-        until = _now() + _terms.fenceTime;
-        l.fenceHolder = msg.sender;
-        l.fenceUntil = until;
+        unchecked {
+            until = _now() + _terms.fenceTime;
+            l.fenceHolder = msg.sender;
+            l.fenceUntil = until;
+        }
     }
 
     // ---- delivery ----------------------------------------------------------------------------------------------
@@ -234,7 +244,9 @@ contract Leases is ILeases, Governed {
         l.delivery = keccak256(abi.encode(d.connectionHash, d.hostKey, d.specHash));
         emit LeaseDelivered(id, d.resources, d.connectionHash, d.hostKey, d.specHash);
 
-        settlement.start(_parties(id, l), _bits(added), _billsFrom(l).toUint40());
+        // Safe: seconds.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        settlement.start(_parties(id, l), _bits(added), uint40(_billsFrom(l)));
     }
 
     /// @inheritdoc ILeases
@@ -295,6 +307,9 @@ contract Leases is ILeases, Governed {
         _requireDelivered(id, l);
         if (_isAccepted(l)) _wrongState(id);
         _requireOpen(id, l);
+        if (l.committee == Committee.Awaited || l.committee == Committee.Drawn) {
+            _requireSince(id, _startTime(l));
+        }
         bool incomplete = l.allOrNothing && l.delivered != _all(l) && block.timestamp >= _deliverBy(l);
         _dropMissing(id, l, block.timestamp >= _deliverBy(l));
         uint40 at = _earlier(block.timestamp, _endTime(l));
@@ -326,7 +341,9 @@ contract Leases is ILeases, Governed {
         if (at >= _endTime(l)) revert Leases_TooLate(id, _endTime(l) - _terms.notice);
         // What did not come until now is no default: its buyer does not wait for it any more.
         _dropMissing(id, l, block.timestamp >= _deliverBy(l));
-        _end(id, l, EndReason.BuyerEarly, at.toUint40(), 0);
+        // Safe: before the end.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        _end(id, l, EndReason.BuyerEarly, uint40(at), 0);
     }
 
     /// @inheritdoc ILeases
@@ -381,7 +398,7 @@ contract Leases is ILeases, Governed {
         if (gone == 0 || l.missing != 0) return;
         uint16 missing = _bits(gone);
         l.missing = missing;
-        uint256 from = uint256(l.start) * _slot;
+        uint256 from = _startTime(l);
         if (from < l.createdAt) from = l.createdAt;
         settlement.lowerPrice(
             _parties(id, l),
@@ -457,20 +474,26 @@ contract Leases is ILeases, Governed {
     }
 
     function _hold(LeaseId id, Lease storage l, bool held) private {
-        ResourceId[] memory ids = resourcesOf(id);
-        for (uint256 i; i < ids.length; ++i) {
-            if (!_has(l.delivered, i)) continue;
-            if (held) inventory.hold(ids[i]);
-            else inventory.liftHold(ids[i]);
+        unchecked {
+            ResourceId[] memory ids = resourcesOf(id);
+            for (uint256 i; i < ids.length; ++i) {
+                if (!_has(l.delivered, i)) continue;
+                if (held) inventory.hold(ids[i]);
+                else inventory.liftHold(ids[i]);
+            }
         }
     }
 
     /// @dev Slots are free from the next one on; a lease that did not begin gives back its whole window.
     function _freeSlots(LeaseId id, Lease storage l, uint64 which) private {
-        uint256 from = block.timestamp < uint256(l.start) * _slot ? l.start : block.timestamp / _slot + 1;
-        ResourceId[] memory ids = resourcesOf(id);
-        for (uint256 i; i < ids.length; ++i) {
-            if (_has(which, i)) inventory.release(ids[i], from.toUint32(), l.end);
+        unchecked {
+            uint256 from = block.timestamp < _startTime(l) ? l.start : block.timestamp / _slot + 1;
+            ResourceId[] memory ids = resourcesOf(id);
+            for (uint256 i; i < ids.length; ++i) {
+                // Safe: slots of this century.
+                // forge-lint: disable-next-line(unsafe-typecast)
+                if (_has(which, i)) inventory.release(ids[i], uint32(from), l.end);
+            }
         }
     }
 
@@ -487,17 +510,40 @@ contract Leases is ILeases, Governed {
     }
 
     /// @inheritdoc ILeases
+    function watched(LeaseId id) external view returns (Watched memory) {
+        Lease storage l = _existing(id);
+        return Watched({
+            provider: l.provider,
+            buyer: l.buyer,
+            rate: l.rate,
+            sla: l.sla,
+            committee: l.committee,
+            signedAt: l.signedAt,
+            delivered: l.delivered,
+            accepted: l.accepted == l.delivered,
+            // Safe: seconds.
+            // forge-lint: disable-start(unsafe-typecast)
+            begins: uint40(_startTime(l)),
+            from: uint40(_countsFrom(l)),
+            // forge-lint: disable-end(unsafe-typecast)
+            until: _endsAt(l)
+        });
+    }
+
+    /// @inheritdoc ILeases
     function resourcesOf(LeaseId id) public view returns (ResourceId[] memory) {
         return _resources[id].load(_leases[id].count);
     }
 
     /// @inheritdoc ILeases
     function holds(LeaseId id, ResourceId resource) external view returns (bool) {
-        ResourceId[] memory ids = resourcesOf(id);
-        for (uint256 i; i < ids.length; ++i) {
-            if (ResourceId.unwrap(ids[i]) == ResourceId.unwrap(resource)) return true;
+        unchecked {
+            ResourceId[] memory ids = resourcesOf(id);
+            for (uint256 i; i < ids.length; ++i) {
+                if (ResourceId.unwrap(ids[i]) == ResourceId.unwrap(resource)) return true;
+            }
+            return false;
         }
-        return false;
     }
 
     /// @inheritdoc ILeases
@@ -547,38 +593,48 @@ contract Leases is ILeases, Governed {
 
     /// @dev Until when the one whose turn it is has to sign (C4), and never behind the lease's own end.
     function _signBy(Lease storage l) private view returns (uint256) {
-        uint256 from = l.buyerSignedAt != 0 ? l.buyerSignedAt : l.createdAt;
-        return _earlier(from + _terms.signTime, _endTime(l));
+        unchecked {
+            uint256 from = l.buyerSignedAt != 0 ? l.buyerSignedAt : l.createdAt;
+            return _earlier(from + _terms.signTime, _endTime(l));
+        }
     }
 
     /// @dev Where billing that begins now begins: not before the window (L2).
     function _billsFrom(Lease storage l) private view returns (uint256) {
-        uint256 start = uint256(l.start) * _slot;
-        return start < block.timestamp ? block.timestamp : start;
+        unchecked {
+            uint256 start = _startTime(l);
+            return start < block.timestamp ? block.timestamp : start;
+        }
     }
 
     /// @dev L1, and never behind the lease's own end.
     function _deliverBy(Lease storage l) private view returns (uint256) {
-        uint256 from = uint256(l.start) * _slot;
-        if (from < l.signedAt) from = l.signedAt;
-        return _earlier(from + _terms.deliverTime, _endTime(l));
+        unchecked {
+            uint256 from = _startTime(l);
+            if (from < l.signedAt) from = l.signedAt;
+            return _earlier(from + _terms.deliverTime, _endTime(l));
+        }
     }
 
     /// @dev From when on the lease's rounds count for the committee: delivered, and its window begun.
     function _countsFrom(Lease storage l) private view returns (uint256) {
-        uint256 start = uint256(l.start) * _slot;
-        return start < l.deliveredAt ? l.deliveredAt : start;
+        unchecked {
+            uint256 start = _startTime(l);
+            return start < l.deliveredAt ? l.deliveredAt : start;
+        }
     }
 
     /// @dev Silence accepts from this second on, or is the provider's default where a committee had its time (L3). For an
     /// all-or-nothing lease that is not complete, the time starts when it is known whether it will be; it does not run
     /// while a committee may still be drawn.
     function _acceptBy(Lease storage l) private view returns (uint256 by) {
-        uint256 from = l.deliveredAt;
-        if (l.allOrNothing && l.delivered != _all(l)) from = _deliverBy(l);
-        if (from < l.committeeAt) from = l.committeeAt;
-        by = from + _terms.acceptTime;
-        if (l.committee == Committee.Awaited && by < _endsAt(l)) by = _endsAt(l);
+        unchecked {
+            uint256 from = l.deliveredAt;
+            if (l.allOrNothing && l.delivered != _all(l)) from = _deliverBy(l);
+            if (from < l.committeeAt) from = l.committeeAt;
+            by = from + _terms.acceptTime;
+            if (l.committee == Committee.Awaited && by < _endsAt(l)) by = _endsAt(l);
+        }
     }
 
     function _isAccepted(Lease storage l) private view returns (bool) {
@@ -591,8 +647,10 @@ contract Leases is ILeases, Governed {
     /// time to accept is over, is as good as none: an honest delivery must not become a default that its provider could
     /// not prevent.
     function _mustBeProven(Lease storage l) private view returns (bool) {
-        if (l.committee != Committee.Drawn) return false;
-        return l.committeeAt <= l.deliveredAt || l.committeeAt + _terms.acceptTime <= _endsAt(l);
+        unchecked {
+            if (l.committee != Committee.Drawn) return false;
+            return l.committeeAt <= l.deliveredAt || l.committeeAt + _terms.acceptTime <= _endsAt(l);
+        }
     }
 
     /// @dev The buyer or the committee may still say that what is delivered is there.
@@ -617,8 +675,16 @@ contract Leases is ILeases, Governed {
         return settlement.finalUntil(Rounds.Frame(_terms.epoch, _terms.rounds, _countsFrom(l), end));
     }
 
+    function _startTime(Lease storage l) private view returns (uint256) {
+        unchecked {
+            return uint256(l.start) * _slot;
+        }
+    }
+
     function _endTime(Lease storage l) private view returns (uint256) {
-        return uint256(l.end) * _slot;
+        unchecked {
+            return uint256(l.end) * _slot;
+        }
     }
 
     /// @dev The second the lease ends or ended.
@@ -627,12 +693,16 @@ contract Leases is ILeases, Governed {
     }
 
     function _all(Lease storage l) private view returns (uint64) {
-        return type(uint64).max >> (64 - l.count);
+        unchecked {
+            return type(uint64).max >> (64 - l.count);
+        }
     }
 
     function _bits(uint64 bitmap) private pure returns (uint16 n) {
-        for (; bitmap != 0; bitmap &= bitmap - 1) {
-            ++n;
+        unchecked {
+            for (; bitmap != 0; bitmap &= bitmap - 1) {
+                ++n;
+            }
         }
     }
 

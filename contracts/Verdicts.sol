@@ -2,7 +2,6 @@
 pragma solidity 0.8.30;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {Governed} from "./Governed.sol";
 import {IDirectory} from "./interfaces/IDirectory.sol";
@@ -19,7 +18,6 @@ import {Rounds} from "./libraries/Rounds.sol";
 
 /// @notice See {IVerdicts}.
 contract Verdicts is IVerdicts, Governed {
-    using SafeCast for uint256;
     using Rounds for Rounds.Frame;
 
     /// @dev `Record`, with what stood before the span's first claim: each claim on a span starts from there. One word.
@@ -57,7 +55,8 @@ contract Verdicts is IVerdicts, Governed {
     struct Case {
         LeaseId lease;
         uint8 place;
-        ILeases.Lease facts;
+        ILeases.Watched facts;
+        uint256 sla;
         Rounds.Frame frame;
         uint32 lo;
         uint32 hi;
@@ -90,9 +89,13 @@ contract Verdicts is IVerdicts, Governed {
     uint8 private constant BY_PROVIDER = 1;
     uint8 private constant BY_BUYER = 2;
     bytes32 private constant BREACH_NOTE = "sla breach";
-    /// @dev A registered SLA in a word: 56 bits a tier from the mildest on, and whether guests have to answer.
-    uint256 private constant TIER_BITS = 56;
-    uint256 private constant GUEST_BIT = 1 << 255;
+    /// @dev A registered SLA in a word: 48 bits a tier from the mildest on (below, penalty, breach), whether guests have to
+    /// answer, and how many leases there were when it was registered: it promises those nothing.
+    uint256 private constant TIER_BITS = 48;
+    uint256 private constant PPM_BITS = 20;
+    uint256 private constant PPM_MASK = (1 << PPM_BITS) - 1;
+    uint256 private constant GUEST_BIT = 1 << 192;
+    uint256 private constant LEASES_BIT = 208;
 
     IMembers public immutable members;
     IEscrow public immutable escrow;
@@ -101,7 +104,6 @@ contract Verdicts is IVerdicts, Governed {
     IWitnesses public immutable witnesses;
     uint256 private immutable _epoch;
     uint256 private immutable _rounds;
-    uint256 private immutable _slot;
     uint256 private immutable _seatFee;
     uint256 private immutable _restoreTime;
     bytes32 private immutable _powerDomain;
@@ -139,7 +141,6 @@ contract Verdicts is IVerdicts, Governed {
         _epoch = t.epoch;
         _rounds = t.rounds;
         _seatFee = t.seatFee;
-        _slot = leases_.inventory().slot();
         _powerDomain = keccak256(
             abi.encode(DOMAIN_TYPE, keccak256("OCX"), keccak256("1"), block.chainid, address(leases_))
         );
@@ -159,13 +160,14 @@ contract Verdicts is IVerdicts, Governed {
                 if (t.belowPpm == 0 || t.belowPpm >= below) revert Verdicts_BadTiers(i);
                 if (t.penaltyPpm <= penalty || t.penaltyPpm > Amounts.PPM) revert Verdicts_BadTiers(i);
                 (below, penalty) = (t.belowPpm, t.penaltyPpm);
-                word |= (below | (penalty << 24) | (uint256(t.breachAfter) << 48)) << (TIER_BITS * i);
+                word |= (below | (penalty << PPM_BITS) | (uint256(t.breachAfter) << (2 * PPM_BITS)))
+                    << (TIER_BITS * i);
             }
             id = _slaOf[word];
             if (SlaId.unwrap(id) != 0) return id;
             id = SlaId.wrap(++_slaCount);
             _slaOf[word] = id;
-            _slas[id] = word;
+            _slas[id] = word | (uint256(leases.count()) << LEASES_BIT);
             emit SlaRegistered(id, tiers, guest);
         }
     }
@@ -175,9 +177,14 @@ contract Verdicts is IVerdicts, Governed {
     /// @inheritdoc IVerdicts
     function claim(LeaseId lease, uint8 place, uint32 epoch, Evidence[] calldata evidence) external {
         Case memory c = _case(lease, place, epoch);
-        _requireOpen(c);
+        _requireOpen(c, true);
         Standing memory s = _turned(_standings[lease][place], c);
-        if (s.appealed & BY_BUYER != 0) revert Verdicts_Appealed(lease, c.hi);
+        // What the council has decided is not judged again.
+        if (
+            s.appealed > BY_PROVIDER || (s.appealed != 0 && _openAppeal(lease, place, c.hi, BY_PROVIDER) == 0)
+        ) {
+            revert Verdicts_Appealed(lease, c.hi);
+        }
 
         Finding memory x;
         x.down = new uint256[](c.hi - c.lo + 1);
@@ -263,10 +270,9 @@ contract Verdicts is IVerdicts, Governed {
     /// @dev W9. The worst tier that holds, and how often in a row each has.
     function _weigh(Case memory c, Finding memory x, uint256 streaksBefore) private view {
         unchecked {
-            uint256 word = _slas[c.facts.sla];
             uint256 up = (x.judged - x.counted) * Amounts.PPM;
             for (uint256 i; i < MAX_TIERS; ++i) {
-                (uint256 below, uint256 penalty, uint256 breachAfter) = _tier(word, i);
+                (uint256 below, uint256 penalty, uint256 breachAfter) = _tier(c.sla, i);
                 // Tiers get stricter: what is not below this one is below none that follow.
                 if (up >= below * x.judged) break;
                 x.ppm = penalty;
@@ -318,11 +324,11 @@ contract Verdicts is IVerdicts, Governed {
 
     /// @inheritdoc IVerdicts
     function endForBreach(LeaseId lease, uint8 place) external {
-        ILeases.Lease memory l = _facts(lease);
+        ILeases.Watched memory l = _facts(lease);
         OrgId org = _orgOf(msg.sender, MemberRights.BUY);
         if (org != l.buyer) revert Verdicts_NotParty(lease, org);
         uint32 hi = _standings[lease][place].breached;
-        (, uint256 final_) = _frame(l).claims(hi);
+        (,, uint256 final_) = _frame(l).claims(hi);
         if (hi == 0 || block.timestamp < final_ || _openAppeal(lease, place, hi, BY_PROVIDER) != 0) {
             revert Verdicts_NoBreach(lease);
         }
@@ -333,7 +339,7 @@ contract Verdicts is IVerdicts, Governed {
 
     /// @inheritdoc IVerdicts
     function postPower(PowerRequest calldata request, bytes calldata signature) external {
-        ILeases.Lease memory l = _facts(request.lease);
+        ILeases.Watched memory l = _facts(request.lease);
         address signer = _signerOf(request, signature);
         Running storage r = _running[request.lease];
         if (
@@ -342,7 +348,9 @@ contract Verdicts is IVerdicts, Governed {
                 || request.nonce <= r.nonce
         ) revert Verdicts_BadPower(request.lease, signer);
 
-        uint32 epoch = (block.timestamp / _epoch).toUint32();
+        // Safe: epochs are seconds divided.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        uint32 epoch = uint32(block.timestamp / _epoch);
         if (r.epoch != epoch) (r.epoch, r.posts) = (epoch, 0);
         if (r.posts == MAX_POSTS) revert Verdicts_TooMuchPower(request.lease);
         ++r.posts;
@@ -398,7 +406,7 @@ contract Verdicts is IVerdicts, Governed {
     function appeal(LeaseId lease, uint8 place, uint32 epoch) external returns (uint256 id) {
         Case memory c = _case(lease, place, epoch);
         (OrgId org, uint8 side) = _sideOf(c);
-        _requireOpen(c);
+        _requireOpen(c, false);
         Standing memory s = _turned(_standings[lease][place], c);
         if (s.appealed & side != 0) revert Verdicts_Appealed(lease, c.hi);
         s.appealed |= side;
@@ -430,7 +438,7 @@ contract Verdicts is IVerdicts, Governed {
         uint256 price = settlement.spanPrice(c.lease, c.facts.rate, c.from, c.until);
         uint256 amount = Amounts.shareDown(price, ppm);
         bool ofPending = side == BY_PROVIDER;
-        if (!ofPending) amount = Amounts.shareDown(price, _worst(_slas[c.facts.sla])) - amount;
+        if (!ofPending) amount = Amounts.shareDown(price, _worst(c.sla)) - amount;
         return _moveToDispute(c, amount, ofPending);
     }
 
@@ -470,20 +478,55 @@ contract Verdicts is IVerdicts, Governed {
         bool bondBack
     ) private {
         a.decided = true;
-        ILeases.Lease memory l = _facts(a.lease);
-        if (a.by == l.provider) _closeBreach(id, a, upheld);
+        ILeases.Watched memory l = _facts(a.lease);
+        if (a.by == l.provider) _closeBreach(id, a, _slas[l.sla], upheld);
         settlement.resolve(_parties(a.lease, l), a.amount, toBuyer, toProvider);
         if (bondBack) escrow.unlock(bytes32(id), a.by, a.account, a.bond);
         else escrow.pay(bytes32(id), OrgId.wrap(0), a.bond);
     }
 
     /// @dev A breach goes with the span it was found in. If the appeal is dismissed it stands, whatever was found since.
-    function _closeBreach(uint256 id, Appeal storage a, bool upheld) private {
-        Standing storage s = _standings[a.lease][a.place];
-        if (upheld) {
-            if (s.breached == a.epoch) s.breached = 0;
-        } else if (_overtaken[id] && _mayBreach(a.lease, a.place, s.breached)) {
-            s.breached = a.epoch;
+    function _closeBreach(uint256 id, Appeal storage a, uint256 word, bool upheld) private {
+        Standing memory s = _standings[a.lease][a.place];
+        if (upheld) _cut(a, s, word);
+        else if (_overtaken[id] && _mayBreach(a.lease, a.place, s.breached)) s.breached = a.epoch;
+        _standings[a.lease][a.place] = s;
+    }
+
+    /// @dev The span was not below any tier: a streak is at most what came since, and a breach goes that was found since and
+    /// may have needed more.
+    function _cut(Appeal storage a, Standing memory s, uint256 word) private {
+        unchecked {
+            uint256 epoch = a.epoch;
+            uint256 since = s.last - epoch;
+            if (since != 0) s.streaksBefore = _atMost(s.streaksBefore, since - 1);
+            s.streaks = _atMost(s.streaks, since);
+            uint256 most;
+            bool breach;
+            for (uint256 i; i < MAX_TIERS; ++i) {
+                (,, uint256 breachAfter) = _tier(word, i);
+                if (most < breachAfter) most = breachAfter;
+                if (breachAfter != 0 && uint8(s.streaks >> (8 * i)) >= breachAfter) breach = true;
+            }
+            if (s.breached >= epoch && s.breached - epoch < most) s.breached = breach ? s.last : 0;
+            // Nor does one come back that is under appeal itself.
+            for (uint256 e = 1; e < most && e <= since; ++e) {
+                // Safe: not above the last epoch.
+                // forge-lint: disable-next-line(unsafe-typecast)
+                delete _overtaken[_openAppeal(a.lease, a.place, uint32(epoch + e), BY_PROVIDER)];
+            }
+        }
+    }
+
+    /// @dev Streaks, none above a number.
+    function _atMost(uint256 streaks, uint256 most) private pure returns (uint32 cut) {
+        unchecked {
+            for (uint256 i; i < 8 * MAX_TIERS; i += 8) {
+                uint256 streak = (streaks >> i) & 0xff;
+                // Safe: four bytes.
+                // forge-lint: disable-next-line(unsafe-typecast)
+                cut |= uint32((streak < most ? streak : most) << i);
+            }
         }
     }
 
@@ -512,26 +555,26 @@ contract Verdicts is IVerdicts, Governed {
 
     /// @inheritdoc IVerdicts
     function pay(LeaseId lease, uint32 term) external {
-        ILeases.Lease memory l = _facts(lease);
+        ILeases.Watched memory l = _facts(lease);
         Running storage r = _running[lease];
         if (l.committee == Committee.None || r.done || term != r.paid) {
             revert Verdicts_PayClosed(lease, term);
         }
         bool last = true;
         if (l.committee == Committee.Drawn) last = _payTerm(lease, l, term);
-        else if (block.timestamp < _endsAt(l)) revert Verdicts_PayClosed(lease, term);
+        else if (block.timestamp < l.until) revert Verdicts_PayClosed(lease, term);
         (r.paid, r.done) = (term + 1, last);
         if (last) settlement.returnFees(_parties(lease, l));
     }
 
     /// @dev Flat, by ticks, the same for either verdict (W11).
     /// @return last Whether no term follows.
-    function _payTerm(LeaseId lease, ILeases.Lease memory l, uint32 term) private returns (bool last) {
+    function _payTerm(LeaseId lease, ILeases.Watched memory l, uint32 term) private returns (bool last) {
         unchecked {
             uint256 from = l.signedAt / _epoch + uint256(term) * Rounds.TERM;
             uint256 until = from + Rounds.TERM;
-            uint256 first = (uint256(l.start) * _slot) / _epoch;
-            uint256 end = (_endsAt(l) + _epoch - 1) / _epoch;
+            uint256 first = l.begins / _epoch;
+            uint256 end = (l.until + _epoch - 1) / _epoch;
             last = until >= end;
             if (from < first) from = first;
             if (until > end) until = end;
@@ -562,11 +605,14 @@ contract Verdicts is IVerdicts, Governed {
     }
 
     /// @inheritdoc IVerdicts
-    function sla(SlaId id) external view returns (Tier[] memory tiers, bool guest) {
+    function sla(SlaId id) external view returns (Tier[] memory tiers, bool guest, uint32 opened) {
         unchecked {
             uint256 word = _slas[id];
             if (word == 0) revert Verdicts_UnknownSla(id);
             guest = word & GUEST_BIT != 0;
+            // Safe: it was one.
+            // forge-lint: disable-next-line(unsafe-typecast)
+            opened = uint32(word >> LEASES_BIT);
             uint256 n;
             for (uint256 below = 1; below != 0 && n <= MAX_TIERS; ++n) {
                 (below,,) = _tier(word, n);
@@ -617,22 +663,24 @@ contract Verdicts is IVerdicts, Governed {
         returns (uint32 first, uint32 last, uint256 whole)
     {
         unchecked {
-            ILeases.Lease memory l = _facts(lease);
+            ILeases.Watched memory l = _facts(lease);
             Rounds.Frame memory f = _frame(l);
             if (!_within(f, epoch) || l.delivered == 0) revert Verdicts_Undetermined(lease, epoch);
             (uint256 lo, uint256 hi) = f.spanOf(epoch);
             for (uint256 e = lo; e <= hi; ++e) {
                 whole += Rounds.count(f.whole(e));
             }
-            return (lo.toUint32(), hi.toUint32(), whole);
+            // Safe: epochs are seconds divided.
+            // forge-lint: disable-next-line(unsafe-typecast)
+            return (uint32(lo), uint32(hi), whole);
         }
     }
 
     // ---- parts -------------------------------------------------------------------------------------------------
 
     /// @dev Functions, so that the decoding of a large struct stands here once.
-    function _facts(LeaseId lease) private view returns (ILeases.Lease memory) {
-        return leases.lease(lease);
+    function _facts(LeaseId lease) private view returns (ILeases.Watched memory) {
+        return leases.watched(lease);
     }
 
     function _orgOf(address account, uint16 right) private view returns (OrgId) {
@@ -640,11 +688,15 @@ contract Verdicts is IVerdicts, Governed {
     }
 
     function _committee(LeaseId lease, uint256 term) private view returns (IWitnesses.Committee memory) {
-        return witnesses.committee(lease, term.toUint32());
+        // Safe: a number of epochs.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return witnesses.committee(lease, uint32(term));
     }
 
     function _moveToDispute(Case memory c, uint256 amount, bool ofPending) private returns (uint96) {
-        return settlement.dispute(_parties(c.lease, c.facts), amount, ofPending, c.until).toUint96();
+        // Safe: a part of the price.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return uint96(settlement.dispute(_parties(c.lease, c.facts), amount, ofPending, c.until));
     }
 
     /// @dev The span an epoch belongs to, of a machine that bills under a committee.
@@ -656,8 +708,13 @@ contract Verdicts is IVerdicts, Governed {
             uint64 delivered = c.facts.delivered;
             if (
                 c.facts.committee != Committee.Drawn || place > 63 || (delivered >> place) & 1 == 0
-                    || c.facts.accepted != delivered || !_within(c.frame, epoch)
+                    || !c.facts.accepted || !_within(c.frame, epoch)
             ) revert Verdicts_Undetermined(lease, epoch);
+            c.sla = _slas[c.facts.sla];
+            // What was registered later, by whomever, was not agreed on.
+            if (c.sla == 0 || LeaseId.unwrap(lease) <= c.sla >> LEASES_BIT) {
+                revert Verdicts_UnknownSla(c.facts.sla);
+            }
             (uint256 lo, uint256 hi) = c.frame.spanOf(epoch);
             uint256 from = lo * _epoch;
             uint256 until = (hi + 1) * _epoch;
@@ -670,26 +727,21 @@ contract Verdicts is IVerdicts, Governed {
         }
     }
 
-    /// @dev Claims on a span and appeals of it are taken at the same time.
-    function _requireOpen(Case memory c) private view {
-        (uint256 from, uint256 until) = c.frame.claims(c.hi);
+    /// @dev Appeals of a span are taken as long as claims, and after them.
+    function _requireOpen(Case memory c, bool claims) private view {
+        (uint256 from, uint256 until, uint256 final_) = c.frame.claims(c.hi);
+        if (!claims) until = final_;
         if (block.timestamp < from || block.timestamp >= until) {
             revert Verdicts_ClaimClosed(c.lease, c.hi, from, until);
         }
     }
 
-    /// @dev What bills: from the last delivery on, not before the window, to the lease's end.
-    function _frame(ILeases.Lease memory l) private view returns (Rounds.Frame memory) {
-        uint256 from = uint256(l.start) * _slot;
-        return Rounds.Frame(_epoch, _rounds, from < l.deliveredAt ? l.deliveredAt : from, _endsAt(l));
+    function _frame(ILeases.Watched memory l) private view returns (Rounds.Frame memory) {
+        return Rounds.Frame(_epoch, _rounds, l.from, l.until);
     }
 
     function _within(Rounds.Frame memory f, uint256 epoch) private pure returns (bool) {
         return f.from < f.until && epoch >= f.first() && epoch <= f.last();
-    }
-
-    function _endsAt(ILeases.Lease memory l) private view returns (uint256) {
-        return l.endedAt != 0 ? l.endedAt : uint256(l.end) * _slot;
     }
 
     /// @dev What stands when a span is judged: with its first claim, what was becomes what was before. A span between that
@@ -708,7 +760,7 @@ contract Verdicts is IVerdicts, Governed {
         returns (uint256 below, uint256 penalty, uint256 breachAfter)
     {
         word >>= TIER_BITS * i;
-        return (word & 0xffffff, (word >> 24) & 0xffffff, (word >> 48) & 0xff);
+        return (word & PPM_MASK, (word >> PPM_BITS) & PPM_MASK, (word >> (2 * PPM_BITS)) & 0xff);
     }
 
     function _worst(uint256 word) private pure returns (uint256 ppm) {
@@ -719,7 +771,7 @@ contract Verdicts is IVerdicts, Governed {
         }
     }
 
-    function _parties(LeaseId lease, ILeases.Lease memory l)
+    function _parties(LeaseId lease, ILeases.Watched memory l)
         private
         pure
         returns (ISettlement.Parties memory)

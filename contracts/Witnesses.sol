@@ -406,13 +406,14 @@ contract Witnesses is IWitnesses, Governed {
         quorum = _terms.largeQuorum;
         bool small = eligible.length < _terms.largePool;
         bytes32 seed;
-        if (eligible.length > (small ? _terms.smallSize : size)) {
-            seed = _seedOf(lease, term, term == 0 ? begin + 1 : begin - 1, eligible);
-            if (eligible.length < size) small = true;
+        uint256 opened = eligible.length;
+        if (opened > (small ? _terms.smallSize : size)) {
+            (seed, opened) = _seedOf(lease, term, term == 0 ? begin + 1 : begin - 1, eligible);
+            if (opened < size) small = true;
         }
         if (small) (size, quorum) = (_terms.smallSize, _terms.smallQuorum);
         if (eligible.length < size) return (seats, 0);
-        seats = _lowest(eligible, size, keccak256(abi.encode(seed, lease, term)));
+        seats = _lowest(eligible, opened, size, keccak256(abi.encode(seed, lease, term)));
     }
 
     /// @dev Who was in the pool at the end of an epoch, had the stake, and has it still: one of each group, and none
@@ -469,11 +470,12 @@ contract Witnesses is IWitnesses, Governed {
     }
 
     /// @dev The seed of the first epoch from `at` on in which a salt was accepted, once it is over. Who opened nothing in it
-    /// is struck from the list: a salt that is withheld moves nobody's lot for free. Without a seed nobody stays.
+    /// is struck from the list: a salt that is withheld moves nobody's lot for free. But if fewer are left than the smaller
+    /// committee has, the others stay behind them, or some could leave the lease without one. Without a seed nobody stays. Who `opened` comes first.
     function _seedOf(LeaseId lease, uint32 term, uint32 at, OrgId[] memory list)
         private
         view
-        returns (bytes32 seed)
+        returns (bytes32 seed, uint256 opened)
     {
         // Epochs of this century, indices of a list of at most 64.
         unchecked {
@@ -482,19 +484,22 @@ contract Witnesses is IWitnesses, Governed {
                 if (_epochNow() <= at) revert Witnesses_DrawClosed(lease, term, at + 1);
                 seed = seedOf(at);
             }
-            uint256 n;
             for (uint256 i; i < list.length; ++i) {
                 // The epoch of the seed is the one before `at`; opened in it was the second one before.
-                if (ticked(list[i], at - 3)) list[n++] = list[i];
+                if (!ticked(list[i], at - 3)) continue;
+                (list[opened], list[i]) = (list[i], list[opened]);
+                ++opened;
             }
+            if (opened != 0 && opened < _terms.smallSize) return (seed, opened);
             assembly ("memory-safe") {
-                mstore(list, n)
+                mstore(list, opened)
             }
         }
     }
 
-    /// @dev Everybody draws a number, the lowest ones sit: the order of the list decides nothing.
-    function _lowest(OrgId[] memory from, uint256 size, bytes32 lot)
+    /// @dev Everybody draws a number, the lowest ones sit: the order of the list decides nothing but that the first `ahead`
+    /// come before all others.
+    function _lowest(OrgId[] memory from, uint256 ahead, uint256 size, bytes32 lot)
         private
         pure
         returns (OrgId[] memory seats)
@@ -504,7 +509,8 @@ contract Witnesses is IWitnesses, Governed {
             uint256 n = from.length;
             uint256[] memory drawn = new uint256[](n);
             for (uint256 i; i < n; ++i) {
-                drawn[i] = uint256(keccak256(abi.encode(lot, from[i])));
+                drawn[i] = uint256(keccak256(abi.encode(lot, from[i]))) >> 1;
+                if (i >= ahead) drawn[i] |= 1 << 255;
             }
             seats = new OrgId[](size);
             for (uint256 s; s < size; ++s) {

@@ -210,6 +210,18 @@ class LeaseFacts:
         deadline = max(start, self.committee_at) + self.accept_time
         return max(deadline, self.effective_end) if self.committee is Committee.AWAITED else deadline
 
+    def rejectable(self, now: int) -> bool:
+        """Whether the buyer may refuse what is delivered (L4): before it is accepted or the lease ends.
+
+        Where there is or may be a committee, not before the window begins:
+        a refusal that costs nothing would let a buyer try lease after lease until it likes the seats.
+        """
+        if not self.delivered_bits or self.ended_at or self.accepted(now):
+            return False
+        if self.unproven_at is not None and now >= self.unproven_at:
+            return False
+        return now >= self.start or self.committee in (Committee.NONE, Committee.WAIVED)
+
     @property
     def effective_end(self) -> int:
         """When the lease ended or will end, by what is recorded."""
@@ -268,7 +280,7 @@ class LeaseFacts:
         if self.grid is None or not self._may_be_judged(until) or self.counts_from >= until:
             return until
         last = self.grid.span_of(self.grid.epoch_of(until - 1), Window(self.counts_from, until))
-        return self.grid.claim_window(last).end
+        return self.grid.appeal_window(last).end
 
     def _may_be_judged(self, now: int) -> bool:
         awaited = self.committee is Committee.AWAITED and now < self.effective_end

@@ -2,8 +2,8 @@
 
 Epoch `e` is `[e * epoch, (e + 1) * epoch)` in unix seconds; its rounds are equal parts of it, and a set of
 rounds is a bitmap: bit i is round i. What is judged is a *span*: one epoch as a rule; a first or last epoch
-with fewer than ten whole rounds of the lease joins its neighbour. Claims on a span are open from two epochs
-after its end for one epoch; from then on it is final.
+with fewer than ten whole rounds of the lease joins its neighbour. From two epochs after its end a span is
+open for one: to claims for the first three quarters of it, to appeals for all; from then on it is final.
 
 The twin of contracts/libraries/Rounds.sol. This module has no clock: whoever needs "now" passes it in.
 """
@@ -39,7 +39,7 @@ CLAIM_AFTER = 2
 """Epochs after the end of a span until claims on it are open."""
 
 CLAIM_FOR = 1
-"""Epochs for which they are open; then the span is final."""
+"""Epochs from then on until the span is final: claims for three quarters, appeals for all of it."""
 
 TERM = 24
 """Epochs a committee serves."""
@@ -203,13 +203,19 @@ class Grid:
         return self.tick_window(epoch + 1)
 
     def claim_window(self, span: Span) -> Window:
-        """When claims on a span are open; it is final at the end of this."""
+        """When claims on a span are open: for three quarters of the time in which it can be appealed, so that
+        there is time to answer the last one."""
+        appeals = self.appeal_window(span)
+        return Window(appeals.start, appeals.end - self.epoch // 4)
+
+    def appeal_window(self, span: Span) -> Window:
+        """When a span can be appealed; it is final at the end of this."""
         opens = self.end(span.last) + CLAIM_AFTER * self.epoch
         return Window(opens, opens + CLAIM_FOR * self.epoch)
 
     def is_final(self, span: Span, now: int) -> bool:
-        """Whether nothing can be claimed on the span any more."""
-        return now >= self.claim_window(span).end
+        """Whether the span can be neither claimed on nor appealed any more."""
+        return now >= self.appeal_window(span).end
 
     def final_until(self, window: Window, now: int) -> int:
         """Up to which second of the window all is final: what may be drawn (E5)."""

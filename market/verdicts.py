@@ -173,23 +173,38 @@ class Ledger:
             overtaken |= {breached}
         return Ledger(judgement.record, self.turned(judgement.span).before, overtaken)
 
-    def appeal_closed(self, span_last: int, *, upheld: bool, breach_appealed: bool) -> Ledger:
+    def appeal_closed(self, span_last: int, sla: Sla, *, upheld: bool, breach_appealed: bool) -> Ledger:
         """After the provider's appeal against that span was closed.
 
-        Upheld, the span is no breach. Dismissed or lapsed, a breach that a later one overtook is back, unless
-        the recorded one is not under appeal itself (`breach_appealed`).
+        Upheld, the span counts in no streak (`without`). Dismissed or lapsed, a breach that a later one
+        overtook is back, unless the recorded one is not under appeal itself (`breach_appealed`).
         """
         if upheld:
-            return self.without_breach(span_last)
+            return self.without(span_last, sla)
         if span_last not in self.overtaken or (self.record.breached and not breach_appealed):
             return self
         return replace(self, record=replace(self.record, breached=span_last))
 
-    def without_breach(self, span_last: int) -> Ledger:
-        """After the council upheld the provider's appeal against that span: it is no breach."""
-        if self.record.breached != span_last:
-            return self
-        return replace(self, record=replace(self.record, breached=0))
+    def without(self, span_last: int, sla: Sla) -> Ledger:
+        """After the council upheld the provider's appeal against that span: it was below no tier.
+
+        A streak is at most what came since. A breach that was found since and may have needed the span is
+        none, unless the streaks that are left make one.
+        """
+        record, before = self.record, self.before
+        since = record.last - span_last
+        if since:
+            before = replace(before, streaks=_at_most(before.streaks, since - 1))
+        record = replace(record, streaks=_at_most(record.streaks, since))
+        most = max(tier.breach_after for tier in sla.tiers)
+        if 0 <= record.breached - span_last < most:
+            left = any(
+                tier.breach_after and record.streak(index) >= tier.breach_after
+                for index, tier in enumerate(sla.tiers)
+            )
+            record = replace(record, breached=record.last if left else 0)
+        gone = {last for last in self.overtaken if 0 < last - span_last < most}
+        return Ledger(record, before, self.overtaken - gone)
 
 
 def judge(
@@ -301,6 +316,14 @@ def _verdict(
         why.append(f"{text}, below {below}: {_share(ppm)} of the price go back to the buyer")
     after = Record(span.last, ppm, record.grace_until, streaks, breached)
     return Judgement(span, agreed, judged, counted, ppm, worst, after, tuple(why))
+
+
+def _at_most(streaks: int, most: int) -> int:
+    """Streaks, none above a number."""
+    cut = 0
+    for index in range(MAX_TIERS):
+        cut |= min(streaks >> 8 * index & _STREAK_MAX, most) << 8 * index
+    return cut
 
 
 def availability_ppm(judged: int, counted: int) -> int:

@@ -63,7 +63,7 @@ class Aims:
             start=duty.start,
             end=duty.end,
             guest_address=address if any(address) else None,
-            guest_required=watched.sla.guest,
+            guest_required=watched.guest_required,
             gateway=self._gateway(watched.record.provider),
             power_off=any(start <= now and (now < until or not until) for start, until in watched.suspended),
         )

@@ -126,15 +126,15 @@ class Claims:
 
     def _claim(self, watched: Watched, head: Block) -> None:
         """Claim on the spans whose time it is, where a quorum published down rounds."""
-        if watched.window is None:
+        if watched.window is None or watched.sla is None:
             return
         epoch = self._grid.epoch_of(head.timestamp) - CLAIM_AFTER - 1
         all_ = self._grid.epochs_of(watched.window)
         if epoch not in all_:
             return
         span = self._grid.span_of(epoch, watched.window)
-        if span.last != epoch:
-            return
+        if span.last != epoch or head.timestamp >= self._grid.claim_window(span).end:
+            return  # the rest of the epoch is for appeals
         for place in watched.places:
             if self._is_suspect(watched, place, span):
                 self._claim_one(watched, place, span, head)

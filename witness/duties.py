@@ -14,6 +14,7 @@ from chain.contracts.leases import Lease
 from chain.contracts.verdicts import Verdicts
 from chain.exchange import Exchange
 from chain.generated.enums import Committee
+from chain.generated.errors import Verdicts_UnknownSla
 from chain.published import billed
 from chain.wire import Block
 from market.rounds import Grid, Span
@@ -30,7 +31,8 @@ class Watched:
 
     `committees` by term; `guests` the responders' proven keys by place; `suspended` the recorded times
     without power; `proven` the bitmap of machines the committee proved; `window` when it bills (None: not
-    delivered); `ends` the second it ends at the latest.
+    delivered); `ends` the second it ends at the latest; `sla` is None where its number was not registered
+    when it was opened: such a lease is watched and proven, but promises nothing.
     """
 
     lease: int
@@ -38,11 +40,16 @@ class Watched:
     committees: Mapping[int, Seated]
     delivered: Delivered | None
     window: Window | None
-    sla: Sla
+    sla: Sla | None
     ends: int
     guests: tuple[str, ...] = ()
     suspended: tuple[tuple[int, int], ...] = ()
     proven: int = 0
+
+    @property
+    def guest_required(self) -> bool:
+        """Whether only an answer of the responder in the guest counts as up."""
+        return self.sla is not None and self.sla.guest
 
     @property
     def places(self) -> list[int]:
@@ -127,7 +134,7 @@ class Duties:
     def __init__(self, exchange: Exchange, verdicts: Verdicts, index: Index, org: int, grid: Grid) -> None:
         self._exchange, self._verdicts, self._index = exchange, verdicts, index
         self._org, self._grid = org, grid
-        self._slas: dict[int, Sla] = {}
+        self._slas: dict[int, Sla | None] = {}
         self._watched: dict[int, Watched] = {}
         self._stale: set[int] = set()
         self._epoch = -1
@@ -187,14 +194,17 @@ class Duties:
             committees=self._index.committees(lease),
             delivered=delivered,
             window=billed(record, self._exchange.slot),
-            sla=self._sla(record.sla),
+            sla=self._sla(lease, record.sla),
             ends=record.ended_at or record.end * self._exchange.slot,
             guests=proven[1] if proven else (),
             suspended=suspended,
             proven=proven[0] if proven else 0,
         )
 
-    def _sla(self, number: int) -> Sla:
-        if number not in self._slas:
-            self._slas[number] = self._verdicts.sla(number)
-        return self._slas[number]
+    def _sla(self, lease: int, number: int) -> Sla | None:
+        if lease not in self._slas:
+            try:
+                self._slas[lease] = self._verdicts.sla(number, lease)
+            except Verdicts_UnknownSla:
+                self._slas[lease] = None
+        return self._slas[lease]

@@ -200,7 +200,9 @@ def why_not(sights: Sequence[Sight], watched: Watched, *, patient: bool) -> str:
             return f"machine {place} is not among the endpoints"
         if not sight.key:
             return f"machine {place} does not prove its host key ({sight.detail})"
-        if sight.guest is None and (watched.sla.guest or (patient and sight.detail.startswith("responder"))):
+        if sight.guest is None and (
+            watched.guest_required or (patient and sight.detail.startswith("responder"))
+        ):
             return f"the responder in machine {place} does not answer ({sight.detail})"
     return ""
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chain.contracts.base import Call, Contract, struct
+from chain.generated.errors import Verdicts_UnknownSla
 from chain.leaves import Published
 from chain.power import PowerRequest
 from chain.wire import BlockId
@@ -63,8 +64,11 @@ class Verdicts(Contract):
     def terms(self, *, block: BlockId = "latest") -> Terms:
         return struct(Terms, self._view("terms", block=block))
 
-    def sla(self, sla: int, *, block: BlockId = "latest") -> Sla:
-        tiers, guest = self._view("sla", sla, block=block)
+    def sla(self, sla: int, lease: int | None = None, *, block: BlockId = "latest") -> Sla:
+        """An SLA, or what it promises a lease; Verdicts_UnknownSla if it was not registered (by then)."""
+        tiers, guest, opened = self._view("sla", sla, block=block)
+        if lease is not None and lease <= opened:
+            raise Verdicts_UnknownSla(sla=sla)
         return Sla(tuple(struct(Tier, tier) for tier in tiers), bool(guest))
 
     def slas(self, *, block: BlockId = "latest") -> dict[int, Sla]:
@@ -73,7 +77,7 @@ class Verdicts(Contract):
         first = 1
         while True:
             batch = self._views("sla", range(first, first + _BATCH), block=block)
-            for number, (tiers, guest) in batch.items():
+            for number, (tiers, guest, _) in batch.items():
                 found[number] = Sla(tuple(struct(Tier, tier) for tier in tiers), bool(guest))
             if len(batch) < _BATCH:
                 return found

@@ -2307,14 +2307,14 @@ class Verdicts_AppealClosed(codec.ContractError):
 
 
 class Verdicts_Appealed(codec.ContractError):
-    """an appeal stands for this span already
+    """an appeal stands for this span already, or was decided
 
     `Verdicts`: Verdicts_Appealed(uint32 lease, uint32 epoch).
     """
 
     NAME: ClassVar[str] = "Verdicts_Appealed"
     SELECTOR: ClassVar[bytes] = bytes.fromhex("088fbb33")
-    MESSAGE: ClassVar[str] = "an appeal stands for this span already"
+    MESSAGE: ClassVar[str] = "an appeal stands for this span already, or was decided"
     HINT: ClassVar[str | None] = None
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
         codec.Parameter("lease", "uint32"),
@@ -2385,15 +2385,17 @@ class Verdicts_BadTiers(codec.ContractError):
 
 
 class Verdicts_ClaimClosed(codec.ContractError):
-    """claims on this span are not open now
+    """this span is not open for that now
 
     `Verdicts`: Verdicts_ClaimClosed(uint32 lease, uint32 epoch, uint256 from, uint256 until).
     """
 
     NAME: ClassVar[str] = "Verdicts_ClaimClosed"
     SELECTOR: ClassVar[bytes] = bytes.fromhex("7a6f4ef2")
-    MESSAGE: ClassVar[str] = "claims on this span are not open now"
-    HINT: ClassVar[str | None] = "They are open between the times named."
+    MESSAGE: ClassVar[str] = "this span is not open for that now"
+    HINT: ClassVar[str | None] = (
+        "It is between the times named: claims for three quarters of an epoch, appeals until its end."
+    )
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
         codec.Parameter("lease", "uint32"),
         codec.Parameter("epoch", "uint32"),
@@ -2566,14 +2568,16 @@ class Verdicts_Undetermined(codec.ContractError):
 
 
 class Verdicts_UnknownSla(codec.ContractError):
-    """there is no such SLA
+    """there is no such SLA, or it was registered after the lease was opened and promises it nothing
 
     `Verdicts`: Verdicts_UnknownSla(uint32 sla).
     """
 
     NAME: ClassVar[str] = "Verdicts_UnknownSla"
     SELECTOR: ClassVar[bytes] = bytes.fromhex("620408ac")
-    MESSAGE: ClassVar[str] = "there is no such SLA"
+    MESSAGE: ClassVar[str] = (
+        "there is no such SLA, or it was registered after the lease was opened and promises it nothing"
+    )
     HINT: ClassVar[str | None] = "See 'ocx sla list'."
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("sla", "uint32"),)
 

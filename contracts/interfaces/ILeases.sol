@@ -94,6 +94,25 @@ interface ILeases {
         bytes32 delivery;
     }
 
+    /// @notice What those go by who judge a lease.
+    /// @param accepted Whether buyer or committee accepted by word all that is delivered.
+    /// @param begins Second its window begins.
+    /// @param from Second from which on it bills for all that is delivered: not before the window.
+    /// @param until Second it ends or ended.
+    struct Watched {
+        OrgId provider;
+        OrgId buyer;
+        uint64 rate;
+        SlaId sla;
+        Committee committee;
+        uint40 signedAt;
+        uint64 delivered;
+        bool accepted;
+        uint40 begins;
+        uint40 from;
+        uint40 until;
+    }
+
     /// @param resources Bitmap of what is up now; bits already delivered may be repeated.
     /// @param connectionHash Keccak-256 of the sealed connection data.
     /// @param hostKey SHA-256 of the endpoint's host key.
@@ -216,6 +235,8 @@ interface ILeases {
 
     /// @notice The buyer refuses a delivery before it counts as accepted; it pays what accrued, at most for the
     /// acceptance time (L4).
+    /// @dev Not before the window begins, where there is or may be a committee: a refusal that costs nothing would let a
+    /// buyer try lease after lease until it likes the seats.
     /// @param note The buyer's reason, a code of up to 32 bytes.
     function reject(LeaseId lease, bytes32 note) external;
 
@@ -261,6 +282,8 @@ interface ILeases {
     function inventory() external view returns (IInventory);
 
     function lease(LeaseId lease) external view returns (Lease memory);
+
+    function watched(LeaseId lease) external view returns (Watched memory);
 
     function resourcesOf(LeaseId lease) external view returns (ResourceId[] memory);
 

@@ -8,8 +8,8 @@ import {LeaseId, OrgId, SlaId} from "./Types.sol";
 /// appeal, and the witnesses' flat pay (rules W5-W9, W11, W13).
 ///
 /// Judged is a span of epochs: one as a rule; a first or last epoch with fewer than ten whole rounds of the lease joins
-/// its neighbour. A span is named by its last epoch. Claims on it are open from two epochs after its end for one epoch,
-/// then it is final by time.
+/// its neighbour. A span is named by its last epoch. From two epochs after its end on it is open for one: to claims for the
+/// first three quarters of that epoch, to appeals for all of it; then it is final by time.
 ///
 /// Assumes: `Witnesses` vouches for leaves and ticks; `Settlement` caps a penalty at the span's price.
 /// Does NOT measure, and does NOT pay a penalty out before its span is final.
@@ -115,11 +115,11 @@ interface IVerdicts {
     /// @notice tiers must be 1 to 4, worse availability costing more
     /// @dev Order them from the mildest to the worst.
     error Verdicts_BadTiers(uint256 index);
-    /// @notice there is no such SLA
+    /// @notice there is no such SLA, or it was registered after the lease was opened and promises it nothing
     /// @dev See 'ocx sla list'.
     error Verdicts_UnknownSla(SlaId sla);
-    /// @notice claims on this span are not open now
-    /// @dev They are open between the times named.
+    /// @notice this span is not open for that now
+    /// @dev It is between the times named: claims for three quarters of an epoch, appeals until its end.
     error Verdicts_ClaimClosed(LeaseId lease, uint32 epoch, uint256 from, uint256 until);
     /// @notice the span has too few rounds to judge, or the lease does not bill yet
     error Verdicts_Undetermined(LeaseId lease, uint32 epoch);
@@ -143,7 +143,7 @@ interface IVerdicts {
     /// @notice this span cannot be appealed now
     /// @dev Appeal once claims are open and before the span is final.
     error Verdicts_AppealClosed(LeaseId lease, uint32 epoch);
-    /// @notice an appeal stands for this span already
+    /// @notice an appeal stands for this span already, or was decided
     error Verdicts_Appealed(LeaseId lease, uint32 epoch);
     /// @notice there is no such open appeal, or its time is not over
     error Verdicts_NoAppeal(uint256 appeal);
@@ -152,13 +152,13 @@ interface IVerdicts {
     /// @notice the organisation is not a party of the lease
     error Verdicts_NotParty(LeaseId lease, OrgId org);
 
-    /// @notice Anyone registers an SLA once; the same terms have the same id.
+    /// @notice Anyone registers an SLA once; the same terms have the same id. It holds for leases opened later.
     /// @param guest Whether only an answer of the responder in the guest counts as up (W10).
     function registerSla(Tier[] calldata tiers, bool guest) external returns (SlaId);
 
     /// @notice Anyone turns the published leaves of a quorum into a verdict (W5, W6, W7, W9).
     /// @dev A later claim with more seats may make it worse while claims are open, never milder. Nobody claims on a span
-    /// that its buyer has appealed.
+    /// that its buyer has appealed, or whose appeal by the provider was decided.
     /// @param evidence By epoch, then by seat, strictly increasing.
     function claim(LeaseId lease, uint8 place, uint32 epoch, Evidence[] calldata evidence) external;
 
@@ -168,14 +168,14 @@ interface IVerdicts {
     /// @notice The buyer ends a lease whose SLA was breached, once that span is final and not under appeal (W9, W13).
     function endForBreach(LeaseId lease, uint8 place) external;
 
-    /// @notice A party disputes a span before it is final: the buyer that no or too mild a verdict was given, the
+    /// @notice A party disputes a span before it is final, also in the last quarter, when nobody claims any more: the buyer that no or too mild a verdict was given, the
     /// provider that there is one. Its money waits for the council's time lock (W13).
     /// @dev Once by each of the two. Locks a bond from the caller's organisation.
     function appeal(LeaseId lease, uint8 place, uint32 epoch) external returns (uint256 id);
 
     /// @notice The council's time lock decides how much of what is in dispute goes to the buyer; the rest is the provider's.
-    /// @param upheld Who appealed was right: its bond returns, and the span is no breach if it was the provider. Else the
-    /// bond goes to the council's fund.
+    /// @param upheld Who appealed was right: its bond returns; if it was the provider, the span counts in no streak, and a
+    /// breach that may have needed it is none. Else the bond goes to the council's fund.
     function decide(uint256 appeal, uint256 toBuyer, bool upheld) external;
 
     /// @notice Anyone closes an appeal the council left undecided: the verdict stands, the bond returns.
@@ -188,7 +188,8 @@ interface IVerdicts {
 
     function terms() external view returns (Terms memory);
 
-    function sla(SlaId id) external view returns (Tier[] memory tiers, bool guest);
+    /// @dev Leases up to the number `opened` were there when it was registered: it is not theirs.
+    function sla(SlaId id) external view returns (Tier[] memory tiers, bool guest, uint32 opened);
 
     function record(LeaseId lease, uint8 place) external view returns (Record memory);
 

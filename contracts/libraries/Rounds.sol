@@ -10,7 +10,7 @@ library Rounds {
     /// @notice Fewer rounds than this are no basis for a verdict: a first or last epoch of a lease with fewer joins its
     /// neighbour.
     uint256 internal constant LEAST = 10;
-    /// @notice Epochs from the end of a span until claims on it open; they are open for one, then it is final.
+    /// @notice Epochs from the end of a span until claims on it open; one later it is final.
     uint256 internal constant CLAIMS_AFTER = 2;
     /// @notice Epochs a committee serves; the first term begins with the epoch the lease was signed in (W2).
     uint256 internal constant TERM = 24;
@@ -115,11 +115,17 @@ library Rounds {
         }
     }
 
-    /// @notice The seconds in which claims on a span with this last epoch are taken; from the second on it is final.
-    function claims(Frame memory f, uint256 hi) internal pure returns (uint256 from, uint256 until) {
+    /// @notice The seconds `[from, until)` in which claims on a span with this last epoch are taken: three quarters of an
+    /// epoch. Appeals are taken until `final_`, so that there is time to answer the last claim.
+    function claims(Frame memory f, uint256 hi)
+        internal
+        pure
+        returns (uint256 from, uint256 until, uint256 final_)
+    {
         unchecked {
             from = (hi + 1 + CLAIMS_AFTER) * f.epoch;
-            until = from + f.epoch;
+            final_ = from + f.epoch;
+            until = final_ - f.epoch / 4;
         }
     }
 

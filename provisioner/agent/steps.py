@@ -317,7 +317,7 @@ def _pay(view: LeaseView, now: int) -> Step:
     if facts.committee is Committee.DRAWN:
         grid = facts.grid
         last = min(grid.term(term, facts.signed_at).last, grid.epoch_of(facts.effective_end - 1))
-        due = grid.claim_window(Span(last, last)).end + grid.epoch
+        due = grid.appeal_window(Span(last, last)).end + grid.epoch
     return Pay(term) if now >= due else Wait("its witnesses are not paid yet", due)
 
 

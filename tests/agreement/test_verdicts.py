@@ -90,7 +90,8 @@ class History:
                 if span.last + 3 == epoch:
                     self.judged.add(span)
                     claims += [partial(self.claim, place, span, 2) for place in PLACES]
-                    claims += [partial(self.appeal, span)] * (chance() < 0.1)
+                    claims += [partial(self.appeal, span)] * (chance() < 0.2)
+                    claims += [self.decide] * (chance() < 0.1)
                     claims += [partial(self.claim, place, span, 3) for place in PLACES]
             for act in acts + claims + [self.decide] * (chance() < 0.3) + [self.end_for_breach]:
                 act()
@@ -186,7 +187,9 @@ class History:
 
     def refusal(self, ledger: Ledger, foretold: Judgement, place: int, span: Span) -> type[Refused] | None:
         """What the contract has to answer instead of a verdict."""
-        if "buyer" in self.appealed.get((place, span.last), ()):
+        sides = self.appealed.get((place, span.last), ())
+        open_ = (place, span.last, "seller") in self.appeals.values()
+        if "buyer" in sides or ("seller" in sides and not open_):
             return errors.Verdicts_Appealed
         if not foretold.determined:
             return errors.Verdicts_Undetermined
@@ -262,7 +265,7 @@ class History:
         self.arena.act(timelock, self.watch.verdicts.decide(number, to_buyer, upheld))
         if by == "seller":
             self.ledgers[place] = self.ledgers[place].appeal_closed(
-                last, upheld=upheld, breach_appealed=self.breach_appealed(place)
+                last, SLAS[self.kind], upheld=upheld, breach_appealed=self.breach_appealed(place)
             )
         self.same_record(place)
 

@@ -135,8 +135,7 @@ class Lease:
         return not self.facts.accepted(at) and self.facts.acceptable(at)
 
     def _may_reject(self, at: int) -> bool:
-        delivered = self.facts.delivered_bits
-        return bool(delivered) and not self.facts.accepted(at) and self._is_open(at)
+        return self.facts.rejectable(at)
 
     def _may_set_committee(self, at: int) -> bool:
         lives = (LeaseState.SIGNED, LeaseState.DELIVERED, LeaseState.ACTIVE)

@@ -226,10 +226,11 @@ contract RoundsSpanTest is Test {
         }
     }
 
-    function test_ClaimsOpenTwoEpochsAfterTheEnd_ForOne() external pure {
-        (uint256 from, uint256 until) = Rounds.claims(_frame(0, 1), 10);
+    function test_ClaimsOpenTwoEpochsAfterTheEnd_ForThreeQuartersOfOne() external pure {
+        (uint256 from, uint256 until, uint256 final_) = Rounds.claims(_frame(0, 1), 10);
         assertEq(from, 7800);
-        assertEq(until, 8400);
+        assertEq(until, 8250);
+        assertEq(final_, 8400);
     }
 
     function test_NothingIsFinal_UntilTheFirstClaimsClose() external pure {
@@ -274,7 +275,7 @@ contract RoundsSpanTest is Test {
         assertGe(Rounds.finalUntil(f, at + later), final_);
         for (uint256 e = Rounds.first(f); e <= Rounds.last(f); ++e) {
             (uint256 lo, uint256 hi) = Rounds.spanOf(f, e);
-            (, uint256 until) = Rounds.claims(f, hi);
+            (,, uint256 until) = Rounds.claims(f, hi);
             uint256 end = hi == Rounds.last(f) ? f.until : (hi + 1) * f.epoch;
             uint256 start = lo * f.epoch > f.from ? lo * f.epoch : f.from;
             if (at >= until) assertGe(final_, end);

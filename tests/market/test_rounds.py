@@ -122,7 +122,8 @@ def test_ticks_leaves_and_claims_follow_each_other() -> None:
     grid = Grid(10, 10)
     assert grid.tick_window(5) == Window(60, 70)
     assert grid.publish_window(5) == Window(70, 80)
-    assert grid.claim_window(Span(5, 5)) == Window(80, 90)
+    assert grid.claim_window(Span(5, 5)) == Window(80, 88)
+    assert grid.appeal_window(Span(5, 5)) == Window(80, 90)
     assert not grid.is_final(Span(5, 5), 89)
     assert grid.is_final(Span(5, 5), 90)
 

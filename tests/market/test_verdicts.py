@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -161,12 +163,12 @@ def test_a_later_breach_takes_the_place_of_one_under_appeal_only() -> None:
     down = {150: rounds(1)}
     args = {"restore_time": GRACE, "breach_appealed": True}
     assert judge(GRID, LEASE, Span(150, 150), down, SLA, record, **args).record.breached == 150
-    assert Ledger(record).without_breach(149).record.breached == 0
-    assert Ledger(record).without_breach(148).record.breached == 149
+    assert Ledger(record).without(149, SLA).record.breached == 0
+    assert Ledger(replace(record, breached=147)).without(148, SLA).record.breached == 147
 
 
 @pytest.mark.parametrize(
-    ("upheld", "appealed", "breached"), [(False, True, 149), (False, False, 150), (True, True, 150)]
+    ("upheld", "appealed", "breached"), [(False, True, 149), (False, False, 150), (True, True, 0)]
 )
 def test_a_breach_whose_appeal_is_dismissed_is_back(upheld: bool, appealed: bool, breached: int) -> None:
     record = Record(last=149, grace_until=140 * 3600, streaks=5, breached=149)
@@ -174,8 +176,39 @@ def test_a_breach_whose_appeal_is_dismissed_is_back(upheld: bool, appealed: bool
     later = judge(GRID, LEASE, Span(150, 150), down, SLA, record, restore_time=GRACE, breach_appealed=True)
     ledger = Ledger(record).after(later)
     assert ledger.record.breached == 150
-    closed = ledger.appeal_closed(149, upheld=upheld, breach_appealed=appealed)
+    closed = ledger.appeal_closed(149, SLA, upheld=upheld, breach_appealed=appealed)
     assert closed.record.breached == breached
+
+
+def _in_a_row(spans: int) -> Ledger:
+    """Below 90 % in so many spans from 150 on."""
+    ledger = Ledger(USED_UP)
+    for epoch in range(150, 150 + spans):
+        span = Span(epoch, epoch)
+        ledger = ledger.after(verdict(rounds(*range(10)), epoch=epoch, record=ledger.base(span)))
+    return ledger
+
+
+def test_a_span_whose_appeal_is_upheld_counts_in_no_streak() -> None:
+    ledger = _in_a_row(2)
+    assert ledger.record.breached == 151
+    ledger = ledger.without(150, SLA)
+    assert (ledger.record.streaks, ledger.record.breached) == (0x0101, 0)
+    assert ledger.base(Span(151, 151)).streaks == 0
+    assert ledger.base(Span(152, 152)).streaks == 0x0101
+
+
+def test_the_streaks_left_after_an_upheld_appeal_may_be_a_breach() -> None:
+    ledger = _in_a_row(3)
+    assert ledger.record.breached == 151
+    assert ledger.without(150, SLA).record.breached == 152
+    assert ledger.without(151, SLA).record.breached == 0
+
+
+def test_a_breach_that_needed_an_upheld_span_does_not_come_back_by_its_own_appeal() -> None:
+    ledger = replace(_in_a_row(3), overtaken=frozenset({151}))
+    left = ledger.without(150, SLA)
+    assert left.appeal_closed(151, SLA, upheld=False, breach_appealed=True).record.breached == 152
 
 
 @given(st.integers(0, 2**60 - 1), st.integers(0, 2**60 - 1))

@@ -5,8 +5,9 @@ import {AuditsBase} from "./AuditsBase.sol";
 import {Audits} from "../../../contracts/Audits.sol";
 import {IAudits} from "../../../contracts/interfaces/IAudits.sol";
 import {Roles} from "../../../contracts/interfaces/IMembers.sol";
+import {IVerdicts} from "../../../contracts/interfaces/IVerdicts.sol";
 import {IWitnesses} from "../../../contracts/interfaces/IWitnesses.sol";
-import {LeaseId, OrgId} from "../../../contracts/interfaces/Types.sol";
+import {LeaseId, OrgId, SlaId} from "../../../contracts/interfaces/Types.sol";
 
 contract AuditTest is AuditsBase {
     /// @dev What is done to each sample, so that it is committed as it is shown.
@@ -61,6 +62,21 @@ contract AuditTest is AuditsBase {
             witnesses.seen(lease, 1, delivery, guests);
         }
         assertEq(witnesses.guestsOf(lease)[0], guests[0]);
+    }
+
+    /// R7: nobody makes an honest measurement a lie by registering what the lease never promised, nor by never doing so.
+    function test_WhenItsSlaWasRegisteredLaterOrNever_NeedsNoReceipt() external {
+        guested = SlaId.wrap(SlaId.unwrap(guested) + 1);
+        _guestLease(true);
+        e = _epoch() + 1;
+        _measure("unsigned");
+        _answer(0, _audit(0, e, 7));
+        _assertSlashed(0, 0);
+        IVerdicts.Tier[] memory tiers = new IVerdicts.Tier[](1);
+        tiers[0] = IVerdicts.Tier(980_000, 100_000, 0);
+        assertEq(SlaId.unwrap(verdicts.registerSla(tiers, true)), SlaId.unwrap(guested));
+        _answer(0, _audit(0, e, 8));
+        _assertSlashed(0, 0);
     }
 
     function test_WhenUpAsMeasured_Passes() external {

@@ -422,6 +422,8 @@ abstract contract Handler is Ghosts {
     }
 
     function _rejectable(ILeases.Lease memory l) internal view returns (bool) {
+        bool free = l.committee == Committee.None || l.committee == Committee.Waived;
+        if (!free && clock < uint256(l.start) * SLOT) return false;
         return l.delivered != 0 && !_accepted(l) && !_unproven(l) && l.endedAt == 0;
     }
 

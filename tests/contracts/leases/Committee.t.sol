@@ -539,6 +539,7 @@ contract CommitteeRejectTest is CommitteeBase {
 
     function test_WhenDrawn_FeesWaitForTheWitnesses() external {
         LeaseId id = _unproven();
+        _toEpoch(id, 0, 0);
         vm.prank(buyer);
         leases.reject(id, "dead");
         assertEq(_held(id), BOND + FEES);
@@ -553,10 +554,34 @@ contract CommitteeRejectTest is CommitteeBase {
 
     function test_RevertWhen_DrawnAfterIt() external {
         LeaseId id = _delivered();
+        _toEpoch(id, 0, 0);
         vm.prank(buyer);
         leases.reject(id, "dead");
         vm.expectRevert(_wrongState(id, LeaseState.Ending));
         leases.setCommittee(id, true);
+    }
+
+    /// R9: before the window a refusal costs nothing, so its buyer could try lease after lease until it likes the seats.
+    function test_RevertWhen_TheWindowHasNotBegun_AndThereIsOrMayBeACommittee() external {
+        LeaseId[2] memory ids = [_delivered(), _unproven()];
+        vm.warp(_startOf(ids[0]) - 1);
+        vm.startPrank(buyer);
+        for (uint256 i; i < 2; ++i) {
+            vm.expectRevert(_tooEarly(ids[i], _startOf(ids[i])));
+            leases.reject(ids[i], "other seats");
+        }
+        vm.warp(_startOf(ids[0]));
+        leases.reject(ids[0], "dead");
+        leases.reject(ids[1], "dead");
+    }
+
+    /// Where there is none, silence may accept before the window begins: the buyer has to be able to refuse by then.
+    function test_WhenWaived_MayRefuseBeforeTheWindow() external {
+        LeaseId id = _delivered();
+        leases.setCommittee(id, false);
+        vm.prank(buyer);
+        leases.reject(id, "dead");
+        assertEq(_free(buyerOrg), MONEY);
     }
 }
 

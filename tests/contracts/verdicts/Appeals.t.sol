@@ -205,7 +205,44 @@ contract AppealsTest is VerdictsBase {
         verdicts.appeal(lease, 0, first);
     }
 
-    function test_Appeal_IsOpenAsLongAsClaimsAre() external {
+    /// R3: a claim in the last second of its time leaves a quarter of an epoch to appeal it.
+    function test_LastClaim_CanBeAppealed() external {
+        _say(2, first, (1 << 40) - 1);
+        _openClaims(first);
+        uint256 from = (uint256(first) + 3) * E;
+        vm.warp(from + 3 * E / 4 - 1);
+        _claim(2, first);
+        vm.warp(from + E - 1);
+        assertEq(verdicts.appealOf(_appeal(north)).amount, EPOCH_PRICE / 4);
+        assertEq(_account().pending, 0);
+    }
+
+    function test_InTheLastQuarter_NobodyClaims() external {
+        _say(2, first, ALL_ROUNDS);
+        _openClaims(first);
+        uint256 from = (uint256(first) + 3) * E;
+        vm.warp(from + 3 * E / 4);
+        _refuse(
+            2,
+            first,
+            abi.encodeWithSelector(
+                IVerdicts.Verdicts_ClaimClosed.selector, lease, first, from, from + 3 * E / 4
+            )
+        );
+    }
+
+    /// Else the span could be judged anew after the council has spoken.
+    function test_DecidedSpan_IsNotClaimedAgain() external {
+        _say(0, lease, 0, first, (1 << 40) - 1);
+        _say(1, lease, 0, first, (1 << 12) - 1);
+        _say(2, lease, 0, first, (1 << 40) - 1);
+        _openClaims(first);
+        _claim(2, first);
+        _decide(_appeal(north), 0, true);
+        _refuse(3, first, abi.encodeWithSelector(IVerdicts.Verdicts_Appealed.selector, lease, first));
+    }
+
+    function test_Appeal_IsOpenUntilTheSpanIsFinal() external {
         _say(2, first, ALL_ROUNDS);
         _openClaims(first);
         uint256 from = (uint256(first) + 3) * E;

@@ -14,10 +14,12 @@ contract SlaTest is VerdictsBase {
 
     function test_Sla_IsKeptAsItWasRegistered() external {
         SlaId id = verdicts.registerSla(_tiers(), true);
-        (IVerdicts.Tier[] memory tiers, bool guest) = verdicts.sla(id);
+        (IVerdicts.Tier[] memory tiers, bool guest, uint32 opened) = verdicts.sla(id);
+        assertEq(opened, 1, "leases there were");
         assertEq(abi.encode(tiers), abi.encode(_tiers()));
         assertTrue(guest);
-        (, guest) = verdicts.sla(sla);
+        (, guest, opened) = verdicts.sla(sla);
+        assertEq(opened, 0);
         assertFalse(guest);
     }
 
@@ -26,7 +28,7 @@ contract SlaTest is VerdictsBase {
         for (uint32 i; i < 4; ++i) {
             tiers[i] = IVerdicts.Tier(1_000_000 - i, 250_000 * (i + 1), uint8(255 - i));
         }
-        (IVerdicts.Tier[] memory kept,) = verdicts.sla(verdicts.registerSla(tiers, true));
+        (IVerdicts.Tier[] memory kept,,) = verdicts.sla(verdicts.registerSla(tiers, true));
         assertEq(abi.encode(kept), abi.encode(tiers));
     }
 
@@ -40,6 +42,42 @@ contract SlaTest is VerdictsBase {
         verdicts.sla(SlaId.wrap(99));
         vm.expectRevert(abi.encodeWithSelector(IVerdicts.Verdicts_UnknownSla.selector, SlaId.wrap(0)));
         verdicts.sla(SlaId.wrap(0));
+    }
+
+    /// @dev An SLA with a guest, registered before or after a lease under its number is opened; it is down for an epoch.
+    function _promised(bool before) private returns (SlaId id) {
+        IVerdicts.Tier[] memory tiers = _tiers();
+        id = SlaId.wrap(SlaId.unwrap(sla) + 1);
+        if (before) verdicts.registerSla(tiers, true);
+        sla = id;
+        lease = _deliver(1, 48);
+        verdicts.registerSla(tiers, true);
+        _say(2, first, (1 << 40) - 1);
+        _openClaims(first);
+    }
+
+    /// R7: nobody agreed to what somebody registered later.
+    function test_SlaRegisteredAfterTheLease_PromisesItNothing() external {
+        SlaId id = _promised(false);
+        bytes memory none = abi.encodeWithSelector(IVerdicts.Verdicts_UnknownSla.selector, id);
+        _refuse(2, first, none);
+        vm.prank(buyer);
+        vm.expectRevert(none);
+        verdicts.appeal(lease, 0, first);
+        assertEq(_account().pending, 0);
+    }
+
+    function test_SlaRegisteredBeforeTheLease_Holds() external {
+        _promised(true);
+        _claim(2, first);
+        assertEq(_account().pending, EPOCH_PRICE / 4);
+    }
+
+    /// Whoever registers it in the lease's own block, but behind it, is late, too.
+    function test_SlaRegisteredInTheSameBlock_IsOrderedByTheLeases() external {
+        SlaId id = verdicts.registerSla(_tiers(), true);
+        (,, uint32 opened) = verdicts.sla(id);
+        assertEq(opened, leases.count());
     }
 
     function test_NoTierOrFive_AreRefused() external {

@@ -180,11 +180,33 @@ contract WitnessesDrawSmallTest is DrawTest {
         assertEq(witnesses.committee(id, 0).quorum, 2);
     }
 
-    function test_WhenTwoAreLeft_ThereIsNone() external {
+    /// R4: withholding leaves no lease without a committee. Who opened sits; the lot fills up from the others.
+    function test_WhenTwoAreLeft_OneOfTheOthersSitsByLot() external {
+        (LeaseId id, uint32 s) = _withheld(2);
+        bytes32 seed = witnesses.seedOf(s + 1);
+        OrgId[5] memory all;
+        for (uint256 n; n < 5; ++n) {
+            all[n] = orgs[n];
+        }
+        OrgId[] memory expected = new OrgId[](3);
+        while (orgs.length > 2) orgs.pop();
+        OrgId[] memory opened = _expected(id, 0, seed, 2);
+        (expected[0], expected[1]) = (opened[0], opened[1]);
+        orgs = [all[2], all[3], all[4]];
+        expected[2] = _expected(id, 0, seed, 1)[0];
+        _assertSeats(_draw(id, 0), expected);
+        assertEq(witnesses.committee(id, 0).quorum, 2);
+        _assertState(id, Committee.Drawn);
+    }
+
+    /// When it is drawn, and in which order the pool stands then, decides nothing there, either.
+    function test_WhenTwoAreLeft_TheSameSitHoweverLateItIsDrawn() external {
         (LeaseId id,) = _withheld(2);
-        assertEq(_draw(id, 0).length, 0);
-        assertEq(witnesses.committee(id, 0).quorum, 0);
-        _assertState(id, Committee.Waived);
+        uint256 snapshot = vm.snapshotState();
+        OrgId[] memory early = _draw(id, 0);
+        vm.revertToState(snapshot);
+        _to(_epoch() + 9);
+        _assertSeats(_draw(id, 0), early);
     }
 
     function test_WhenNobodyRevealed_TheNextSeedDecides() external {
