@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,13 +52,21 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     """An sshd with three kinds of host keys, that lets nobody in."""
+    command, port, keys = sshd_command(tmp_path_factory.mktemp("sshd"), ("ed25519", "ecdsa", "rsa"))
+    with subprocess.Popen(command, preexec_fn=die_with_parent(), stderr=subprocess.DEVNULL) as process:
+        until(lambda: accepts(port))
+        yield Sshd(port, keys)
+        process.terminate()
+
+
+def sshd_command(folder: Path, kinds: Sequence[str]) -> tuple[list[str], int, dict[str, str]]:
+    """How to start an sshd that lets nobody in: its command, its port and its fingerprints by kind of key."""
     program = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
     if program is None:
         pytest.skip("no sshd here")
-    folder = tmp_path_factory.mktemp("sshd")
     Path("/run/sshd").mkdir(exist_ok=True)
     keys, lines, port = {}, [], free_port()
-    for kind in ("ed25519", "ecdsa", "rsa"):
+    for kind in kinds:
         file = folder / kind
         subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", file], check=True)
         shown = subprocess.run(["ssh-keygen", "-lf", file], check=True, capture_output=True, text=True)
@@ -67,11 +75,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     lines += [f"Port {port}", "ListenAddress 127.0.0.1", "UsePAM no", f"PidFile {folder / 'pid'}"]
     lines += ["MaxStartups 1000", "LogLevel ERROR"]
     (folder / "config").write_text("\n".join(lines) + "\n")
-    command = [program, "-D", "-e", "-f", str(folder / "config")]
-    with subprocess.Popen(command, preexec_fn=die_with_parent(), stderr=subprocess.DEVNULL) as process:
-        until(lambda: accepts(port))
-        yield Sshd(port, keys)
-        process.terminate()
+    return [program, "-D", "-e", "-f", str(folder / "config")], port, keys
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ from witness.ticks import Measured, Move, due_epoch
 __all__ = ["BEHAVIOURS"]
 
 _LATE_GAS = 2_000_000
+_TICK = 9
+"""All but itself and those whose ticks are never there."""
 _MADE_UP = keys.PrivateKey(keccak(b"the key of a responder that does not exist"))
 
 
@@ -88,7 +90,7 @@ class Copied(Seam):
     def ready(self, epoch: int) -> bool:
         head, grid = self.node.head, self.node.grid
         patient = head is not None and head.timestamp < grid.end(epoch) + grid.epoch // 2
-        return self.real.ready(epoch) and not (patient and len(self._others(epoch - 1)) < 4)
+        return self.real.ready(epoch) and not (patient and len(self._others(epoch - 1)) < _TICK)
 
     def leaves(self, epoch: int) -> Sequence[Leaf]:
         self.real.leaves(epoch)

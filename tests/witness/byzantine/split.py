@@ -11,13 +11,14 @@ __all__ = ["Split"]
 
 
 class Split(Proxy):
-    """As `Proxy`; for connections from the addresses in `blind` it is half open (see `own_address`)."""
+    """As `Proxy`; while it `parts`, connections from the addresses in `blind` are half open."""
 
     def __init__(self, target: int, blind: Collection[str]) -> None:
         super().__init__(target)
         self._blind = frozenset(blind)
+        self.parts = False
 
     async def _treat(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fault: Fault) -> None:
-        if writer.get_extra_info("peername")[0] in self._blind:
+        if self.parts and writer.get_extra_info("peername")[0] in self._blind:
             fault = HalfOpen()
         await super()._treat(reader, writer, fault)

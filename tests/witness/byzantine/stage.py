@@ -2,7 +2,9 @@
 
 Who sits is chosen by affiliation: whoever shall not sit is of the provider's group at the moment of the draw,
 and where no more are eligible than there are seats all of them sit. The provider signs and delivers by hand,
-so that it can name any endpoint; its gateway is the real one.
+so that it can name any endpoint; its gateway is the real one. Epochs in which something is measured take
+their time; any other ends as soon as all that is due in it is on the chain, by the clock that all programs
+share (`hour`).
 """
 
 from __future__ import annotations
@@ -11,12 +13,12 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from chain.abi import checksum
 from chain.connection_data import delivery_hash
 from chain.contracts.base import Call
 from chain.contracts.leases import Delivery
@@ -27,30 +29,32 @@ from chain.generated import events as ledger
 from chain.lease_endpoints import LeaseEndpoint, Told, canonical_bytes, host_key_hash
 from chain.published import judges
 from chain.sealed import BoxKey, sealed_hash
+from chain.wire import Log
 from market.rounds import Grid
 from market.verdicts import Sla, Tier
 from market.windows import SlotWindow
 from provisioner.gateway.server import GatewayServer
 from provisioner.store.records import Blob
 from provisioner.store.store import Store
-from tests.chain.network import Anvil, die_with_parent
+from tests.chain.network import Anvil, die_with_parent, free_port
 from tests.provisioner.world import Buyer, Provider, World, wait_for
+from tests.witness.byzantine.hour import Hour
 from tests.witness.node_world import Witnessing, witness
 
-EPOCH, ROUNDS = 22, 11
+EPOCH, ROUNDS = 36, 12
 PARAMS = DeployParams(
     slot=2,
     quantum=1,
     sign_time=300,
     fence_time=5,
-    deliver_time=60,
-    accept_time=60,
+    deliver_time=300,
+    accept_time=300,
     wipe_time=20,
     notice=1,
     timelock_delay=1,
     epoch=EPOCH,
     rounds=ROUNDS,
-    restore_time=2,
+    restore_time=3,
     power_time=60,
     seat_fee=1_000,
     small_size=3,
@@ -64,9 +68,11 @@ PARAMS = DeployParams(
     appeal_time=60,
     outlier_epochs=2,
 )
-"""Rounds of two seconds. Who has three eligible gets (3,2), who has five or more (5,4)."""
+"""Rounds of three seconds. Who has three eligible gets (3,2), who has five or more (5,4)."""
 GRID = Grid(EPOCH, ROUNDS)
 STAKE = 5_000_000
+DEPOSIT = 10**12
+"""What each organisation has to begin with."""
 BAD = 500_000
 """What an outage of an epoch costs, ppm."""
 SLAS = (
@@ -77,6 +83,8 @@ HONEST = ("h1", "h2", "h3", "h4")
 OWN = {name: f"127.0.1.{number}" for number, name in enumerate(HONEST, 1)}
 """The addresses that the connections of the honest come from."""
 LIARS = ("up", "down", "copying", "late", "silent", "equivocating", "forging", "lazy")
+ABSENT = ("silent", "late")
+"""Those whose ticks never are on the chain."""
 _ROOT = Path(__file__).resolve().parents[3]
 _APART = 7
 _ANY_KEY = "SHA256:" + "A" * 43
@@ -87,13 +95,16 @@ class Sworn(Witnessing):
     """A witness organisation with its program: `ocx witness run`, or a liar."""
 
     name: str = ""
+    hour: Path = Path()
 
     def start(self, die_at: str = "") -> None:
         """Start its program."""
-        command = [sys.executable, "-m", "tests.witness.byzantine.own_address", OWN.get(self.name, "")]
-        command += ["witness", "run", "--config", str(self.settings)]
+        command = [sys.executable, "-m", "tests.witness.byzantine.hour", str(self.hour)]
         if self.name in LIARS:
-            command = [sys.executable, "-m", "tests.witness.byzantine.liar", self.name, str(self.settings)]
+            command += ["tests.witness.byzantine.liar", self.name, str(self.settings)]
+        else:
+            command += ["tests.witness.byzantine.own_address", OWN[self.name]]
+            command += ["witness", "run", "--config", str(self.settings)]
         environment = os.environ | {"PYTHONPATH": str(_ROOT)}
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -108,22 +119,23 @@ class Sworn(Witnessing):
 
 @dataclass(frozen=True)
 class Spot:
-    """A machine of a lease: where it answers. `key`: its SSH host key; none: it is probed by TCP alone."""
+    """A machine of a lease: where it answers. `key`: its SSH host key; none: it is probed as `plain` says."""
 
     port: int
     key: str = ""
     guest: int = 0
+    plain: str = "tcp"
 
     def endpoint(self, place: int) -> LeaseEndpoint:
         """As a committee is told."""
         guest = f"127.0.0.1:{self.guest}" if self.guest else None
-        kind = "ssh" if self.key else "tcp"
+        kind = "ssh" if self.key else self.plain
         return LeaseEndpoint(place, "127.0.0.1", self.port, self.key or _ANY_KEY, kind, guest)
 
 
 @dataclass
 class Plan:
-    """A lease to come: who shall sit, by name; which machines; with which SLA. `drawn`: the seats by lot."""
+    """A lease to come: who shall sit, by name; which machines; with which SLA. `by_lot`: five of them."""
 
     name: str
     seats: tuple[str, ...]
@@ -144,13 +156,14 @@ class Plan:
 
 @dataclass
 class Stage:
-    """Everything that takes part; `epochs` by name once they are known."""
+    """Everything that takes part."""
 
     world: World
     provider: Provider
     buyer: Buyer
     cast: dict[str, Sworn]
-    server: GatewayServer
+    hour: Hour
+    edge: Edge
     store: Store
     offers: dict[int, int]
     plans: list[Plan] = field(default_factory=list)
@@ -173,12 +186,57 @@ class Stage:
         """A lease by its name."""
         return next(plan for plan in self.plans if plan.name == name)
 
+    @property
+    def tickers(self) -> list[str]:
+        """Those who tick."""
+        return [name for name in self.cast if name not in ABSENT]
+
+    # ---- time ----------------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """Unix seconds, on the stage."""
+        return self.hour.now()
+
+    def leap(self, second: int) -> None:
+        """It is that second now, for the chain and all programs, if that was still to come."""
+        if second > self.now():
+            self.world.node.ask("evm_setTime", second)
+            self.world.node.mine()  # a block of that second, before anybody finds the last one old
+            self.hour.leap(second)
+
+    def reach(self, second: float) -> None:
+        """Wait until it is that second."""
+        limit = max(5.0, second - self.now() + 5.0)
+        wait_for(f"second {second}", lambda: self.now() >= second, limit=limit)
+
+    def join(self) -> int:
+        """All join within one epoch, the last but one before this one; the epoch they owe the first tick for.
+
+        From then on the chain keeps the stage's time, in the first second of the epoch after that.
+        """
+        now = GRID.epoch_of(int(self.now())) + 1
+        self.world.node.ask("evm_setNextBlockTimestamp", GRID.start(now - 2))
+        witnesses = judges(self.exchange)[0]
+        for each in self.cast.values():
+            self.world.do(witnesses.join(each.signer, STAKE), each.exchange)
+        wait_for("all to have joined", lambda: len(witnesses.pool()) == len(self.cast))
+        assert {witnesses.witness(each.org).joined for each in self.cast.values()} == {now - 1}
+        self.leap(GRID.start(now))
+        self.world.node.ask("evm_setIntervalMining", 1)
+        return now - 1
+
+    def restart_chain(self) -> None:
+        """The chain's node ends, and starts again with what it has on disk."""
+        node = self.world.node
+        assert isinstance(node, Lasting)
+        node.restart(int(self.now()) + 1)
+
     # ---- the life of the leases ----------------------------------------------------------------------------
 
     def buy(self, plans: Iterable[Plan], until: int) -> None:
         """Buy them all, up to a second that is the begin of an epoch."""
         self.plans = list(plans)
-        first = int(time.time()) // PARAMS.slot
+        first = int(self.now()) // PARAMS.slot
         window = SlotWindow(first, until // PARAMS.slot)
         calls = []
         for plan in self.plans:
@@ -247,19 +305,27 @@ class Stage:
         bits = (1 << len(endpoints)) - 1
         hashes = (told.connection_hash, host_key_hash(endpoints), spec)
         blob = Blob(bits, sealed, canonical_bytes(endpoints), *hashes)
-        self.store.keep_sealed(plan.lease, delivery_hash(*hashes), spec, blob, int(time.time()))
+        self.store.keep_sealed(plan.lease, delivery_hash(*hashes), spec, blob, int(self.now()))
         return self.exchange.leases.deliver(plan.lease, Delivery(bits, *hashes))
 
     # ---- what came of it -----------------------------------------------------------------------------------
 
     def events(self, kind: type[Any]) -> list[Any]:
         """All events of a kind, of witnesses, verdicts and audits."""
+        return [ledger.decode(entry.topics, entry.data) for entry in self._logs(kind)]
+
+    def senders(self, kind: type[Any]) -> set[str]:
+        """Whose transactions they were, by account."""
+        rpc = self.exchange.rpc
+        hashes = {"0x" + entry.tx_hash.hex() for entry in self._logs(kind)}
+        return {checksum(rpc.call("eth_getTransactionByHash", [each])["from"]) for each in hashes}
+
+    def _logs(self, kind: type[Any]) -> list[Log]:
         witnesses, verdicts = judges(self.exchange)
         told = [witnesses, verdicts, self.exchange.audits]
         rpc = self.exchange.rpc
         addresses = [contract.address for contract in told if contract is not None]
-        logs = rpc.get_logs(addresses, 0, rpc.head().number, [kind.TOPIC])
-        return [ledger.decode(entry.topics, entry.data) for entry in logs]
+        return rpc.get_logs(addresses, 0, rpc.head().number, [kind.TOPIC])
 
     def verdicts(self) -> dict[tuple[int, int, int], int]:
         """Penalties, ppm, by lease, place and epoch; those that cost nothing are none."""
@@ -288,11 +354,18 @@ class Stage:
         events = self.events(ledger.TickMissed)
         return [(self.name_of(event.org), event.epoch) for event in events if event.epoch <= last]
 
-    def has_committed(self, name: str) -> bool:
-        """Whether a witness has done its tick of the epoch that is due now."""
-        witnesses, head = judges(self.exchange)[0], self.exchange.rpc.head()
-        due = GRID.epoch_of(head.timestamp) - 1
-        return any(witnesses.commitment_of(self.org(name), due, block=head.number))
+    def has_ticked(self, name: str, epoch: int) -> bool:
+        """Whether a witness has committed to what it found in an epoch."""
+        return any(judges(self.exchange)[0].commitment_of(self.org(name), epoch))
+
+    def have_opened(self, epoch: int) -> bool:
+        """Whether all who tick have completed their ticks of an epoch."""
+        witnesses = judges(self.exchange)[0]
+        return all(witnesses.ticked(self.org(name), epoch) for name in self.tickers)
+
+    def have_ticked(self, epoch: int) -> bool:
+        """Whether all who tick have committed to an epoch."""
+        return all(self.has_ticked(name, epoch) for name in self.tickers)
 
     def stakes(self) -> dict[str, int]:
         """What each has at stake now."""
@@ -304,11 +377,51 @@ class Stage:
         """End every program."""
         for each in self.cast.values():
             each.kill()
-        self.shut_gateway()
+        self.edge.stop()
 
-    def shut_gateway(self) -> None:
-        """The provider's own edge goes away, too."""
+
+class Lasting(Anvil):
+    """A node that keeps its chain in a file while it is not there; `begin`: the first block's second."""
+
+    def __init__(self, folder: Path, begin: int) -> None:
+        # The first block is made at each start, and has to be the same.
+        self._same = ("--state", str(folder / "chain.json"), "--timestamp", str(begin))
+        self._same += ("--gas-limit", "300000000")
+        super().__init__(*self._same)
+
+    def restart(self, second: int) -> None:
+        """SIGTERM, and start anew; its blocks come at that second and each one after it."""
+        assert self._process
+        self._process.terminate()
+        self._process.wait(30)
+        self._options = (*self._same, "--no-mining")
+        self.start()
+        self.ask("evm_setTime", second)
+        self.ask("evm_setIntervalMining", 1)
+
+
+class Edge:
+    """The provider's gateway, that can go away and come back at its place."""
+
+    def __init__(self, provider: Provider, store: Store, hour: Hour) -> None:
+        settings = provider.settings()
+        gateway = settings.gateway.model_copy(update={"port": free_port()})
+        self._settings = settings.model_copy(update={"gateway": gateway})
+        self._exchange, self._store, self._hour = provider.exchange, store, hour
+        self.server = self._made()
+
+    def stop(self) -> None:
+        """It goes away."""
         self.server.stop()
+
+    def start(self) -> None:
+        """It is there again."""
+        self.server = self._made()
+
+    def _made(self) -> GatewayServer:
+        server = GatewayServer(self._settings, self._exchange, self._store, clock=self._hour.now)
+        server.start()
+        return server
 
 
 def batch(exchange: Exchange, calls: Sequence[Call], gas: int = 1_500_000) -> list[list[Any]]:
@@ -319,12 +432,16 @@ def batch(exchange: Exchange, calls: Sequence[Call], gas: int = 1_500_000) -> li
 
 
 def found(node: Anvil, folder: Path, machines: dict[int, int]) -> Stage:
-    """Found the exchange, with so many machines on offer by SLA; nobody has joined yet."""
+    """Found the exchange, with so many machines on offer by SLA; all programs run, and nobody has joined."""
     world = World(node, folder, PARAMS)
+    hour = Hour(folder / "hour")
     _, verdicts = judges(world.council)
     for sla in SLAS:
         world.do(verdicts.register_sla(sla))
     cast = {name: _sworn(world, number, name) for number, name in enumerate((*HONEST, *LIARS))}
+    for each in cast.values():
+        each.hour = folder / "hour"
+        each.start()
     party = world.admit("buyer", Role.BUYER | Role.AUDITOR)
     buyer = Buyer(party.org, party.exchange, BoxKey.generate())
     world.do(party.exchange.members.set_encryption_key(buyer.key.public), party.exchange)
@@ -340,45 +457,16 @@ def found(node: Anvil, folder: Path, machines: dict[int, int]) -> Stage:
     settings = provider.settings()
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     store = Store(settings.database)
-    server = GatewayServer(settings, provider.exchange, store)
-    server.start()
-    world.do(provider.exchange.members.set_gateway(server.url, server.key_hash), provider.exchange)
-    return Stage(world, provider, buyer, cast, server, store, offers, spare=spare)
+    edge = Edge(provider, store, hour)
+    world.do(provider.exchange.members.set_gateway(edge.server.url, edge.server.key_hash), provider.exchange)
+    return Stage(world, provider, buyer, cast, hour, edge, store, offers, spare=spare)
 
 
 def _sworn(world: World, number: int, name: str) -> Sworn:
     made = witness(world, number)
     fields = json.loads(made.settings.read_text())
-    fields["cycle"] = 1.0 if name in HONEST else 2.0
-    fields["measure"]["host_key_every"] = 1
+    fields["cycle"] = 1.0
+    fields["measure"]["host_key_every"] = 3
+    fields["clock"] = {"bound": 3600.0}
     made.settings.write_text(json.dumps(fields))
     return Sworn(made.org, made.exchange, made.folder, made.signer, name=name)
-
-
-def join(stage: Stage) -> int:
-    """Begin: every program runs and waits, then all join in one epoch; the first one they owe ticks for."""
-    for each in stage.cast.values():
-        each.start()
-    stage.world.begin()
-    for name, each in stage.cast.items():
-        wait_for(f"{name} to wait", lambda each=each: "waiting" in each.log(), limit=90)
-    if time.time() % EPOCH > EPOCH - 8:
-        reach(GRID.start(GRID.epoch_of(int(time.time())) + 1) + 0.5)
-    witnesses = judges(stage.exchange)[0]
-    for each in stage.cast.values():
-        call = witnesses.join(each.signer, STAKE)
-        each.exchange.sender.send(call.to, call.data, wait=False)
-    wait_for("all to have joined", lambda: len(witnesses.pool()) == len(stage.cast))
-    joined = {witnesses.witness(each.org).joined for each in stage.cast.values()}
-    assert len(joined) == 1, "an epoch ended while they joined"
-    return joined.pop()
-
-
-def reach(second: float) -> None:
-    """Wait until the wall clock says so."""
-    wait_for(f"second {second}", lambda: time.time() >= second, limit=max(5.0, second - time.time() + 5.0))
-
-
-def eventually(what: str, probe: Callable[[], Any], deadline: float) -> Any:
-    """The first truthy value of `probe`, by a second of the wall clock."""
-    return wait_for(what, probe, limit=max(1.0, deadline - time.time()))
