@@ -20,8 +20,11 @@ LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --gen
 say = @printf '\n== %s\n' '$(1)'
 
 ##@ Using it
-.PHONY: setup demo
+.PHONY: setup engine demo
 setup: $(VENV) $(LAB) $(BROWNIE) $(NODE) ## Install everything the other targets need
+
+engine: ## Build the engine of a chain of one's own, outside this tree; needs Go, once
+	@tools/engine
 
 demo: $(VENV) $(NODE) $(if $(FAKE),,$(LAB)) ## Run the main job for real; FAKE=1 leaves OpenStack out
 	ocx demo $(if $(FAKE),--fake) $(ARGS)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,12 +78,13 @@ def up(
             slot=slot,
             chain_id=chain_id,
         )
-    with working("starting the nodes"):
-        local.start(folder)
-        found = local.wait_until(folder, _is_up, what="up")
-    _show(app, found)
-    if foreground:
-        _stay(folder)
+    with _until_told(folder) if foreground else contextlib.nullcontext():
+        with working("starting the nodes"):
+            local.start(folder, while_pid=os.getpid() if foreground else None)
+            found = local.wait_until(folder, _is_up, what="up")
+        _show(app, found)
+        while foreground and local.is_kept(folder):
+            time.sleep(0.5)
 
 
 def _same(description: NetworkDescription, validators: int | None) -> None:
@@ -93,13 +97,13 @@ def _same(description: NetworkDescription, validators: int | None) -> None:
 
 
 def _is_up(found: NetworkStatus) -> bool:
-    """Every node knows every other, and blocks are made."""
-    linked = all(len(node.peers) >= len(found.nodes) - 1 for node in found.nodes)
-    return found.good and linked and (found.height or 0) > 0
+    """Every node knows every other, and all have blocks."""
+    return found.good and all(node.height and len(node.peers) >= len(found.nodes) - 1 for node in found.nodes)
 
 
-def _stay(folder: Path) -> None:
-    """Wait for Ctrl-C, SIGTERM, or the network's end; then nothing runs."""
+@contextlib.contextmanager
+def _until_told(folder: Path) -> Iterator[None]:
+    """Ctrl-C and SIGTERM leave the block; nothing runs after it."""
     import signal
 
     from chain.nodes import local
@@ -109,9 +113,9 @@ def _stay(folder: Path) -> None:
 
     signal.signal(signal.SIGTERM, leave)
     try:
-        while local.is_kept(folder):
-            time.sleep(0.5)
-    except KeyboardInterrupt:
+        with contextlib.suppress(KeyboardInterrupt):
+            yield
+    finally:
         local.stop(folder)
 
 

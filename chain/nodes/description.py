@@ -19,7 +19,16 @@ from chain.abi import checksum
 from chain.wallet import write_private
 from market.errors import InvalidInput
 
-__all__ = ["Engine", "NetworkDescription", "Node", "address_of_public_key", "load", "parse", "save"]
+__all__ = [
+    "Engine",
+    "NetworkDescription",
+    "Node",
+    "address_of_public_key",
+    "endpoint",
+    "load",
+    "parse",
+    "save",
+]
 
 Engine = Literal["clique", "qbft"]
 
@@ -84,12 +93,12 @@ class Node(_Model):
     @property
     def enode(self) -> str:
         """How peers name and find it."""
-        return f"enode://{self.public_key}@{_in_url(self.host)}:{self.p2p_port}"
+        return f"enode://{self.public_key}@{endpoint(self.host, self.p2p_port)}"
 
     @property
     def rpc_url(self) -> str:
         """Its JSON-RPC endpoint."""
-        return f"http://{_in_url(self.rpc_host)}:{self.rpc_port}"
+        return f"http://{endpoint(self.rpc_host, self.rpc_port)}"
 
 
 class NetworkDescription(_Model):
@@ -192,8 +201,9 @@ def _problem(item: Any) -> str:
     return f"{place}: {item['msg'].removeprefix('Value error, ')}"
 
 
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def endpoint(host: str, port: int) -> str:
+    """Host and port as URLs have them: IPv6 addresses in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _is_loopback(host: str) -> bool:

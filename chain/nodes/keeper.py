@@ -222,17 +222,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--while-pid", type=int, help="live no longer than this process")
     args = parser.parse_args(argv)
     folder = args.folder.absolute()
-    with (folder / "keeper.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("keeper: another one keeps this folder", file=sys.stderr)
-            return 3
-        try:
-            return _keep(folder, args.while_pid)
-        except (OcxError, OSError) as error:
-            print(f"keeper: {error}", file=sys.stderr)
-            return 1
+    lock = os.open(folder / "keeper.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until this process is gone: it is never closed
+        return _keep(folder, args.while_pid)
+    except BlockingIOError:
+        print("keeper: another one keeps this folder", file=sys.stderr)
+        return 3
+    except (OcxError, OSError) as error:
+        print(f"keeper: {error}", file=sys.stderr)
+        return 1
 
 
 def _keep(folder: Path, while_pid: int | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 import time
@@ -76,13 +77,23 @@ def stop(folder: Path) -> bool:
     except RpcUnreachable:
         return False
     deadline = time.monotonic() + _WAIT
-    while is_kept(folder):
+    while _is_locked(folder):
         if time.monotonic() > deadline:
             raise Temporary(
                 "the keeper does not end", hint="look at it: its log is keeper.log", retry_after=1
             )
         time.sleep(0.02)
     return True
+
+
+def _is_locked(folder: Path) -> bool:
+    """Whether a keeper lives, even if it hears no more."""
+    with (folder / "keeper.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def status(folder: Path) -> NetworkStatus:

@@ -14,7 +14,7 @@ import jinja2
 from chain import connection as connection_file
 from chain.data import data_path
 from chain.nodes import extra
-from chain.nodes.description import NetworkDescription, Node, parse
+from chain.nodes.description import NetworkDescription, Node, endpoint, parse
 from market.errors import Bug
 
 __all__ = ["connection", "extra_data", "genesis", "network_yaml", "node_files"]
@@ -32,7 +32,7 @@ def network_yaml(description: NetworkDescription) -> str:
 
 def extra_data(description: NetworkDescription) -> bytes:
     """extraData of block 0: the founding validators, in the engine's own encoding."""
-    addresses = [bytes.fromhex(node.address[2:]) for node in description.validators]
+    addresses = sorted(bytes.fromhex(node.address[2:]) for node in description.validators)
     return extra.clique(addresses) if description.engine == "clique" else extra.qbft(addresses)
 
 
@@ -57,7 +57,7 @@ def node_files(description: NetworkDescription, node: Node, *, listen: str | Non
         "node": node,
         "others": description.others(node),
         "enodes": [each.enode for each in description.nodes],
-        "listen": f"{listen or ''}:{node.p2p_port}",
+        "listen": endpoint(listen or "", node.p2p_port),
     }
     files = {
         "genesis.json": genesis(description),

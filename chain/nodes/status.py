@@ -161,7 +161,7 @@ def _ask(home: Path, keys: Mapping[str, str]) -> _Answer | None:
                 ]
             )
             height = as_number(head["number"])
-            activity = line.call("clique_status")["sealerActivity"] if height else {}
+            activity = line.call("clique_status")["sealerActivity"] if height > 1 else {}
     except (OcxError, OSError):
         return None
     return _Answer(
