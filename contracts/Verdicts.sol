@@ -268,7 +268,7 @@ contract Verdicts is IVerdicts, Governed {
     }
 
     /// @dev W9. The worst tier that holds, and how often in a row each has.
-    function _weigh(Case memory c, Finding memory x, uint256 streaksBefore) private view {
+    function _weigh(Case memory c, Finding memory x, uint256 streaksBefore) private pure {
         unchecked {
             uint256 up = (x.judged - x.counted) * Amounts.PPM;
             for (uint256 i; i < MAX_TIERS; ++i) {

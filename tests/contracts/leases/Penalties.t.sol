@@ -191,9 +191,10 @@ contract PenaltyTest is CommitteeBase {
 
     /// What the buyer refuses costs nothing but its accrual; no verdict comes on top.
     function test_WhenClosed_NothingIsTaken() external conserved {
-        LeaseId id = _unproven();
+        LeaseId id = _signed();
+        leases.setCommittee(id, true);
         _toEpoch(id, 0, 0);
-        vm.warp(block.timestamp - 7000);
+        _deliver(id, 3);
         vm.prank(buyer);
         leases.reject(id, 0);
         _toEpoch(id, 3, 0);

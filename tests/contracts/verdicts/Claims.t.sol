@@ -65,20 +65,21 @@ contract ClaimsTest is VerdictsBase {
 
     // ---- time --------------------------------------------------------------------------------------------------
 
-    function test_Claim_IsOpenFromTwoEpochsAfterTheEnd_ForOne() external {
+    function test_Claim_IsOpenFromTwoEpochsAfterTheEnd_ForThreeQuarters() external {
         _say(2, first, DOWN);
         _openClaims(first);
         uint256 from = (uint256(first) + 3) * E;
+        uint256 until = from + 3 * E / 4;
         IVerdicts.Evidence[] memory evidence = _evidence(2, first);
         bytes memory closed =
-            abi.encodeWithSelector(IVerdicts.Verdicts_ClaimClosed.selector, lease, first, from, from + E);
+            abi.encodeWithSelector(IVerdicts.Verdicts_ClaimClosed.selector, lease, first, from, until);
         vm.warp(from - 1);
         vm.expectRevert(closed);
         verdicts.claim(lease, 0, first, evidence);
-        vm.warp(from + E); // the exact second is too late
+        vm.warp(until); // the exact second is too late
         vm.expectRevert(closed);
         verdicts.claim(lease, 0, first, evidence);
-        vm.warp(from + E - 1);
+        vm.warp(until - 1);
         verdicts.claim(lease, 0, first, evidence);
         assertEq(_record().ppm, 250_000);
     }
