@@ -264,7 +264,13 @@ class Claims:
         """It is over and we never sat for it; if nobody did, somebody has to have its fees returned."""
         if watched.record.committee is Committee.AWAITED and not self._pay(watched.lease, 0, None, head):
             return
-        self._forget(watched.lease)
+        self._drop(watched, head)
+
+    def _drop(self, watched: Watched, head: Block) -> None:
+        """Forget it, unless its buyer may still be owed a fine: who forgot it would have the fund paid."""
+        last = self._grid.epoch_of(max(watched.ends - 1, watched.record.signed_at))
+        if self._grid.epoch_of(head.timestamp) > last + _FINE_AFTER + 1:
+            self._forget(watched.lease)
 
     def _settle(self, watched: Watched, head: Block) -> None:
         """Once nothing can change any more: whoever did not settle before, it happens now."""
@@ -280,4 +286,4 @@ class Claims:
                 again = self._grid.epoch_of(head.timestamp) // _AGAIN
                 self._send(call, f"settle/{lease}/{again}", orgs, head)
                 return
-        self._forget(lease)
+        self._drop(watched, head)

@@ -347,7 +347,7 @@ class Theatre:
             *self._random(o - 1, 0.3, 0.5, [partial(self._kill, self._one("h2", "h4", "up", "late"), o - 1)]),
             (begin - 0.8, self._outage),
             *self._random(o, 0.05, 0.2, [self.stage.edge.stop]),
-            *self._random(o, 0.2, 0.3, [partial(self._kill, self._one(*HONEST), o)]),
+            *self._random(o, 0.85, 0.92, [partial(self._kill, self._one(*HONEST), o)]),
             *self._random(o, 0.3, 0.7, [partial(self._kill, self._one("forging", "lazy", "late"), o)]),
             *self._random(o, 0.7, 0.9, [self._start_edge]),
             (after - 1.6, self._recovery),
