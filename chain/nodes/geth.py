@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chain.nodes.line import IpcLine
+from chain.wire import as_number
 
-__all__ = ["IPC", "init_command", "is_initialised", "prepare", "run_command"]
+__all__ = ["IPC", "init_command", "is_initialised", "prepare", "run_command", "seal"]
 
 IPC = Path("data", "geth.ipc")
 """Where, in a node's folder, its IPC socket is."""
@@ -32,12 +33,12 @@ def init_command(engine: Path) -> Sequence[str]:
 
 
 def run_command(engine: Path, address: str, *, seals: bool) -> Sequence[str]:
-    """Runs the node in the foreground; with `seals` it makes blocks whenever the chain lets it."""
+    """Runs the node in the foreground; with `seals` it can be told to make blocks (`seal`)."""
     command = [str(engine), "--config", "geth.toml", *_COMMON, "--verbosity", "3"]
     command += ["--snapshot=false", "--nat", "none"]
     command += ["--nodekey", "nodekey", "--keystore", "keystore", "--ipcpath", str(IPC)]
     if seals:
-        command += ["--mine", "--miner.etherbase", address, "--unlock", address]
+        command += ["--miner.etherbase", address, "--unlock", address]
         command += ["--password", "passphrase", "--allow-insecure-unlock"]
     return command
 
@@ -46,3 +47,15 @@ def prepare(folder: Path, timeout: float = 5.0) -> None:
     """Make gas free on a running node; RpcUnreachable while it does not answer yet."""
     with IpcLine(folder / IPC, timeout) as line:
         line.call("miner_setGasPrice", "0x0")
+
+
+def seal(folder: Path, peers: int = 0) -> bool:
+    """Have a running validator make blocks once it has so many peers; False if it has not.
+
+    Validators that seal before they have met make branches of their own, and may tie (`chain.nodes.untie`).
+    """
+    with IpcLine(folder / IPC) as line:
+        if as_number(line.call("net_peerCount")) < peers:
+            return False
+        line.call("miner_start")
+    return True

@@ -1,6 +1,6 @@
 """Keeps the nodes of one folder running: `python -m chain.nodes.keeper FOLDER [--while-pid PID]`.
 
-One process per network. It starts every node, hears what to do over `keeper.sock`, and ends when it is told
+One process per network. It starts every node, ends ties (`untie`), hears what to do over `keeper.sock`, and ends when it is told
 to, on SIGTERM or SIGINT, or with process PID. No node and no namespace outlives it, whatever ends it: nodes
 get SIGKILL from the kernel when it dies, namespaces are its open files. It does not start again what ended:
 who counts on a node must see that it is gone (`ocx network status`), and `ocx network up` starts it.
@@ -31,7 +31,7 @@ from chain.nodes.engine import find_engine
 from chain.nodes.forward import Forward
 from chain.nodes.line import listening
 from chain.nodes.space import Spaces, enter
-from chain.wire import RpcUnreachable
+from chain.nodes.untie import Watch
 from market.errors import InvalidInput, OcxError
 
 __all__ = ["Keeper", "main"]
@@ -77,9 +77,19 @@ class Keeper:
             if layout.node_folder(folder, node).is_dir()
         }
         self._validators = {node.name for node in description.validators}
+        self._quorum = description.quorum
+        patience = 5.0 + 5 * description.block_time
+        self._watch = Watch(patience, description.quorum, description.confirmations)
+        self._closed = threading.Event()
+        threading.Thread(target=self._look, daemon=True, name="watch").start()
         self._forwards = [
             Forward(k.node.rpc_port, k.space) for k in self._kept.values() if k.space is not None
         ]
+
+    def _look(self) -> None:
+        """Every second, in a thread of its own, until closed."""
+        while not self._closed.wait(1.0):
+            self._watch.look({name: kept.folder for name, kept in self._kept.items() if kept.ready.is_set()})
 
     def _space(self, node: Node) -> int | None:
         return None if self._spaces is None else self._spaces.of(node.name)
@@ -113,7 +123,8 @@ class Keeper:
             seals = kept.node.name in self._validators
             kept.told_to_end, kept.ready = False, threading.Event()
             kept.process = self._spawn(kept, geth.run_command(self._engine, kept.node.address, seals=seals))
-            watch = (kept.folder, kept.process, kept.ready)
+            peers = self._quorum - 1 if seals else None
+            watch = (kept.folder, kept.process, kept.ready, peers)
             threading.Thread(target=_prepare, args=watch, daemon=True).start()
 
     def _spawn(self, kept: _Kept, command: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -142,6 +153,7 @@ class Keeper:
 
     def close(self) -> None:
         """End every node and let go of ports and namespaces."""
+        self._closed.set()
         self._end(list(self._kept.values()), signal.SIGTERM)
         for forward in self._forwards:
             forward.close()
@@ -155,16 +167,19 @@ def _spaces(description: NetworkDescription) -> Spaces | None:
     return Spaces([node.name for node in description.nodes], [node.host for node in description.nodes])
 
 
-def _prepare(folder: Path, process: subprocess.Popen[bytes], ready: threading.Event) -> None:
-    """Wait until a node that was just started answers, and make gas free on it."""
+def _prepare(
+    folder: Path, process: subprocess.Popen[bytes], ready: threading.Event, peers: int | None
+) -> None:
+    """Wait until a node answers, make gas free on it, and have it seal once it has met enough `peers`."""
     while process.poll() is None:
         try:
             geth.prepare(folder)
-        except RpcUnreachable:
-            time.sleep(0.1)
-        else:
             ready.set()
-            return
+            if peers is None or geth.seal(folder, peers):
+                return
+        except OcxError:
+            ready.clear()
+        time.sleep(0.1)
 
 
 def _bound_to_us(space: int | None) -> Callable[[], None]:

@@ -17,6 +17,7 @@ from chain.nodes.description import NetworkDescription, Node, load, parse, save
 from chain.nodes.engine import find_engine
 from chain.nodes.line import IpcLine
 from chain.nodes.status import NetworkStatus
+from chain.nodes.untie import heads
 from chain.rpc import Rpc
 from chain.sender import Sender
 from tests.chain.network import LIMIT, TILL, die_with_parent, wallet
@@ -62,14 +63,9 @@ def test_blocks_go_on_and_every_validator_seals_some(four: Path) -> None:
 
 
 def test_who_has_no_money_deploys_through_any_node_and_all_see_it(four: Path) -> None:
-    description = load(layout.description_path(four))
-    urls = [node.rpc_url for node in description.nodes]
-    sender = Sender(Rpc.for_deployment(urls[:1]), wallet(7), four / "sender")
-    receipt = sender.send(None, TILL.encode_deploy([LIMIT]))
-    sender.close()
-    till = receipt.contract_address
-    assert till is not None
-    for rpc in [Rpc.for_deployment([url]) for url in urls]:
+    till = _deploy(four, 7)
+    for node in load(layout.description_path(four)).nodes:
+        rpc = Rpc.for_deployment([node.rpc_url])
         wait_for(lambda rpc=rpc: rpc.get_code(till) != b"", "the contract everywhere")
         assert rpc.balance(wallet(7).address) == 0
 
@@ -94,7 +90,9 @@ def test_without_one_of_four_blocks_go_on_and_it_catches_up(four: Path) -> None:
 
 
 def test_all_killed_with_their_keeper_leave_nothing_and_go_on_from_the_same_blocks(four: Path) -> None:
-    height = _height(four) - 3
+    till = _deploy(four, 8)
+    height = _height(four)
+    local.wait_until(four, lambda found: (found.height or 0) >= height + 4, what="4 blocks further")
     first = load(layout.description_path(four)).nodes[0]
     before = Rpc.for_deployment([first.rpc_url]).block(height)
     pids = alive_in(four)
@@ -105,20 +103,64 @@ def test_all_killed_with_their_keeper_leave_nothing_and_go_on_from_the_same_bloc
     local.start(four, while_pid=os.getpid())
     found = local.wait_until(four, lambda found: _linked(found) and (found.height or 0) > height + 3)
     assert found.good
-    assert Rpc.for_deployment([first.rpc_url]).block(height).hash == before.hash
+    rpc = Rpc.for_deployment([first.rpc_url])
+    assert rpc.block(height).hash == before.hash
+    assert rpc.get_code(till, height) != b""
+
+
+def test_a_split_down_the_middle_stands_and_heals_even_where_halves_tie(
+    four: Path,
+) -> None:
+    """Each half can seal two blocks at most; equal ones end in a tie that geth alone never leaves."""
+    halves = (("v1", "v2"), ("v3", "v4"))
+    _link(four, halves, False)
+    local.wait_until(four, lambda found: all(len(node.peers) == 1 for node in found.nodes), what="split")
+    start = _height(four)
+    wait_for(lambda: _stands(four), "both halves to stand")
+    assert _height(four) <= start + 2
+    _link(four, halves, True)
+    found = local.wait_until(
+        four, lambda found: _linked(found) and (found.height or 0) >= start + 6, timeout=90
+    )
+    assert found.good
+
+
+def _stands(folder: Path) -> bool:
+    """Whether no node's head moves for three block times."""
+    homes = {
+        node.name: layout.node_folder(folder, node) for node in load(layout.description_path(folder)).nodes
+    }
+    before = heads(homes)
+    time.sleep(3)
+    return heads(homes) == before
+
+
+def _link(folder: Path, halves: tuple[tuple[str, ...], tuple[str, ...]], up: bool) -> None:
+    """Have every node of one half know those of the other, or know them no more."""
+    description = load(layout.description_path(folder))
+    for near, far in (halves, halves[::-1]):
+        for name in near:
+            with IpcLine(layout.node_folder(folder, description.node(name)) / geth.IPC) as line:
+                for enode in (description.node(other).enode for other in far):
+                    line.call("admin_addTrustedPeer" if up else "admin_removeTrustedPeer", enode)
+                    line.call("admin_addPeer" if up else "admin_removePeer", enode)
 
 
 def test_a_fifth_node_is_turned_away_until_one_names_it(four: Path, tmp_path: Path) -> None:
-    """It has the genesis block and everybody's address, and would have them as peers; they do not name it."""
+    """It has the genesis block and everybody's address; they have a place free, but do not name it."""
     description = load(layout.description_path(four))
     stranger = _stranger(description, tmp_path)
     v1, outside = layout.node_folder(four, description.nodes[0]), layout.node_folder(tmp_path, stranger)
+    local.ask_keeper(four, "stop", ["v4"])
+    local.wait_until(
+        four, lambda found: all(len(node.peers) == 2 for node in found.nodes[:3]), what="without v4"
+    )
     with _running(stranger, outside):
         log = outside / "geth.log"
-        wait_for(lambda: log.read_bytes().count(b"too many peers") >= 4, "all four to turn it away")
+        wait_for(lambda: log.read_bytes().count(b"too many peers") >= 3, "all three to turn it away")
         start = _height(four)
         local.wait_until(four, lambda found: (found.height or 0) >= start + 3, what="3 blocks further")
-        assert all(len(node.peers) == 3 for node in local.status(four).nodes)
+        assert all(len(node.peers) == 2 for node in local.status(four).nodes[:3])
         [alone] = local.status(tmp_path).nodes
         assert (alone.height, alone.peers) == (0, ())
     with IpcLine(v1 / geth.IPC) as line:
@@ -128,6 +170,16 @@ def test_a_fifth_node_is_turned_away_until_one_names_it(four: Path, tmp_path: Pa
         assert found.nodes[0].peers == ("v1",)
     with IpcLine(v1 / geth.IPC) as line:
         line.call("admin_removeTrustedPeer", stranger.enode)
+
+
+def _deploy(folder: Path, number: int) -> str:
+    """A contract, sent through the first node by an account that has nothing; its address."""
+    url = load(layout.description_path(folder)).nodes[0].rpc_url
+    sender = Sender(Rpc.for_deployment([url]), wallet(number), folder / f"sender {number}")
+    receipt = sender.send(None, TILL.encode_deploy([LIMIT]))
+    sender.close()
+    assert receipt.contract_address is not None
+    return receipt.contract_address
 
 
 def _stranger(description: NetworkDescription, folder: Path) -> Node:
