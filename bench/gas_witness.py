@@ -40,19 +40,18 @@ TICK_DOWN = "Witnesses.tick (a leaf is opened)"
 TICK_TWO = "Witnesses.tick (two leaves are opened)"
 CLAIM_FIRST = "Verdicts.claim (a machine's first)"
 CLAIM = "Verdicts.claim (later)"
-PAY = "Verdicts.pay (3 seats, fees return)"
-SETTLE = "Leases.settle (after a verdict)"
+PAY = "Verdicts.pay (3 seats, fees return, the lease is settled)"
 VIOLATED = "one violated SLA, 3 witnesses, draw to withdrawals, like for like"
 MARGINAL = "marginal violated lease: its claim, and its leaf in 2 ticks"
 STEADY = "tick, {:,} compliant lease(s)"
 
 
 def violated(calls: Mapping[str, int]) -> int:
-    """Draw, the three ticks that carry the leaf, claim, pay of three seats, and settling.
+    """Draw, the three ticks that carry the leaf, claim, and pay of three seats, which settles the lease.
 
-    Pay and settling credit all five parties, so nobody has a withdrawal of its own to make.
+    That credits all five parties, so nobody has a withdrawal of its own to make.
     """
-    once = sum(calls[name] for name in ("Witnesses.draw", CLAIM_FIRST, PAY, SETTLE))
+    once = sum(calls[name] for name in ("Witnesses.draw", CLAIM_FIRST, PAY))
     return once + WATCHERS * calls[TICK_DOWN]
 
 
@@ -195,7 +194,6 @@ class WitnessScript:
     def _close(self, lease: int) -> None:
         client = self._seller.client
         self._do(PAY, client, self._verdicts.pay(lease, 0))
-        self._do(SETTLE, client, client.leases.settle(lease))
 
     # ---- acts ----
 

@@ -56,7 +56,9 @@ contract Settlement is ISettlement, Governed {
         onlyEverHolder(Rights.SETTLEMENT_REPORT)
     {
         Account storage a = _accounts[p.lease];
-        if (a.units == 0) a.firstStart = from;
+        // Safe until the year 2106.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        if (a.units == 0) a.firstStart = uint32(from);
         a.units += units;
         a.startSum += uint64(units) * from;
     }
@@ -67,7 +69,8 @@ contract Settlement is ISettlement, Governed {
         if (a.closed || price >= a.price) return;
         uint256 back = a.price - price;
         a.price = price;
-        _refund(p, a, back);
+        emit PriceRefunded(p.lease, back);
+        _unlock(p, a, back);
     }
 
     /// @inheritdoc ISettlement
@@ -86,8 +89,8 @@ contract Settlement is ISettlement, Governed {
             emit Accrued(p.lease, due, sum);
             escrow.pay(_key(p.lease), p.provider, due);
         }
-        if (until >= a.pendingUntil) _payPending(p, a);
         if (last) _close(p, a);
+        else _unlock(p, a, _takePenalties(p, a, until >= a.pendingUntil));
     }
 
     /// @inheritdoc ISettlement
@@ -153,9 +156,15 @@ contract Settlement is ISettlement, Governed {
     ) external onlyEverHolder(Rights.SETTLEMENT_JUDGE) returns (uint256 penalty) {
         Account storage a = _accounts[p.lease];
         if (a.closed || a.units == 0) return 0;
-        if (a.pendingSpan != span) _payPending(p, a);
-        a.pendingSpan = span;
-        a.pendingUntil = until;
+        if (a.pendingSpan != span) {
+            // Final, as this one can be claimed on: it waits for the next payment.
+            a.owed += a.pending;
+            a.pending = 0;
+            a.pendingSpan = span;
+            // Safe until the year 2106.
+            // forge-lint: disable-next-line(unsafe-typecast)
+            a.pendingUntil = uint32(until);
+        }
         penalty = Amounts.shareDown(_spanPrice(a, p.rate, from, until) * units / a.units, ppm);
         penalty = _setAside(a, p.rate, until, penalty);
         // Safe: a part of the price.
@@ -196,7 +205,7 @@ contract Settlement is ISettlement, Governed {
         // Safe: more than is in dispute would have to be less than two to the power of 96, and then underflows.
         a.disputed -= amount.toUint96();
         emit DisputeResolved(p.lease, toBuyer, toProvider);
-        if (toBuyer != 0) escrow.unlock(_key(p.lease), p.buyer, a.buyerBy, toBuyer);
+        _unlock(p, a, toBuyer);
         if (toProvider != 0) escrow.pay(_key(p.lease), p.provider, toProvider);
     }
 
@@ -233,7 +242,7 @@ contract Settlement is ISettlement, Governed {
         uint256 toProvider = fee / 2 - paid / 2;
         uint256 toBuyer = fee - paid - toProvider;
         emit FeesReturned(p.lease, toBuyer, toProvider);
-        if (toBuyer != 0) escrow.unlock(_key(p.lease), p.buyer, a.buyerBy, toBuyer);
+        _unlock(p, a, toBuyer);
         if (toProvider != 0) escrow.unlock(_key(p.lease), p.provider, a.providerBy, toProvider);
     }
 
@@ -325,12 +334,19 @@ contract Settlement is ISettlement, Governed {
         return amount;
     }
 
-    function _payPending(Parties calldata p, Account storage a) private {
-        uint256 amount = a.pending;
-        if (amount == 0) return;
-        a.pending = 0;
+    /// @dev What of the penalties is the buyer's: those of earlier spans, and, if it is final, of the last one.
+    function _takePenalties(Parties calldata p, Account storage a, bool all)
+        private
+        returns (uint256 amount)
+    {
+        amount = a.owed;
+        if (all) {
+            amount += a.pending;
+            a.pending = 0;
+        }
+        if (amount == 0) return 0;
+        a.owed = 0;
         emit PenaltyPaid(p.lease, a.pendingSpan, amount);
-        escrow.unlock(_key(p.lease), p.buyer, a.buyerBy, amount);
     }
 
     function _forfeit(Parties calldata p, Account storage a, uint256 amount) private {
@@ -344,16 +360,18 @@ contract Settlement is ISettlement, Governed {
 
     function _close(Parties calldata p, Account storage a) private {
         a.closed = true;
-        _payPending(p, a);
-        uint256 back = a.price - a.paid;
-        a.price = a.paid;
-        _refund(p, a, back);
+        uint256 back = _takePenalties(p, a, true);
+        uint96 paid = a.paid;
+        uint256 left = a.price - paid;
+        if (left != 0) {
+            a.price = paid;
+            emit PriceRefunded(p.lease, left);
+        }
+        _unlock(p, a, back + left);
     }
 
-    function _refund(Parties calldata p, Account storage a, uint256 amount) private {
-        if (amount == 0) return;
-        emit PriceRefunded(p.lease, amount);
-        escrow.unlock(_key(p.lease), p.buyer, a.buyerBy, amount);
+    function _unlock(Parties calldata p, Account storage a, uint256 amount) private {
+        if (amount != 0) escrow.unlock(_key(p.lease), p.buyer, a.buyerBy, amount);
     }
 
     function _ofBuyer(Stakes calldata s) private pure returns (uint256) {

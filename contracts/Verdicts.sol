@@ -93,7 +93,7 @@ contract Verdicts is IVerdicts, Governed {
     /// answer, and how many leases there were when it was registered: it promises those nothing.
     uint256 private constant TIER_BITS = 48;
     uint256 private constant PPM_BITS = 20;
-    uint256 private constant PPM_MASK = (1 << PPM_BITS) - 1;
+    uint256 private constant PPM_MASK = 0xfffff;
     uint256 private constant GUEST_BIT = 1 << 192;
     uint256 private constant LEASES_BIT = 208;
 
@@ -291,10 +291,13 @@ contract Verdicts is IVerdicts, Governed {
         s.ppm = uint24(x.ppm);
         s.graceUntil = uint40(x.grace);
         s.streaks = uint32(x.streaks);
-        bool breached = x.breach && s.breached != c.hi && _mayBreach(c.lease, c.place, s.breached);
-        if (breached) {
-            _overtaken[_openAppeal(c.lease, c.place, s.breached, BY_PROVIDER)] = true;
-            s.breached = c.hi;
+        bool breached;
+        // The record's breach gives way if there is none, or its provider has appealed it.
+        if (x.breach && s.breached != c.hi) {
+            uint256 appealed = s.breached == 0 ? 0 : _openAppeal(c.lease, c.place, s.breached, BY_PROVIDER);
+            breached = s.breached == 0 || appealed != 0;
+            if (appealed != 0) _overtaken[appealed] = true;
+            if (breached) s.breached = c.hi;
         }
         _standings[c.lease][c.place] = s;
 
@@ -309,11 +312,6 @@ contract Verdicts is IVerdicts, Governed {
         // forge-lint: disable-end(unsafe-typecast)
         if (breached) emit BreachReached(c.lease, c.place, c.hi);
         if (s.appealed & BY_PROVIDER != 0) _addToAppeal(c, penalty);
-    }
-
-    /// @dev The record's breach gives way: there is none, or its provider has appealed it.
-    function _mayBreach(LeaseId lease, uint8 place, uint32 breached) private view returns (bool) {
-        return breached == 0 || _openAppeal(lease, place, breached, BY_PROVIDER) != 0;
     }
 
     /// @dev What a worse claim adds is in dispute as well while the provider's appeal is open.
@@ -339,43 +337,47 @@ contract Verdicts is IVerdicts, Governed {
 
     /// @inheritdoc IVerdicts
     function postPower(PowerRequest calldata request, bytes calldata signature) external {
-        ILeases.Watched memory l = _facts(request.lease);
-        address signer = _signerOf(request, signature);
-        Running storage r = _running[request.lease];
-        if (
-            _orgOf(signer, MemberRights.BUY) != l.buyer || request.action < ON || request.action > REBOOT
-                || request.time > block.timestamp || request.time + _terms.powerTime <= block.timestamp
-                || request.nonce <= r.nonce
-        ) revert Verdicts_BadPower(request.lease, signer);
+        unchecked {
+            ILeases.Watched memory l = _facts(request.lease);
+            address signer = _signerOf(request, signature);
+            Running storage r = _running[request.lease];
+            if (
+                _orgOf(signer, MemberRights.BUY) != l.buyer || request.action < ON || request.action > REBOOT
+                    || request.time > block.timestamp || request.time + _terms.powerTime <= block.timestamp
+                    || request.nonce <= r.nonce
+            ) revert Verdicts_BadPower(request.lease, signer);
 
-        // Safe: epochs are seconds divided.
-        // forge-lint: disable-next-line(unsafe-typecast)
-        uint32 epoch = uint32(block.timestamp / _epoch);
-        if (r.epoch != epoch) (r.epoch, r.posts) = (epoch, 0);
-        if (r.posts == MAX_POSTS) revert Verdicts_TooMuchPower(request.lease);
-        ++r.posts;
-        r.nonce = request.nonce;
-        emit PowerRecorded(request.lease, request.action, request.nonce, signer);
-        _suspend(request.lease, request.action, r);
+            // Safe: epochs are seconds divided.
+            // forge-lint: disable-next-line(unsafe-typecast)
+            uint32 epoch = uint32(block.timestamp / _epoch);
+            if (r.epoch != epoch) (r.epoch, r.posts) = (epoch, 0);
+            if (r.posts == MAX_POSTS) revert Verdicts_TooMuchPower(request.lease);
+            ++r.posts;
+            r.nonce = request.nonce;
+            emit PowerRecorded(request.lease, request.action, request.nonce, signer);
+            _suspend(request.lease, request.action, r);
+        }
     }
 
     /// @dev Suspensions follow each other without overlap; the last one is open while the power is off.
     function _suspend(LeaseId lease, uint8 action, Running storage r) private {
-        Suspension[] storage list = _suspensions[lease];
-        uint40 now_ = uint40(block.timestamp);
-        uint256 count = list.length;
-        uint40 lastUntil = count == 0 ? 0 : list[count - 1].until;
-        bool off = lastUntil == type(uint40).max;
-        // Safe: seconds.
-        // forge-lint: disable-next-line(unsafe-typecast)
-        if (action == REBOOT) r.rebootUntil = now_ + uint40(_restoreTime);
-        uint40 until = action == OFF ? type(uint40).max : r.rebootUntil;
-        if (action == ON) {
-            // What a reboot suspends is not ended by switching on.
-            if (off) list[count - 1].until = until > now_ ? until : now_;
-        } else if (!off && until > now_) {
-            if (lastUntil > now_) list[count - 1].until = until;
-            else list.push(Suspension(now_, until));
+        unchecked {
+            Suspension[] storage list = _suspensions[lease];
+            uint40 now_ = uint40(block.timestamp);
+            uint256 count = list.length;
+            uint40 lastUntil = count == 0 ? 0 : list[count - 1].until;
+            bool off = lastUntil == type(uint40).max;
+            // Safe: seconds.
+            // forge-lint: disable-next-line(unsafe-typecast)
+            if (action == REBOOT) r.rebootUntil = now_ + uint40(_restoreTime);
+            uint40 until = action == OFF ? type(uint40).max : r.rebootUntil;
+            if (action == ON) {
+                // What a reboot suspends is not ended by switching on.
+                if (off) list[count - 1].until = until > now_ ? until : now_;
+            } else if (!off && until > now_) {
+                if (lastUntil > now_) list[count - 1].until = until;
+                else list.push(Suspension(now_, until));
+            }
         }
     }
 
@@ -461,7 +463,9 @@ contract Verdicts is IVerdicts, Governed {
     /// @inheritdoc IVerdicts
     function lapse(uint256 id) external {
         Appeal storage a = _open(id);
-        if (block.timestamp < uint256(a.filedAt) + _terms.appealTime) revert Verdicts_NoAppeal(id);
+        unchecked {
+            if (block.timestamp < uint256(a.filedAt) + _terms.appealTime) revert Verdicts_NoAppeal(id);
+        }
         // The verdict stands: what was put aside for the buyer is the buyer's, the rest the provider's.
         bool byBuyer = a.by == _facts(a.lease).buyer;
         (uint256 toBuyer, uint256 toProvider) = byBuyer ? (uint256(0), uint256(a.amount)) : (a.amount, 0);
@@ -488,8 +492,13 @@ contract Verdicts is IVerdicts, Governed {
     /// @dev A breach goes with the span it was found in. If the appeal is dismissed it stands, whatever was found since.
     function _closeBreach(uint256 id, Appeal storage a, uint256 word, bool upheld) private {
         Standing memory s = _standings[a.lease][a.place];
-        if (upheld) _cut(a, s, word);
-        else if (_overtaken[id] && _mayBreach(a.lease, a.place, s.breached)) s.breached = a.epoch;
+        if (upheld) {
+            _cut(a, s, word);
+        } else if (
+            _overtaken[id] && (s.breached == 0 || _openAppeal(a.lease, a.place, s.breached, BY_PROVIDER) != 0)
+        ) {
+            s.breached = a.epoch;
+        }
         _standings[a.lease][a.place] = s;
     }
 
@@ -564,7 +573,10 @@ contract Verdicts is IVerdicts, Governed {
         if (l.committee == Committee.Drawn) last = _payTerm(lease, l, term);
         else if (block.timestamp < l.until) revert Verdicts_PayClosed(lease, term);
         (r.paid, r.done) = (term + 1, last);
-        if (last) settlement.returnFees(_parties(lease, l));
+        if (!last) return;
+        settlement.returnFees(_parties(lease, l));
+        // All is final: the provider gets its own with it.
+        if (l.delivered != 0 && l.accepted) leases.settle(lease);
     }
 
     /// @dev Flat, by ticks, the same for either verdict (W11).

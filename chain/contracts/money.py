@@ -77,7 +77,7 @@ class Account:
     """ISettlement.Account: the money of one lease.
 
     `paid` is the accrual spoken for: drawn, or put aside as a penalty (`pending`, of the span `pending_span`
-    that ends at `pending_until`), or in dispute. `fee`: witness fees of both sides, `fee_paid` what witnesses
+    that ends at `pending_until`; `owed` of earlier ones), or in dispute. `fee`: witness fees of both sides, `fee_paid` what witnesses
     got of them.
     """
 
@@ -86,16 +86,17 @@ class Account:
     provider_by: str
     bond: int
     paid: int
-    units: int
-    start_sum: int
-    first_start: int
-    closed: bool
+    owed: int
     pending_span: int
+    units: int
+    closed: bool
     pending: int
     disputed: int
     pending_until: int
+    first_start: int
     fee: int
     fee_paid: int
+    start_sum: int
 
 
 class Settlement(Contract):

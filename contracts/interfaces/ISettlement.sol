@@ -38,32 +38,34 @@ interface ISettlement {
     /// @param price What accrual may reach: the price less what was unlocked.
     /// @param bond What is left of it.
     /// @param paid Accrual that is spoken for: drawn by the provider, or put aside as a penalty or in dispute.
-    /// @param units Resources that bill.
-    /// @param startSum Sum over those of the second each bills from.
-    /// @param firstStart The earliest of those.
-    /// @param closed No accrual is left to draw; the rest of the price went back.
+    /// @param owed Penalties of earlier spans, the buyer's with the next payment.
     /// @param pendingSpan The span the pending penalties are of, named by its last epoch.
+    /// @param units Resources that bill.
+    /// @param closed No accrual is left to draw; the rest of the price went back.
     /// @param pending Penalties put aside for the buyer until their span is final.
     /// @param disputed What an appeal holds (rule L11).
     /// @param pendingUntil The second that span ends.
+    /// @param firstStart The earliest second a resource bills from.
     /// @param fee Witness fees, locked half by either side (odd microcredit: the buyer).
     /// @param feePaid What of them the witnesses got. Once the rest went back, `fee` is no more than that.
+    /// @param startSum Sum over the resources that bill of the second each does from.
     struct Account {
         address buyerBy;
         uint96 price;
         address providerBy;
         uint96 bond;
         uint96 paid;
-        uint16 units;
-        uint64 startSum;
-        uint40 firstStart;
-        bool closed;
+        uint96 owed;
         uint32 pendingSpan;
+        uint16 units;
+        bool closed;
         uint96 pending;
         uint96 disputed;
-        uint40 pendingUntil;
+        uint32 pendingUntil;
+        uint32 firstStart;
         uint96 fee;
         uint96 feePaid;
+        uint64 startSum;
     }
 
     event Funded(LeaseId indexed lease, uint256 price, uint256 bond, uint256 fee);
@@ -73,6 +75,7 @@ interface ISettlement {
     event BondForfeited(LeaseId indexed lease, uint256 amount);
     event BondFreed(LeaseId indexed lease, uint256 amount);
     event PenaltyWithheld(LeaseId indexed lease, uint32 indexed span, uint256 amount);
+    /// @param span The last one it is for; what is due of several is paid at once.
     event PenaltyPaid(LeaseId indexed lease, uint32 indexed span, uint256 amount);
     event Disputed(LeaseId indexed lease, uint256 amount);
     event DisputeResolved(LeaseId indexed lease, uint256 toBuyer, uint256 toProvider);

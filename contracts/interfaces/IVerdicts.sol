@@ -183,7 +183,7 @@ interface IVerdicts {
 
     /// @notice Anyone pays a term's seats for their ticks once its epochs are final; the last returns what is left.
     /// @dev Term by term. Paid are epochs of the lease's window from the one the committee was drawn in. Without a
-    /// committee, term 0 returns all once the lease is over.
+    /// committee, term 0 returns all once the lease is over. With the last one an accepted lease is settled (`Leases.settle`).
     function pay(LeaseId lease, uint32 term) external;
 
     function terms() external view returns (Terms memory);

@@ -124,7 +124,7 @@ abstract contract Invariants is Handler {
         for (uint32 k = 1; k <= leases.count(); ++k) {
             Money storage m = money[k];
             ISettlement.Account memory a = settlement.account(LeaseId.wrap(k));
-            uint256 aside = uint256(a.pending) + a.disputed;
+            uint256 aside = uint256(a.owed) + a.pending + a.disputed;
             assertEq(m.paid + aside, a.paid);
             assertEq(m.paid + aside + m.refunded + (a.price - a.paid), m.price, "price");
             assertEq(m.forfeited + m.freed + a.bond, m.bond, "bond");

@@ -93,7 +93,7 @@ contract PenaltyTest is CommitteeBase {
         ISettlement.Account memory a = settlement.account(LeaseId.wrap(1));
         assertEq(
             _held(LeaseId.wrap(1)),
-            uint256(a.price) - a.paid + a.pending + a.disputed + a.bond + a.fee - a.feePaid,
+            uint256(a.price) - a.paid + a.owed + a.pending + a.disputed + a.bond + a.fee - a.feePaid,
             "locked"
         );
     }
@@ -128,14 +128,19 @@ contract PenaltyTest is CommitteeBase {
         assertEq(settlement.account(id).pending, ONE / 4);
     }
 
-    function test_WhenTheNextSpanIsJudged_TheOneBeforeIsPaid() external conserved {
+    /// The claim itself moves no money: it would pay for that each time.
+    function test_WhenTheNextSpanIsJudged_TheOneBeforeIsPaidWithTheNextPayment() external conserved {
         LeaseId id = _proven();
         _toEpoch(id, 3, 0);
         _judge(id, 0, 100_000);
         uint256 before = _free(buyerOrg);
         _toEpoch(id, 4, 0);
         _judge(id, 1, 200_000);
+        assertEq(_free(buyerOrg), before);
+        assertEq(settlement.account(id).owed, ONE / 10);
+        leases.settle(id);
         assertEq(_free(buyerOrg), before + ONE / 10);
+        assertEq(settlement.account(id).owed, 0);
         assertEq(settlement.account(id).pending, ONE / 5);
         _toEpoch(id, 5, 0);
         leases.settle(id);

@@ -119,7 +119,8 @@ contract VerdictsFuzzTest is VerdictsBase {
     /// @dev What is locked of the lease is what its account says, and no credit is made or lost.
     function _isLocked(uint256 all) private view {
         ISettlement.Account memory a = _account();
-        uint256 says = uint256(a.price) - a.paid + a.pending + a.disputed + a.bond + a.fee - a.feePaid;
+        uint256 says =
+            uint256(a.price) - a.paid + a.owed + a.pending + a.disputed + a.bond + a.fee - a.feePaid;
         assertEq(escrow.balance(address(settlement), _key()), says);
         assertEq(escrow.total(), all);
     }

@@ -79,10 +79,21 @@ contract PayTest is VerdictsBase {
         verdicts.pay(lease, 0);
         assertEq(_account().feePaid, 12 * FEE);
         assertEq(_account().fee, 12 * FEE);
-        assertEq(escrow.free(northOrg), provider + 4 * FEE);
+        assertEq(escrow.free(northOrg), provider + 4 * FEE + 4 * EPOCH_PRICE, "settled with it");
         assertEq(escrow.free(buyerOrg), buyers + 4 * FEE);
+        assertTrue(_account().closed);
         (, bool done) = verdicts.nextPay(lease);
         assertTrue(done);
+    }
+
+    /// Somebody settled before: there is nothing left to do.
+    function test_PayAfterTheLastPayment_IsTheWitnessesAlone() external {
+        lease = _deliver(1, 4);
+        _payable(first + 3);
+        leases.settle(lease);
+        uint256 provider = escrow.free(northOrg);
+        verdicts.pay(lease, 0);
+        assertEq(escrow.free(northOrg), provider + 4 * FEE);
     }
 
     function test_PayBeforeTheTermIsFinal_IsRefused() external {
