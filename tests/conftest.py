@@ -31,13 +31,13 @@ _LONG = (
     "tests/provisioner/chaos/test_chain.py",
     "tests/provisioner/chaos/test_cloud.py",
     "tests/witness/byzantine/test_byzantine.py",
-    "tests/witness/test_node.py",
-    "tests/witness/test_measure.py",
     "tests/provisioner/agent/test_committees.py",
     "tests/provisioner/test_no_secret_leaks.py",
     "tests/provisioner/conformance/test_soak.py",
     "tests/provisioner/chaos/test_clock.py",
     "tests/provisioner/chaos/test_disk.py",
+    "tests/witness/test_node.py",
+    "tests/witness/test_measure.py",
     "tests/agreement/test_leases.py",
     "tests/agreement/test_tenders.py",
     "tests/agreement/test_verdicts.py",
@@ -47,7 +47,10 @@ _LONG = (
     "tests/cli/test_access.py",
     "tests/cli/test_new_plugin.py",
 )
-"""Groups of half a minute and more, the longest first; `--durations` at the end of a run tells them."""
+"""Groups of half a minute and more, the longest first; `--durations` at the end of a run tells them.
+
+Those that measure in rounds of a second do not come beside the one that starts a dozen witnesses.
+"""
 
 _pure_now: contextvars.ContextVar[bool] = contextvars.ContextVar("pure_now", default=False)
 
