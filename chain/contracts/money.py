@@ -76,8 +76,8 @@ class Escrow(Contract):
 class Account:
     """ISettlement.Account: the money of one lease.
 
-    `paid` is the accrual spoken for: drawn, put aside as a penalty (`pending`, of the span `pending_span` that
-    ends at `pending_until`; `owed` of earlier ones), or in dispute. `fee`: witness fees of both sides,
+    `paid` is the accrual spoken for: drawn, put aside as a penalty (`pending`, of the span `pending_span`
+    that ends at `pending_until`; `owed` of earlier ones), or in dispute. `fee`: witness fees of both sides,
     `fee_paid` what witnesses got of them.
     """
 
