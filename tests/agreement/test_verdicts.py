@@ -43,6 +43,7 @@ class History:
         self.arena, self.x = watch.arena, watch.arena.exchange
         self.arena.undo()
         self.kind = random.randrange(len(SLAS))
+        self.bad = random.random() < 0.4  # down most of the time, and often appealed: streaks and breaches
         self.lease = watch.lease(self.kind, random.choice((1, 1, 2)), random.randrange(1, 150))
         committee = watch.witnesses.committee(self.lease, 0)
         signers = {seat.org: seat.signer for seat in watch.seats}
@@ -90,7 +91,7 @@ class History:
                 if span.last + 3 == epoch:
                     self.judged.add(span)
                     claims += [partial(self.claim, place, span, 2) for place in PLACES]
-                    claims += [partial(self.appeal, span)] * (chance() < 0.2)
+                    claims += [partial(self.appeal, span)] * (chance() < (0.6 if self.bad else 0.2))
                     claims += [self.decide] * (chance() < 0.1)
                     claims += [partial(self.claim, place, span, 3) for place in PLACES]
             for act in acts + claims + [self.decide] * (chance() < 0.3) + [self.end_for_breach]:
@@ -102,8 +103,8 @@ class History:
         random, grid = self.random, self.watch.grid
         found: list[list[Leaf]] = [[] for _ in self.seats]
         for place in PLACES:
-            low = random.randrange(grid.rounds)
-            length = random.choice((0, 1, 3, 6, 12, 18, 30))
+            low = 0 if self.bad else random.randrange(grid.rounds)
+            length = 30 if self.bad else random.choice((0, 1, 3, 6, 12, 18, 30))
             truth = grid.all_rounds & ((1 << low + length) - (1 << low))
             for seat in range(len(self.seats)):
                 down = truth
@@ -237,7 +238,8 @@ class History:
 
     def appeal(self, span: Span) -> None:
         """By one of the sides; refused if there is nothing in dispute."""
-        place, by = self.random.choice(PLACES), self.random.choice(("seller", "buyer"))
+        place = self.random.choice(PLACES)
+        by = self.random.choice(("seller", "seller" if self.bad else "buyer"))
         account = getattr(self.watch, by).account
         try:
             events = self.arena.act(account, self.watch.verdicts.appeal(self.lease, place, span.last))
