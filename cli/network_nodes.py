@@ -97,7 +97,10 @@ def _same(description: NetworkDescription, validators: int | None) -> None:
 
 
 def _is_up(found: NetworkStatus) -> bool:
-    """Every node knows every other, and all have blocks."""
+    """Every node knows every other, and all have blocks; Refused once one has ended by itself."""
+    for node in found.nodes:
+        if node.state.startswith("ended"):
+            raise Refused(f"{node.name} {node.finding}", hint=f"its log says why: nodes/{node.name}/geth.log")
     return found.good and all(node.height and len(node.peers) >= len(found.nodes) - 1 for node in found.nodes)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chain.nodes.line import IpcLine
-from chain.wire import as_number
+from chain.wire import RpcRefused, as_number
 
 __all__ = ["IPC", "init_command", "is_initialised", "prepare", "run_command", "seal"]
 
@@ -50,12 +50,22 @@ def prepare(folder: Path, timeout: float = 5.0) -> None:
 
 
 def seal(folder: Path, peers: int = 0) -> bool:
-    """Have a running validator make blocks once it has so many peers; False if it has not.
+    """Have a running validator make blocks once its key is open and it has so many peers; else False.
 
-    Validators that seal before they have met make branches of their own, and may tie (`chain.nodes.untie`).
+    Validators that seal before they have met make branches of their own, and may tie (`chain.nodes.untie`);
+    one whose key is not open yet fails once and does not try again.
     """
     with IpcLine(folder / IPC) as line:
-        if as_number(line.call("net_peerCount")) < peers:
+        if as_number(line.call("net_peerCount")) < peers or not _is_open(line):
             return False
         line.call("miner_start")
+    return True
+
+
+def _is_open(line: IpcLine) -> bool:
+    [address, *_] = line.call("eth_accounts") or [None]
+    try:
+        line.call("eth_sign", address, "0x00")
+    except RpcRefused:
+        return False
     return True

@@ -1,9 +1,10 @@
 """Keeps the nodes of one folder running: `python -m chain.nodes.keeper FOLDER [--while-pid PID]`.
 
-One process per network. It starts every node, ends ties (`untie`), hears what to do over `keeper.sock`, and ends when it is told
-to, on SIGTERM or SIGINT, or with process PID. No node and no namespace outlives it, whatever ends it: nodes
-get SIGKILL from the kernel when it dies, namespaces are its open files. It does not start again what ended:
-who counts on a node must see that it is gone (`ocx network status`), and `ocx network up` starts it.
+One process per network. It starts every node, ends ties (`chain.nodes.untie`), hears what to do over
+`keeper.sock`, and ends when told to, on SIGTERM or SIGINT, or with process PID. No node and no namespace
+outlives it, whatever ends it: nodes get SIGKILL from the kernel when it dies, namespaces are its open files.
+It does not start again what ended: who counts on a node must see that it is gone (`ocx network status`), and
+`ocx network up` starts it.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class Keeper:
         }
         self._validators = {node.name for node in description.validators}
         self._quorum = description.quorum
-        patience = 5.0 + 5 * description.block_time
+        patience = 4.0 + 3 * description.block_time
         self._watch = Watch(patience, description.quorum, description.confirmations)
         self._closed = threading.Event()
         threading.Thread(target=self._look, daemon=True, name="watch").start()
@@ -162,7 +163,7 @@ class Keeper:
 
 
 def _spaces(description: NetworkDescription) -> Spaces | None:
-    if description.is_local:
+    if not layout.has_spaces(description):
         return None
     return Spaces([node.name for node in description.nodes], [node.host for node in description.nodes])
 
@@ -219,9 +220,9 @@ class _Ears:
         if any(each is not self._server for each in heard):
             return False
         line, _ = self._server.accept()
-        with line, contextlib.suppress(OSError, ValueError):
+        with line, contextlib.suppress(OSError, ValueError, TypeError):
             line.settimeout(5)
-            message = json.loads(line.makefile("rb").readline())
+            message = dict(json.loads(line.makefile("rb").readline()))
             if message.get("do") == "end":
                 keeper.close()
                 line.sendall(b"{}\n")
@@ -253,7 +254,8 @@ def _keep(folder: Path, while_pid: int | None) -> int:
     keeper = Keeper(folder, find_engine())
     try:
         ears = _Ears(folder, while_pid)
-        keeper.answer({"do": "start"})
+        if "error" in (done := keeper.answer({"do": "start"})):
+            raise InvalidInput(done["error"])
         while ears.hear(keeper):
             pass
     finally:

@@ -21,7 +21,15 @@ from chain.nodes.description import NetworkDescription, Node, load, save
 from chain.wallet import write_private
 from market.errors import InvalidInput, Permanent
 
-__all__ = ["description_path", "found", "free_ports", "keeper_socket", "node_folder", "write_files"]
+__all__ = [
+    "description_path",
+    "found",
+    "free_ports",
+    "has_spaces",
+    "keeper_socket",
+    "node_folder",
+    "write_files",
+]
 
 _PORTS = range(20000, 32000)
 """Below what the kernel hands out by itself."""
@@ -107,9 +115,27 @@ def write_files(folder: Path) -> NetworkDescription:
             continue
         if keys.at(home).address != node.address:
             raise InvalidInput(f"the key in {home} is not that of node {node.name} in network.yaml")
-        for name, text in render.node_files(description, node, listen=node.host).items():
+        here = node.host if description.is_local or has_spaces(description) else None
+        files = render.node_files(description, node, listen=here)
+        _same_block_0(home, files["genesis.json"])
+        for name, text in files.items():
             write_private(home / name, text, replace=True)
     return description
+
+
+def has_spaces(description: NetworkDescription) -> bool:
+    """Whether every node was founded to have a network namespace of its own on this machine."""
+    return all(node.host.startswith(_NET) for node in description.nodes)
+
+
+def _same_block_0(home: Path, genesis: str) -> None:
+    """Refuse to give a chain that exists another first block."""
+    path = home / "genesis.json"
+    if (home / "data").exists() and path.exists() and path.read_text("utf-8") != genesis:
+        raise InvalidInput(
+            f"network.yaml describes another block 0 than the chain in {home} begins with",
+            hint="undo the change, or found another network in another folder",
+        )
 
 
 def free_ports() -> Iterator[int]:

@@ -66,15 +66,15 @@ def losers(found: Mapping[str, Head]) -> tuple[str, ...]:
 
 
 def rewind(folders: Mapping[str, Path], found: Mapping[str, Head], depth: int) -> None:
-    """Have nodes forget `depth` blocks and seal none until they are as high as before, or for 20 s."""
+    """Have nodes forget `depth` blocks and seal none until they have the heaviest branch, or for 20 s."""
     for name, folder in folders.items():
         with IpcLine(folder / geth.IPC) as line:
             line.call("miner_stop")
             line.call("debug_setHead", hex(max(0, found[name].number - depth)))
+    heaviest = max(head.weight for head in found.values())
     deadline = time.monotonic() + _FETCH
     while time.monotonic() < deadline:
-        now = heads(folders)
-        if all(now[name].number >= found[name].number for name in folders if name in now):
+        if all(head.weight >= heaviest for head in heads(folders).values()):
             break
         time.sleep(0.2)
     for folder in folders.values():

@@ -120,7 +120,7 @@ def test_a_split_down_the_middle_stands_and_heals_even_where_halves_tie(
     assert _height(four) <= start + 2
     _link(four, halves, True)
     found = local.wait_until(
-        four, lambda found: _linked(found) and (found.height or 0) >= start + 6, timeout=90
+        four, lambda found: _linked(found) and (found.height or 0) >= start + 4, timeout=90
     )
     assert found.good
 
