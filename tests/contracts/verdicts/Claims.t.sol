@@ -275,13 +275,29 @@ contract ClaimsTest is VerdictsBase {
     }
 
     /// Claims on the next span find the penalty of this one still waiting, and send it on.
-    function test_PenaltyOfAnEarlierSpan_IsPaidByALaterClaim() external {
+    /// @dev Two spans below, both claimed.
+    function _twoSpans() private {
         _plan(first, 40);
         _plan(first + 1, 60);
-        _take(first);
-        uint256 free = escrow.free(buyerOrg);
         _take(first + 1);
+        assertEq(_account().owed, EPOCH_PRICE / 4);
+    }
+
+    function test_PenaltyOfAnEarlierSpan_IsPaidWithTheNextPayment() external {
+        _twoSpans();
+        uint256 free = escrow.free(buyerOrg);
+        leases.settle(lease);
         assertEq(escrow.free(buyerOrg), free + EPOCH_PRICE / 4);
         assertEq(_account().pending, EPOCH_PRICE);
+        assertEq(_account().owed, 0);
+    }
+
+    /// What is final is not in dispute any more.
+    function test_PenaltyOfAnEarlierSpan_StaysOutOfAnAppealOfTheLaterOne() external {
+        _twoSpans();
+        vm.prank(north);
+        uint256 id = verdicts.appeal(lease, 0, first + 1);
+        assertEq(verdicts.appealOf(id).amount, EPOCH_PRICE);
+        assertEq(_account().owed, EPOCH_PRICE / 4);
     }
 }
