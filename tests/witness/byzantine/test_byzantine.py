@@ -18,8 +18,9 @@ from chain.lots import seats
 from chain.published import judges
 from chain.recompute import recompute
 from market.errors import Refused
-from tests.witness.byzantine.stage import ABSENT, BAD, DEPOSIT, GRID, HONEST, LIARS, STAKE
-from tests.witness.byzantine.theatre import FEE, SILENCE, ZOO, History, played
+from tests.witness.byzantine.cast import ABSENT, BAD, DEPOSIT, GRID, HONEST, LIARS, STAKE
+from tests.witness.byzantine.history import FEE, SILENCE, ZOO, History
+from tests.witness.byzantine.theatre import played
 
 pytestmark = pytest.mark.timeout(600)
 SIZES = ("small", "large")
