@@ -28,6 +28,7 @@ _LONG = (
     "tests/provisioner/chaos/test_agents.py",
     "tests/provisioner/conformance/aws",
     "tests/provisioner/plugins/test_ansible.py",
+    "tests/chain/nodes/test_network.py",
     "tests/provisioner/chaos/test_chain.py",
     "tests/provisioner/chaos/test_cloud.py",
     "tests/witness/byzantine/test_byzantine.py",
