@@ -188,7 +188,10 @@ def accept(app: App, number: int) -> None:
 @click.option("--reason", required=True, help="A code of up to 31 bytes, kept on the ledger for ever.")
 @pass_app
 def reject(app: App, number: int, reason: str) -> None:
-    """Refuse a delivery before it counts as accepted (buyer); pays for the time until now."""
+    """Refuse a delivery before it counts as accepted (buyer); pays for the time until now.
+
+    With witnesses drawn or to be drawn, not before the lease's window begins.
+    """
     exchange = app.exchange(sign=True)
     call = exchange.leases.reject(number, reason)
     facts = {"reason": reason, "costs": "what accrued until now, at most the acceptance time"}
