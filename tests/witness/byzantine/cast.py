@@ -48,10 +48,10 @@ STAKE = 5_000_000
 DEPOSIT = 10**12
 """What each organisation has to begin with."""
 BAD = 500_000
-"""What an outage of an epoch costs, ppm."""
+"""What an outage costs, ppm: two rounds of an epoch beside those that grace forgives."""
 SLAS = (
-    Sla((Tier(900_000, 100_000), Tier(800_000, BAD, 1))),
-    Sla((Tier(900_000, 100_000), Tier(800_000, BAD, 1)), guest=True),
+    Sla((Tier(900_000, BAD, 1),)),
+    Sla((Tier(900_000, BAD, 1),), guest=True),
 )
 HONEST = ("h1", "h2", "h3", "h4")
 OWN = {name: f"127.0.1.{number}" for number, name in enumerate(HONEST, 1)}

@@ -30,7 +30,7 @@ from tests.witness.byzantine.liar import TwoFaced
 from tests.witness.byzantine.servers import guest_server, ssh_server, web_server
 from tests.witness.byzantine.split import Split
 from tests.witness.byzantine.stage import Lasting, Stage, batch, found
-from tests.witness.proxy import Dead, HalfOpen, Pass, Proxy, Refuse
+from tests.witness.proxy import Dead, Pass, Proxy, Refuse
 
 __all__ = ["played"]
 
@@ -240,7 +240,7 @@ class Theatre:
         for split in self.splits:
             split.parts = True
         self.web_out.fault = Refuse()
-        self.ssh_out.fault, self.guest_out.fault = HalfOpen(), Dead()
+        self.ssh_out.fault, self.guest_out.fault = Refuse(), Dead()
         for name, (fault, _) in ZOO.items():
             self.zoo[name].fault = fault
 
