@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import jinja2
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from chain.abi import checksum
-from chain.data import data_path
+from chain.forms import fill
 from market.errors import InvalidInput
 
 __all__ = ["ConnectionFile", "load", "redact", "render"]
@@ -114,15 +113,7 @@ def render(**fields: Any) -> str:
     The result is parsed again before it is returned, so that a wrong field is found here and not by a reader.
     """
     file = _validate(fields, "connection file")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(data_path("templates")),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701  YAML, not HTML; values pass through tojson
-    )
-    text = environment.get_template(_TEMPLATE).render(file.model_dump())
+    text = fill(_TEMPLATE, file.model_dump())
     _validate(yaml.safe_load(text), "rendered connection file")
     return text
 

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
-import jinja2
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from chain.data import data_path
+from chain.forms import fill
 from chain.wallet import DEFAULT_VARIABLE
 from daemons.secrets import SecretSource
 from market.errors import InvalidInput
@@ -113,15 +112,7 @@ class Form(Generic[Model]):
         Paths are written as given. The result is parsed again before it is returned.
         """
         settings = self._validate(fields, self.what)
-        environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(data_path("templates")),
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-            autoescape=False,  # noqa: S701  YAML, not HTML; values pass through tojson
-        )
-        text = environment.get_template(self.template).render(settings.model_dump(mode="json"))
+        text = fill(self.template, settings.model_dump(mode="json"))
         self._validate(yaml.safe_load(text), f"rendered {self.what}")
         return text
 

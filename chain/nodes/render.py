@@ -9,10 +9,8 @@ import json
 import tomllib
 from typing import Any
 
-import jinja2
-
 from chain import connection as connection_file
-from chain.data import data_path
+from chain.forms import fill
 from chain.nodes import extra
 from chain.nodes.description import NetworkDescription, Node, endpoint, parse
 from market.errors import Bug
@@ -24,7 +22,7 @@ def network_yaml(description: NetworkDescription) -> str:
     """The text of network.yaml, from which the same description can be read again."""
     import yaml
 
-    text = _template("network.yaml", **description.model_dump(mode="json"))
+    text = fill("network/network.yaml.j2", description.model_dump(mode="json"))
     if parse(yaml.safe_load(text)) != description:
         raise Bug("network.yaml does not say what it was made from")
     return text
@@ -38,11 +36,8 @@ def extra_data(description: NetworkDescription) -> bytes:
 
 def genesis(description: NetworkDescription) -> str:
     """genesis.json of the description's engine: Berlin and no later fork, free gas, no money."""
-    text = _template(
-        f"genesis.{description.engine}.json",
-        **description.model_dump(),
-        extra_data="0x" + extra_data(description).hex(),
-    )
+    facts = {**description.model_dump(), "extra_data": "0x" + extra_data(description).hex()}
+    text = fill(f"network/genesis.{description.engine}.json.j2", facts)
     json.loads(text)
     return text
 
@@ -61,13 +56,13 @@ def node_files(description: NetworkDescription, node: Node, *, listen: str | Non
     }
     files = {
         "genesis.json": genesis(description),
-        "static-nodes.json": _template("static-nodes.json", **facts),
+        "static-nodes.json": fill("network/static-nodes.json.j2", facts),
     }
     if description.engine == "clique":
-        files["geth.toml"] = _template("geth.toml", **facts)
+        files["geth.toml"] = fill("network/geth.toml.j2", facts)
     else:
-        files["besu.toml"] = _template("besu.toml", **facts)
-        files["permissions_config.toml"] = _template("permissions_config.toml", **facts)
+        files["besu.toml"] = fill("network/besu.toml.j2", facts)
+        files["permissions_config.toml"] = fill("network/permissions_config.toml.j2", facts)
     for name, text in files.items():
         (json.loads if name.endswith(".json") else tomllib.loads)(text)
     return files
@@ -95,22 +90,3 @@ def connection(
         slot=description.slot,
         confirmations=description.confirmations,
     )
-
-
-def _template(name: str, **facts: Any) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(data_path("templates") / "network"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701  TOML, JSON and YAML, not HTML; values pass through tojson
-    )
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "ensure_ascii": True}
-    environment.policies["json.dumps_function"] = _json
-    return environment.get_template(f"{name}.j2").render(**facts)
-
-
-def _json(value: Any, **options: Any) -> str:
-    """As jinja2's own, which it then escapes for HTML (`<` becomes \\u003c): valid in JSON, YAML and TOML."""
-    return json.dumps(value, **options)
