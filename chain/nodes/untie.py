@@ -3,14 +3,15 @@
 After a split down the middle, or when validators seal before they have met, two branches may weigh the same.
 Nobody leaves its own, and on each those who may sign next are on the other: the chain stands, with everybody
 connected. Whoever sees all nodes can end that: one branch is chosen, and those on others forget their last
-blocks, which nobody took for final, and fetch the chosen ones. It must never touch nodes whose chain moves.
+blocks, which nobody took for final, and take the chosen ones. It must never touch nodes whose chain moves.
 """
 
 from __future__ import annotations
 
 import logging
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +24,8 @@ __all__ = ["Head", "Watch", "heads", "losers", "rewind"]
 
 log = logging.getLogger(__name__)
 
-_FETCH = 20.0
-"""Seconds a node may take to fetch the chosen branch; geth looks for one every ten."""
+_PATIENCE = 20.0
+"""Seconds a node may take for one of these acts."""
 
 
 @dataclass(frozen=True)
@@ -65,19 +66,28 @@ def losers(found: Mapping[str, Head]) -> tuple[str, ...]:
     return tuple(name for name, head in found.items() if head.hash != chosen.hash)
 
 
-def rewind(folders: Mapping[str, Path], found: Mapping[str, Head], depth: int) -> None:
-    """Have nodes forget `depth` blocks and seal none until they have the heaviest branch, or for 20 s."""
-    for name, folder in folders.items():
-        with IpcLine(folder / geth.IPC) as line:
+def rewind(folders: Mapping[str, Path], found: Mapping[str, Head], late: Sequence[str], depth: int) -> None:
+    """Have the `late` forget `depth` blocks and take the chosen branch from a file another node writes.
+
+    Not from the network: geth looks there only when a peer comes or tells of a block, and here none does.
+    """
+    source = next(name for name in found if name not in late)
+    first = max(1, min(found[name].number for name in late) - depth + 1)
+    with tempfile.TemporaryDirectory(prefix="ocx-branch-") as folder:
+        branch = str(Path(folder) / "blocks.rlp")
+        with IpcLine(folders[source] / geth.IPC, _PATIENCE) as line:
+            line.call("admin_exportChain", branch, first, found[source].number)
+        for name in late:
+            _take(folders[name], max(0, found[name].number - depth), branch)
+
+
+def _take(folder: Path, height: int, branch: str) -> None:
+    try:
+        with IpcLine(folder / geth.IPC, _PATIENCE) as line:
             line.call("miner_stop")
-            line.call("debug_setHead", hex(max(0, found[name].number - depth)))
-    heaviest = max(head.weight for head in found.values())
-    deadline = time.monotonic() + _FETCH
-    while time.monotonic() < deadline:
-        if all(head.weight >= heaviest for head in heads(folders).values()):
-            break
-        time.sleep(0.2)
-    for folder in folders.values():
+            line.call("debug_setHead", hex(height))
+            line.call("admin_importChain", branch)
+    finally:
         geth.seal(folder)
 
 
@@ -104,7 +114,7 @@ class Watch:
             return ()
         log.warning("the chain stands at a tie (%s): %s give way", found, ", ".join(late))
         try:
-            rewind({name: folders[name] for name in late}, found, self._depth)
+            rewind(folders, found, late, self._depth)
         except OcxError as error:
             log.warning("the tie could not be ended: %s", error)
         self._seen, self._since = {}, time.monotonic()

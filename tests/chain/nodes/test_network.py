@@ -108,23 +108,6 @@ def test_all_killed_with_their_keeper_leave_nothing_and_go_on_from_the_same_bloc
     assert rpc.get_code(till, height) != b""
 
 
-def test_a_split_down_the_middle_stands_and_heals_even_where_halves_tie(
-    four: Path,
-) -> None:
-    """Each half can seal two blocks at most; equal ones end in a tie that geth alone never leaves."""
-    halves = (("v1", "v2"), ("v3", "v4"))
-    _link(four, halves, False)
-    local.wait_until(four, lambda found: all(len(node.peers) == 1 for node in found.nodes), what="split")
-    start = _height(four)
-    wait_for(lambda: _stands(four), "both halves to stand")
-    assert _height(four) <= start + 2
-    _link(four, halves, True)
-    found = local.wait_until(
-        four, lambda found: _linked(found) and (found.height or 0) >= start + 4, timeout=90
-    )
-    assert found.good
-
-
 def _stands(folder: Path) -> bool:
     """Whether no node's head moves for three block times."""
     homes = {
@@ -170,6 +153,23 @@ def test_a_fifth_node_is_turned_away_until_one_names_it(four: Path, tmp_path: Pa
         assert found.nodes[0].peers == ("v1",)
     with IpcLine(v1 / geth.IPC) as line:
         line.call("admin_removeTrustedPeer", stranger.enode)
+
+
+def test_a_split_down_the_middle_stands_and_heals_even_where_halves_tie(
+    four: Path,
+) -> None:
+    """Each half can seal two blocks at most; equal ones end in a tie that geth alone never leaves."""
+    halves = (("v1", "v2"), ("v3", "v4"))
+    _link(four, halves, False)
+    local.wait_until(four, lambda found: all(len(node.peers) == 1 for node in found.nodes), what="split")
+    start = _height(four)
+    wait_for(lambda: _stands(four), "both halves to stand")
+    assert _height(four) <= start + 2
+    _link(four, halves, True)
+    found = local.wait_until(
+        four, lambda found: _linked(found) and (found.height or 0) >= start + 4, timeout=90
+    )
+    assert found.good
 
 
 def _deploy(folder: Path, number: int) -> str:

@@ -43,7 +43,7 @@ def test_only_a_chain_that_stands_with_a_quorum_that_has_met_is_touched(
     seen = iter([first, then])
     rewound: list[str] = []
     monkeypatch.setattr(untie, "heads", lambda folders: next(seen))
-    monkeypatch.setattr(untie, "rewind", lambda folders, found, depth: rewound.extend(folders))
+    monkeypatch.setattr(untie, "rewind", lambda folders, found, late, depth: rewound.extend(late))
     watch = Watch(patience=0.0, quorum=3, depth=3)
     folders = {name: Path(name) for name in first}
     assert watch.look(folders) == ()
