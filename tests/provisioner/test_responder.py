@@ -136,6 +136,10 @@ def test_the_key_is_born_once_and_only_its_owner_reads_it(responder: Running) ->
         json.dumps(question(nonce="0x" + "0" * 63 + "g")).encode(),
         json.dumps(question(more=1)).encode(),
     ],
+    ids=[
+        *("empty", "http", "no text", "brackets", "digits", "too little", "version", "lease", "large lease"),
+        *("round", "epoch", "witness", "nonce", "too much"),
+    ],
 )
 def test_what_is_no_question_is_never_signed(responder: Running, line: bytes) -> None:
     told = responder.ask(line)
