@@ -12,6 +12,8 @@ LAB := .venv-lab/.stamp
 BROWNIE := .venv-brownie/.stamp
 NODE := node_modules/.stamp
 
+# A dozen witnesses that measure by the second want both cores, and leave none to tests beside them.
+ALONE := tests/witness/byzantine
 PACKAGES := market chain daemons provisioner witness cli
 SOLIDITY := $(shell find contracts tests/contracts -name '*.sol' 2>/dev/null)
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -39,7 +41,8 @@ test-contracts: $(VENV) $(NODE) ## Foundry's tests: unit, fuzz, invariants
 
 test-python: $(VENV) $(NODE) $(LAB) ## pytest; choose with ARGS="tests/market -k slots"
 	$(call say,pytest)
-	@python -m pytest $(or $(ARGS),-n 2 --dist loadgroup --no-loadscope-reorder)
+	@python -m pytest $(or $(ARGS),-n 2 --dist loadgroup --no-loadscope-reorder --ignore $(ALONE))
+	@$(if $(ARGS),,python -m pytest $(ALONE))
 
 test-brownie: $(VENV) $(NODE) $(BROWNIE) ## The Brownie scenario, in its own environment
 	$(call say,brownie)

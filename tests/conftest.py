@@ -31,7 +31,6 @@ _LONG = (
     "tests/chain/nodes/test_network.py",
     "tests/provisioner/chaos/test_chain.py",
     "tests/provisioner/chaos/test_cloud.py",
-    "tests/witness/byzantine/test_byzantine.py",
     "tests/provisioner/agent/test_committees.py",
     "tests/provisioner/test_no_secret_leaks.py",
     "tests/provisioner/conformance/test_soak.py",
@@ -48,10 +47,7 @@ _LONG = (
     "tests/cli/test_access.py",
     "tests/cli/test_new_plugin.py",
 )
-"""Groups of half a minute and more, the longest first; `--durations` at the end of a run tells them.
-
-Those that measure in rounds of a second do not come beside the one that starts a dozen witnesses.
-"""
+"""Groups of half a minute and more, the longest first; `--durations` at the end of a run tells them."""
 
 _pure_now: contextvars.ContextVar[bool] = contextvars.ContextVar("pure_now", default=False)
 
