@@ -9,7 +9,6 @@ import signal
 import sys
 import time
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,9 +43,11 @@ def demo(app: App, fake: bool, folder: Path, keep: bool) -> None:
     from cli.demo.stage import Stage
     from cli.demo.story import Play
 
-    signal.signal(signal.SIGTERM, _stop)
     folder = _fresh(folder)
     with Stage(folder, _silent if app.format == "json" else _show) as stage:
+        signal.signal(signal.SIGTERM, stage.break_off)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in a background job
+            signal.signal(signal.SIGINT, stage.break_off)
         play = Play(stage, fake)
         try:
             play.run()
@@ -76,10 +77,6 @@ def _keep(stage: Stage, connection: Path, folder: Path) -> None:
         while True:
             stage.check_alive()
             time.sleep(0.5)
-
-
-def _stop(_signum: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _fresh(folder: Path) -> Path:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Self
 
 from market.errors import Permanent
@@ -52,6 +52,7 @@ class Stage:
     _begun: float = field(default_factory=time.monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _aborted: threading.Event = field(default_factory=threading.Event)
+    _broken_off: bool = False
 
     def __enter__(self) -> Self:
         """Become the reaper of all that is started here."""
@@ -65,6 +66,18 @@ class Stage:
         """End every process below this one."""
         if not end_tree():
             print("ocx: some processes of the demo could not be ended", file=sys.stderr)
+        if self._broken_off and error is not None and not isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+
+    def break_off(self, _number: int, _frame: FrameType | None) -> None:
+        """What a signal that ends the demo does.
+
+        Python drops an exception that is raised while it starts a process: then whoever waits next gives up,
+        and leaving the stage raises it again.
+        """
+        self._broken_off = True
+        self.abort()
+        raise KeyboardInterrupt
 
     def start(
         self,

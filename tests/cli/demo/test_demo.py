@@ -105,6 +105,23 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path: Path, moment: str) -> None:
     assert_no_process_is_left(tmp_path)
 
 
+DROPPED = """
+import sys
+from contextlib import suppress
+from pathlib import Path
+from cli.demo.stage import Stage, poll
+with Stage(Path(sys.argv[1]), lambda at, step: None) as stage:
+    with suppress(KeyboardInterrupt):
+        stage.break_off(2, None)
+    poll("what never comes", lambda: False, stage, 60)
+"""
+
+
+def test_a_ctrl_c_that_python_drops_while_it_starts_a_process_counts_all_the_same(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", DROPPED, str(tmp_path)], timeout=30, check=False)
+    assert done.returncode == -signal.SIGINT
+
+
 def test_the_fake_demo_ends_as_it_should_and_if_kept_goes_on_until_ctrl_c(tmp_path: Path) -> None:
     with playing(tmp_path, "Everything goes on until Ctrl-C", "--fake", "--keep") as demo:
         report = json.loads((tmp_path / "report.json").read_text())

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.timeout(240)
 
 EPOCH = 4
 SHORT = dataclasses.replace(
-    PARAMS, epoch=EPOCH, rounds=4, restore_time=1, power_time=60, accept_time=12, wipe_time=20
+    PARAMS, epoch=EPOCH, rounds=4, restore_time=1, power_time=60, accept_time=18, wipe_time=20
 )
 SECONDS = 36
 
