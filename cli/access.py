@@ -174,8 +174,8 @@ def _open_document(
     kept = exchange.leases.lease(number)
     delivery = _last_delivery(exchange, number)
     with hinted(number):
-        patience = exchange.leases.terms().accept_time / 2 + _PAUSE if wait else 0.0
-        sealed, told = _when_let_in(gateway_of(exchange, kept.provider), number, patience)
+        gateway = gateway_of(exchange, kept.provider)
+        sealed, told = _when_let_in(exchange, gateway, number) if wait else gateway.connection(number)
     if told.connection_hash != delivery.connection_hash:
         raise Refused(
             f"the gateway's data for lease {number} are not those whose hash is on the chain",
@@ -199,14 +199,18 @@ def _open_document(
     return document
 
 
-def _when_let_in(gateway: GatewayClient, number: int, patience: float) -> tuple[bytes, Told]:
+def _when_let_in(exchange: Exchange, gateway: GatewayClient, number: int) -> tuple[bytes, Told]:
     """The sealed data, once the committee has looked; no gateway may hold them back for longer."""
-    deadline = time.monotonic() + patience
+    deadline = None
     while True:
         try:
             return gateway.connection(number)
         except Temporary as error:
-            if error.evidence.get("status") != _TOO_EARLY or time.monotonic() >= deadline:
+            if error.evidence.get("status") != _TOO_EARLY:
+                raise
+            if deadline is None:
+                deadline = time.monotonic() + exchange.leases.terms().accept_time / 2 + _PAUSE
+            if time.monotonic() >= deadline:
                 raise
         time.sleep(_PAUSE)
 

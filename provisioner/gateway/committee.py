@@ -38,7 +38,7 @@ MEMORY = 30.0
 _MOST_KNOWN = 20_000
 
 
-def held_until(lease: Lease, start: int, first: int, accept_time: int) -> int:
+def held_until(lease: Lease, first: int, accept_time: int) -> int:
     """Until when the buyer of a delivered lease is not let in, unix seconds; 0: it is at once.
 
     Who has root on a machine can keep a committee from seeing it, and take its provider's bond. So a
@@ -48,7 +48,7 @@ def held_until(lease: Lease, start: int, first: int, accept_time: int) -> int:
     drawn = lease.committee is Committee.DRAWN and lease.committee_at <= lease.delivered_at
     if not drawn or lease.accepted == lease.delivered or lease.ended_at:
         return 0
-    return max(lease.delivered_at, start) + min(first, accept_time // 2)
+    return lease.delivered_at + min(first, accept_time // 2)
 
 
 class CommitteeDesk:
@@ -87,13 +87,13 @@ class CommitteeDesk:
         """Raise Denied while the buyer has to wait for the committee; see `held_until`."""
         if not self._accept_time:
             self._accept_time = self._exchange.leases.terms().accept_time
-        start, now = lease.window.window(self._exchange.slot).start, self._exchange.now()
-        until = held_until(lease, start, self._first, self._accept_time)
-        if now < until:
+        until = held_until(lease, self._first, self._accept_time)
+        left = until - self._exchange.now() if until else 0
+        if left > 0:
             raise Denied(
                 425,
                 f"the committee of lease {number} looks at the delivery first",
-                f"Try again once it is proven, or {until - now} s from now.",
+                f"Try again once it is proven, or {left} s from now.",
             )
 
     async def _endpoints(self, request: Request) -> Response:

@@ -10,7 +10,7 @@ from chain.contracts.leases import Lease
 from chain.generated.enums import Committee, EndReason, Policy
 from provisioner.gateway.committee import held_until
 
-START, DRAWN, DELIVERED, FIRST, ACCEPT = 3600, 3000, 4000, 300, 3600
+DRAWN, DELIVERED, FIRST, ACCEPT = 3000, 4000, 300, 3600
 
 LEASE = Lease(
     award=1,
@@ -45,15 +45,16 @@ LEASE = Lease(
 
 
 def until(first: int = FIRST, accept: int = ACCEPT, **changes: object) -> int:
-    return held_until(dataclasses.replace(LEASE, **changes), START, first, accept)  # type: ignore[arg-type]
+    return held_until(dataclasses.replace(LEASE, **changes), first, accept)  # type: ignore[arg-type]
 
 
 def test_a_committee_that_is_drawn_has_some_minutes_to_itself() -> None:
     assert until() == DELIVERED + FIRST
 
 
-def test_a_machine_that_is_there_early_is_held_from_the_window_s_start() -> None:
-    assert until(delivered_at=START - 60) == START + FIRST
+def test_the_time_runs_from_the_delivery_as_that_to_accept_does_also_before_the_window() -> None:
+    early = 3600 - 60
+    assert until(delivered_at=early) == early + FIRST
 
 
 def test_half_of_the_time_to_accept_is_always_the_buyer_s() -> None:
