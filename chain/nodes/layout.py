@@ -9,30 +9,24 @@ It must not start anything.
 
 from __future__ import annotations
 
-import contextlib
 import secrets
-import socket
-from collections.abc import Iterator
-from itertools import chain as joined
 from pathlib import Path
 
 from chain.nodes import keys, render
 from chain.nodes.description import NetworkDescription, Node, load, save
+from chain.ports import free_ports
 from chain.wallet import write_private
-from market.errors import InvalidInput, Permanent
+from market.errors import InvalidInput
 
 __all__ = [
     "description_path",
     "found",
-    "free_ports",
     "has_spaces",
     "keeper_socket",
     "node_folder",
     "write_files",
 ]
 
-_PORTS = range(20000, 32000)
-"""Below what the kernel hands out by itself."""
 _NET = "10.99.0."
 """The Ethernet of local nodes with namespaces of their own; nobody else can see it."""
 _MOST = 60
@@ -136,14 +130,3 @@ def _same_block_0(home: Path, genesis: str) -> None:
             f"network.yaml describes another block 0 than the chain in {home} begins with",
             hint="undo the change, or found another network in another folder",
         )
-
-
-def free_ports() -> Iterator[int]:
-    """Different loopback ports nobody listens at."""
-    start = _PORTS.start + secrets.randbelow(len(_PORTS))
-    for port in joined(range(start, _PORTS.stop), range(_PORTS.start, start)):
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            probe.close()
-            yield port
-    raise Permanent("there is no free loopback port left")

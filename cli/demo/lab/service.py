@@ -5,11 +5,8 @@ Every process runs under `provisioner.keeper` (started by command), so its whole
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,28 +14,15 @@ import time
 import urllib.error
 import urllib.request
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
+from chain.ports import free_ports
 from market.errors import OcxError, Permanent
 
 __all__ = ["Service", "Services", "environment", "foreground", "free_ports"]
-
-_PORTS = range(20000, 32000)
-
-
-def free_ports() -> Iterator[int]:
-    """Different loopback ports nobody listens at, below the range the kernel hands out by itself."""
-    start = _PORTS.start + secrets.randbelow(len(_PORTS))
-    for port in chain(range(start, _PORTS.stop), range(_PORTS.start, start)):
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            probe.close()
-            yield port
-    raise Permanent("there is no free loopback port left")
 
 
 def environment() -> dict[str, str]:

@@ -18,6 +18,7 @@ from chain.nodes.engine import find_engine
 from chain.nodes.line import IpcLine
 from chain.nodes.status import NetworkStatus
 from chain.nodes.untie import heads
+from chain.ports import free_ports
 from chain.rpc import Rpc
 from chain.sender import Sender
 from tests.chain.network import LIMIT, TILL, die_with_parent, wallet
@@ -185,7 +186,7 @@ def _deploy(folder: Path, number: int) -> str:
 def _stranger(description: NetworkDescription, folder: Path) -> Node:
     """A folder of its own with one more node in its description; nobody else has that description."""
     key = layout.keys.create(folder / "nodes" / "x")
-    ports = layout.free_ports()
+    ports = free_ports()
     stranger = Node(
         name="x",
         organisation="nobody",
