@@ -14,6 +14,8 @@ NODE := node_modules/.stamp
 
 # A dozen witnesses that measure by the second want both cores, and leave none to tests beside them.
 ALONE := tests/witness/byzantine
+# Histories on networks of several validators: minutes each, a target of their own.
+NETWORK := tests/network
 PACKAGES := market chain daemons provisioner witness cli
 SOLIDITY := $(shell find contracts tests/contracts -name '*.sol' 2>/dev/null)
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -32,8 +34,8 @@ demo: $(VENV) $(NODE) $(if $(FAKE),,$(LAB)) ## Run the main job for real; FAKE=1
 	ocx demo $(if $(FAKE),--fake) $(ARGS)
 
 ##@ Working on it
-.PHONY: test test-contracts test-python test-brownie
-test: test-contracts test-python test-brownie ## Run every test
+.PHONY: test test-contracts test-python test-brownie test-network
+test: test-contracts test-python test-brownie ## Run every test but test-network's
 
 test-contracts: $(VENV) $(NODE) ## Foundry's tests: unit, fuzz, invariants
 	$(call say,forge test)
@@ -41,12 +43,16 @@ test-contracts: $(VENV) $(NODE) ## Foundry's tests: unit, fuzz, invariants
 
 test-python: $(VENV) $(NODE) $(LAB) ## pytest; choose with ARGS="tests/market -k slots"
 	$(call say,pytest)
-	@python -m pytest $(or $(ARGS),-n 2 --dist loadgroup --no-loadscope-reorder --ignore $(ALONE))
+	@python -m pytest $(or $(ARGS),-n 2 --dist loadgroup --no-loadscope-reorder --ignore $(ALONE) --ignore $(NETWORK))
 	@$(if $(ARGS),,python -m pytest $(ALONE))
 
 test-brownie: $(VENV) $(NODE) $(BROWNIE) ## The Brownie scenario, in its own environment
 	$(call say,brownie)
 	@tools/brownie
+
+test-network: $(VENV) $(NODE) ## Faults, deployments and the same suites on four validators; needs `make engine`
+	$(call say,histories on a network of validators)
+	@python -m pytest $(or $(ARGS),$(NETWORK))
 
 .PHONY: check check-style check-types check-layers check-contracts check-fresh
 CHECKS := check-style check-types check-layers check-contracts check-fresh
