@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from chain.nodes.engine import find_engine
+from market.errors import OcxError
+
 collect_ignore = ["brownie"]
 """Run by Brownie's own pytest (tools/brownie)."""
 
@@ -93,6 +96,18 @@ def _group(item: pytest.Item) -> str:
     call = getattr(item, "callspec", None)
     cloud = call.params.get("bench") if call is not None and file.startswith(_CONFORMANCE) else None
     return f"{_CONFORMANCE}{cloud}" if cloud else file
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What needs the engine skips where it is not built, or fails where OCX_REQUIRE_ENGINE is set."""
+    if item.get_closest_marker("engine") is None:
+        return
+    try:
+        find_engine()
+    except OcxError as error:
+        if os.environ.get("OCX_REQUIRE_ENGINE"):
+            pytest.fail(f"OCX_REQUIRE_ENGINE is set, but {error}", pytrace=False)
+        pytest.skip(str(error))
 
 
 @pytest.fixture(autouse=True)
