@@ -2,8 +2,8 @@
 
 It keeps every promise of `provisioner.plugin` and survives kill -9 at any instruction, because the file is
 its only state; two processes that name the same file see one cloud. With `guests` on, a machine that was
-provisioned can be logged in to over SSH on loopback. Delays and faults can be injected to see how a caller
-behaves when a cloud is slow, lies down, or dies.
+provisioned can be logged in to over SSH, on loopback unless told otherwise. Delays and faults can be injected
+to see how a caller behaves when a cloud is slow, lies down, or dies.
 
 It must not be offered to real tenants: nothing here is hardware.
 """
@@ -349,14 +349,14 @@ class FakePlugin(Provisioner, Power, Console):
         return not row["fuse_out"] and (not self._settings.guests or self._guest(row).answers())
 
     def _connection(self, row: sqlite3.Row) -> Connection:
-        host = "127.0.0.1" if self._settings.guests else f"{row['name']}.fake.invalid"
+        host = self._settings.address if self._settings.guests else f"{row['name']}.fake.invalid"
         responds = self._settings.guests and json.loads(row["purchase"]).get("responder")
         details = {"http": f"http://{host}:{row['http_port']}/"}
         details |= detail(host, row["guest_port"] if responds else None)
         return Connection(host, row["ssh_port"], unix_user(), row["host_key"], details)
 
     def _guest(self, row: sqlite3.Row) -> Guest:
-        return Guest(self._disk(row), row["ssh_port"], row["http_port"])
+        return Guest(self._disk(row), row["ssh_port"], row["http_port"], self._settings.address)
 
     def _disk(self, row: sqlite3.Row) -> Path:
         operation = hashlib.sha256(row["key"].encode()).hexdigest()[:12]

@@ -73,6 +73,8 @@ class FakeSettings:
     the last when it is first needed)."""
     guests: bool = False
     """Start a real SSH and HTTP server for every machine that is up."""
+    address: str = "127.0.0.1"
+    """Where guests listen: an address of the agent's own machine."""
     guest_while_pid: int | None = None
     """Guests end with this process; None: they live until released."""
     provision_seconds: float = 0.0

@@ -22,7 +22,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -166,28 +166,53 @@ class HostLab(Services):
         operator = self._dir / "operator"
         if not operator.exists():
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", operator], check=True)
-        ports = free_ports()
-        for number in range(1, self._count + 1):
-            self._start_host(f"host-{number}", next(ports), next(ports), next(ports))
+        for number, place in enumerate(self._places(), 1):
+            self._start_host({"name": f"host-{number}", **place})
         self.hosts = [self._up(name) for name in self._services]
         partial = self._dir / "hosts.json.part"
         partial.write_text(json.dumps({"hosts": self.hosts, "settings": self.settings()}, indent=1) + "\n")
         partial.rename(self._dir / "hosts.json")
 
-    def _start_host(self, name: str, port: int, tenant_port: int, guest_port: int) -> None:
+    def _places(self) -> Iterator[dict[str, Any]]:
+        """Where each host listens.
+
+        It may also have a `name`, `hidden` folders of the machine that it does not see, commands it starts
+        at `boot`, and `memory` for what it writes.
+        """
+        ports = free_ports()
+        for _ in range(self._count):
+            yield {
+                "address": _ADDRESS,
+                "port": next(ports),
+                "tenant_port": next(ports),
+                "guest_port": next(ports),
+            }
+
+    def _entry(self, _name: str) -> list[str]:
+        """What a host's command begins with."""
+        return []
+
+    def _answers(self, host: dict[str, Any]) -> bool:
+        """Whether its sshd answers."""
+        return _says_ssh(host["address"], host["port"])
+
+    def _start_host(self, place: dict[str, Any]) -> None:
+        name = place["name"]
         folder = self._dir / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        spec = {
-            "name": name,
-            "address": _ADDRESS,
-            "port": port,
-            "tenant_port": tenant_port,
-            "guest_port": guest_port,
-            "operator_key": (self._dir / "operator.pub").read_text(),
-        }
+        spec = {**place, "operator_key": (self._dir / "operator.pub").read_text()}
         (folder / "spec.json").write_text(json.dumps(spec))
-        space = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child"]
+        space = [
+            *self._entry(name),
+            "unshare",
+            "--mount",
+            "--pid",
+            "--uts",
+            "--ipc",
+            "--fork",
+            "--kill-child",
+        ]
         command = [*space, sys.executable, "-m", "cli.demo.lab.host", "--inside", folder]
         path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
         self._run(name, command, {"PATH": path})
@@ -198,7 +223,7 @@ class HostLab(Services):
         while time.monotonic() < deadline and not service.has_ended():
             if up.exists():
                 host: dict[str, Any] = json.loads(up.read_text())
-                if _says_ssh(host["address"], host["port"]):
+                if self._answers(host):
                     return host
             time.sleep(0.02)
         said = " ".join((self._dir / f"{name}.out").read_text(errors="replace").split()[-60:])
@@ -221,13 +246,15 @@ def _inside(folder: Path) -> int:
     outer_pid = int(os.readlink("/proc/self"))
     socket.sethostname(spec["name"])
     outside = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    root = _make_root(folder)
+    root = _make_root(folder, spec.get("memory", _MAX_FILES))
     os.chroot(root)
     os.chdir("/")
     host_key = _furnish(spec)
     sshd = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin") or "/usr/sbin/sshd"
     _say_up(outside, {**spec, "host_key": host_key, "pid": outer_pid})
     plain = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+    for command in spec.get("boot", ()):
+        subprocess.Popen(command, env=plain, preexec_fn=die_with_parent())
     process = subprocess.Popen([sshd, "-D", "-e"], env=plain, preexec_fn=die_with_parent())
     while True:
         pid, status = os.wait()
@@ -235,11 +262,11 @@ def _inside(folder: Path) -> int:
             return os.waitstatus_to_exitcode(status)
 
 
-def _make_root(folder: Path) -> Path:
+def _make_root(folder: Path, memory: str) -> Path:
     """Mount an overlay in memory over this machine's root; the namespaces' end unmounts it."""
     disk, root = folder / "disk", folder / "disk/root"
     disk.mkdir()
-    _mount("tmpfs", disk, "tmpfs", f"size={_MAX_FILES},mode=0700")
+    _mount("tmpfs", disk, "tmpfs", f"size={memory},mode=0700")
     for name in ("upper", "work", "root"):
         (disk / name).mkdir()
     _mount("overlay", root, "overlay", f"lowerdir=/,upperdir={disk}/upper,workdir={disk}/work")
@@ -267,7 +294,8 @@ def _furnish(spec: dict[str, Any]) -> str:
     ssh = Path("/etc/ssh")
     for old in (*ssh.glob("ssh_host_*"), *ssh.glob("sshd_config.d/*")):
         old.unlink()
-    for old in (Path("/etc/ocx"), Path("/root/.ssh"), Path("/root/.ansible")):
+    hidden = ["/etc/ocx", "/root/.ssh", "/root/.ansible", *spec.get("hidden", ())]
+    for old in map(Path, hidden):
         shutil.rmtree(old, ignore_errors=True)
     for start_up in Path("/root").glob(".bash*"):
         start_up.unlink()

@@ -1,0 +1,130 @@
+"""Hosts that Ansible converges: each with a network, files, processes and users of its own, and an sshd.
+
+They are the ansible plugin's hosts (`cli.demo.lab.host`: an overlay in memory over this machine's files) with
+a network namespace each, on one Ethernet that nobody else sees, and with runit in place of systemd. One more
+namespace on that Ethernet is the operator's desk: what is run there reaches the hosts, this test process
+does not. All of it ends with the process that made it, however that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from chain.nodes import space
+from cli.demo.lab.host import HostLab
+from provisioner.keeper import die_with_parent
+
+__all__ = ["DESK", "Hosts"]
+
+_NET = "10.77.0."
+DESK = f"{_NET}1"
+"""Address of the operator's desk."""
+_HIDDEN = ("/root/.cache", "/root/.ocx", "/etc/sv", "/etc/service", "/opt", "/var/lib/ocx")
+_READY = """
+import pathlib, socket, sys
+with socket.create_connection((sys.argv[1], 22), 2) as line:
+    line.settimeout(2)
+    sys.exit(line.recv(4) != b"SSH-")
+"""
+
+
+class Hosts(HostLab):
+    """A context manager: inside it the hosts answer SSH at port 22 of their own addresses.
+
+    `directory` gets logs and the operator's key. Their names are also their inventory names.
+    """
+
+    def __init__(self, directory: Path, names: Sequence[str]) -> None:
+        super().__init__(directory, hosts=len(names))
+        self._names = tuple(names)
+        self._spaces: space.Spaces | None = None
+
+    @staticmethod
+    def missing() -> str | None:
+        """Why such hosts cannot be had here; None: they can."""
+        if (why := HostLab.missing()) is not None:
+            return why
+        for program in ("runsvdir", "sv", "chpst", "ip"):
+            if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None:
+                return f"hosts without systemd need the program {program} (tools/setup system installs it)"
+        return None if space.work_here() else "this machine refuses wires between network namespaces"
+
+    def address(self, name: str) -> str:
+        """A host's address on their Ethernet."""
+        return f"{_NET}{11 + self._names.index(name)}"
+
+    def at_desk(
+        self, command: Sequence[object], *, env: Mapping[str, str] | None = None, **more: Any
+    ) -> subprocess.Popen[str]:
+        """Start a command at the operator's desk; it ends with this thread. `more` is Popen's."""
+        assert self._spaces is not None
+        there, bound = self._spaces.of("desk"), die_with_parent()
+
+        def prepare() -> None:
+            space.enter(there)
+            bound()
+
+        words = [str(word) for word in command]
+        environment = {**os.environ, **(env or {})}
+        return subprocess.Popen(words, env=environment, text=True, preexec_fn=prepare, **more)
+
+    def run_at_desk(
+        self, command: Sequence[object], *, env: Mapping[str, str] | None = None, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        """The same, and wait for its end; what it says is in the answer."""
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        with self.at_desk(command, env=env, **pipes) as process:
+            try:
+                said, _ = process.communicate(timeout=timeout)
+            except BaseException:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(process.args, process.returncode, said, "")
+
+    def ssh_arguments(self) -> list[str]:
+        """Options with which `ssh` at the desk gets in anywhere here and trusts no other host key."""
+        known = self._dir / "known_hosts"
+        return ["-F", "none", "-i", str(self._dir / "operator"), "-o", f"UserKnownHostsFile={known}"]
+
+    def stop(self) -> None:
+        """End the hosts and let go of their network."""
+        super().stop()
+        if self._spaces is not None:
+            self._spaces.close()
+            self._spaces = None
+
+    # ---- what differs from hosts that share the network ------------------------------------------------
+
+    def _start(self) -> None:
+        places = {"desk": DESK, **{name: self.address(name) for name in self._names}}
+        self._spaces = space.Spaces(list(places), list(places.values()))
+        super()._start()
+        lines = [f"{host['address']} {host['host_key']}\n" for host in self.hosts]
+        (self._dir / "known_hosts").write_text("".join(lines))
+
+    def _places(self) -> Iterator[dict[str, Any]]:
+        for name in self._names:
+            yield {
+                "name": name,
+                "address": self.address(name),
+                "port": 22,
+                "tenant_port": 2222,
+                "guest_port": 2223,
+                "hidden": _HIDDEN,
+                "boot": [["sh", "-c", "mkdir -p /etc/sv /etc/service && exec runsvdir -P /etc/service"]],
+                "memory": "1g",
+            }
+
+    def _entry(self, name: str) -> list[str]:
+        assert self._spaces is not None
+        return ["nsenter", f"--net=/proc/{os.getpid()}/fd/{self._spaces.of(name)}", "--"]
+
+    def _answers(self, host: dict[str, Any]) -> bool:
+        done = self.run_at_desk([sys.executable, "-I", "-c", _READY, host["address"]])
+        return done.returncode == 0
