@@ -82,6 +82,13 @@ class Wallet:
         signed = self._account.sign_transaction(dict(transaction))
         return SignedTransaction(bytes(signed.raw_transaction), bytes(signed.hash))
 
+    def sign_message(self, message: bytes) -> bytes:
+        """An EIP-191 signature of 65 bytes (r, s, v); what it is for must be in the message."""
+        with signing_library():
+            from eth_account.messages import encode_defunct
+
+        return bytes(self._account.sign_message(encode_defunct(primitive=message)).signature)
+
     def sign_typed_data(
         self, domain: Mapping[str, Any], types: Mapping[str, Any], message: Mapping[str, Any]
     ) -> bytes:

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+
 import {Governed} from "./Governed.sol";
 import {IDirectory} from "./interfaces/IDirectory.sol";
 import {IMembers, MemberRights} from "./interfaces/IMembers.sol";
@@ -9,6 +12,9 @@ import {Rights} from "./libraries/Rights.sol";
 
 /// @notice See {IMembers}.
 contract Members is IMembers, Governed {
+    uint256 private constant MOST_NODES = 8;
+    uint256 private constant LONGEST_ENDPOINT = 128;
+
     /// @inheritdoc IMembers
     uint32 public count;
     /// @inheritdoc IMembers
@@ -17,6 +23,11 @@ contract Members is IMembers, Governed {
     mapping(OrgId => Organisation) private _organisations;
     mapping(address account => Member) private _members;
     mapping(OrgId => uint256) private _admins;
+    mapping(address node => Node) private _nodes;
+    mapping(OrgId => uint256) private _nodesOf;
+    address[] private _listed;
+    /// @dev Where in `_listed` a node stands.
+    mapping(address node => uint256) private _place;
 
     constructor(IDirectory directory_) Governed(directory_) {}
 
@@ -101,6 +112,47 @@ contract Members is IMembers, Governed {
     }
 
     /// @inheritdoc IMembers
+    function setNode(
+        OrgId org,
+        bytes32 keyX,
+        bytes32 keyY,
+        string calldata endpoint,
+        bytes calldata signature
+    ) external {
+        bytes32 handle = _existing(org).handle;
+        _requireNodesAdmin(org);
+        uint256 length = bytes(endpoint).length;
+        if (length == 0 || length > LONGEST_ENDPOINT) revert Members_BadEndpoint(length);
+        address node = address(uint160(uint256(keccak256(abi.encode(keyX, keyY)))));
+        _requireConsent(org, node, keccak256(abi.encode("ocx node", handle, endpoint)), signature);
+        Node storage n = _nodes[node];
+        if (OrgId.unwrap(n.org) == 0) _list(org, node);
+        else if (n.org != org) revert Members_NodeTaken(node, n.org);
+
+        n.org = org;
+        n.keyX = keyX;
+        n.keyY = keyY;
+        n.endpoint = endpoint;
+        emit NodeSet(org, node, keyX, keyY, endpoint);
+    }
+
+    /// @inheritdoc IMembers
+    function removeNode(address node) external {
+        OrgId org = _nodes[node].org;
+        if (OrgId.unwrap(org) == 0) revert Members_UnknownNode(node);
+        _requireNodesAdmin(org);
+        --_nodesOf[org];
+        uint256 place = _place[node];
+        address last = _listed[_listed.length - 1];
+        _listed[place] = last;
+        _place[last] = place;
+        _listed.pop();
+        delete _place[node];
+        delete _nodes[node];
+        emit NodeRemoved(org, node);
+    }
+
+    /// @inheritdoc IMembers
     function charge(address account, OrgId org, uint256 amount) external onlyHolder(Rights.MEMBERS_CHARGE) {
         Member storage m = _members[account];
         if (m.org != org) revert Members_NotMember(account);
@@ -169,6 +221,43 @@ contract Members is IMembers, Governed {
     /// @inheritdoc IMembers
     function groupOf(OrgId org) external view returns (uint32) {
         return _organisations[org].group;
+    }
+
+    /// @inheritdoc IMembers
+    function nodeCount() external view returns (uint256) {
+        return _listed.length;
+    }
+
+    /// @inheritdoc IMembers
+    function nodes(uint256 from, uint256 most) external view returns (Node[] memory page) {
+        uint256 listed = _listed.length;
+        uint256 left = from < listed ? listed - from : 0;
+        page = new Node[](most < left ? most : left);
+        for (uint256 i = 0; i < page.length; ++i) {
+            page[i] = _nodes[_listed[from + i]];
+        }
+    }
+
+    function _list(OrgId org, address node) private {
+        if (_nodesOf[org] == MOST_NODES) revert Members_TooManyNodes(org);
+        ++_nodesOf[org];
+        _place[node] = _listed.length;
+        _listed.push(node);
+    }
+
+    function _requireNodesAdmin(OrgId org) private view {
+        if (msg.sender == directory.council()) return;
+        Member storage m = _members[msg.sender];
+        if (m.org != org || m.rights & MemberRights.ADMIN == 0) {
+            revert Members_NotNodesAdmin(org, msg.sender);
+        }
+    }
+
+    /// @dev No key can be listed without itself: an address names one key, and only that one signs for it.
+    function _requireConsent(OrgId org, address node, bytes32 agreed, bytes calldata signature) private pure {
+        bytes32 digest = MessageHashUtils.toEthSignedMessageHash(agreed);
+        (address signer, ECDSA.RecoverError failed,) = ECDSA.tryRecover(digest, signature);
+        if (failed != ECDSA.RecoverError.NoError || signer != node) revert Members_NoConsent(org, node);
     }
 
     function _setMember(OrgId org, address account, uint16 rights, uint96 limit) private {

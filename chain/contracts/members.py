@@ -6,14 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 
+from eth_utils.crypto import keccak
+
+from chain.abi import checksum
 from chain.contracts.base import Call, Contract, struct
 from chain.wire import BlockId
 from market.specs import class_id
 
-__all__ = ["UNLIMITED", "Member", "MemberRight", "Members", "Organisation", "Role"]
+__all__ = ["UNLIMITED", "ListedNode", "Member", "MemberRight", "Members", "Organisation", "Role"]
 
 UNLIMITED = (1 << 96) - 1
 """A member's limit that is none and is not counted."""
+_PAGE = 50
+"""Nodes in one answer."""
 
 
 class Role(IntFlag):
@@ -61,6 +66,26 @@ class Member:
     spent: int
 
 
+@dataclass(frozen=True, slots=True)
+class ListedNode:
+    """IMembers.Node: a node of the chain and the halves of its public key; `endpoint` is unchecked text."""
+
+    org: int
+    key_x: bytes
+    key_y: bytes
+    endpoint: str
+
+    @property
+    def public_key(self) -> bytes:
+        """The uncompressed key, 64 bytes."""
+        return self.key_x + self.key_y
+
+    @property
+    def address(self) -> str:
+        """What names the node."""
+        return checksum("0x" + keccak(self.public_key)[12:].hex())
+
+
 class Members(Contract):
     """Who may do what, for whom, within which limit."""
 
@@ -85,6 +110,24 @@ class Members(Contract):
 
     def affiliated(self, a: int, b: int, *, block: BlockId = "latest") -> bool:
         return bool(self._view("affiliated", a, b, block=block))
+
+    def node_count(self, *, block: BlockId = "latest") -> int:
+        return int(self._view("nodeCount", block=block))
+
+    def nodes(self, *, block: int) -> tuple[ListedNode, ...]:
+        """Every node that is listed at the end of a block: pages of one block fit together."""
+        found: list[ListedNode] = []
+        while True:
+            page = self._view("nodes", len(found), _PAGE, block=block)
+            found += [struct(ListedNode, item) for item in page]
+            if len(page) < _PAGE:
+                return tuple(found)
+
+    def set_node(self, org: int, public_key: bytes, endpoint: str, signature: bytes) -> Call:
+        return self._call("setNode", org, public_key[:32], public_key[32:], endpoint, signature)
+
+    def remove_node(self, node: str) -> Call:
+        return self._call("removeNode", node)
 
     def admit(self, handle: str, admin: str, roles: int, group: int = 0) -> Call:
         return self._call("admit", class_id(handle), admin, int(roles), group)

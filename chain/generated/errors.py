@@ -88,14 +88,20 @@ __all__ = [
     "Leases_Unknown",
     "Leases_WrongState",
     "Members_AccountTaken",
+    "Members_BadEndpoint",
     "Members_EmptyHandle",
     "Members_HandleTaken",
     "Members_LastAdmin",
+    "Members_NoConsent",
     "Members_NoRight",
     "Members_NoRole",
+    "Members_NodeTaken",
     "Members_NotMember",
+    "Members_NotNodesAdmin",
     "Members_OverLimit",
     "Members_Suspended",
+    "Members_TooManyNodes",
+    "Members_UnknownNode",
     "Members_UnknownOrganisation",
     "Members_ZeroAddress",
     "PackedIds_Count",
@@ -1582,6 +1588,23 @@ class Members_AccountTaken(codec.ContractError):
         self.org = org
 
 
+class Members_BadEndpoint(codec.ContractError):
+    """a node's endpoint has 1 to 128 bytes
+
+    `Members`: Members_BadEndpoint(uint256 length).
+    """
+
+    NAME: ClassVar[str] = "Members_BadEndpoint"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("4b8330e3")
+    MESSAGE: ClassVar[str] = "a node's endpoint has 1 to 128 bytes"
+    HINT: ClassVar[str | None] = "Give host:port, with a shorter name or an IP address."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("length", "uint256"),)
+
+    def __init__(self, *, length: int) -> None:
+        super().__init__(length=length)
+        self.length = length
+
+
 class Members_EmptyHandle(codec.ContractError):
     """an organisation needs a handle
 
@@ -1633,6 +1656,27 @@ class Members_LastAdmin(codec.ContractError):
         self.org = org
 
 
+class Members_NoConsent(codec.ContractError):
+    """the node's key did not agree to this organisation and endpoint
+
+    `Members`: Members_NoConsent(uint32 org, address node).
+    """
+
+    NAME: ClassVar[str] = "Members_NoConsent"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("66649aaf")
+    MESSAGE: ClassVar[str] = "the node's key did not agree to this organisation and endpoint"
+    HINT: ClassVar[str | None] = "Make its card anew ('ocx network card') where its key is."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32"),
+        codec.Parameter("node", "address"),
+    )
+
+    def __init__(self, *, org: int, node: str) -> None:
+        super().__init__(org=org, node=node)
+        self.org = org
+        self.node = node
+
+
 class Members_NoRight(codec.ContractError):
     """this account lacks the right for this (rights: 1 admin, 2 buy, 4 offer, 8 sign, 16 deliver, 32 release)
 
@@ -1679,6 +1723,27 @@ class Members_NoRole(codec.ContractError):
         self.role = role
 
 
+class Members_NodeTaken(codec.ContractError):
+    """this node is another organisation's
+
+    `Members`: Members_NodeTaken(address node, uint32 org).
+    """
+
+    NAME: ClassVar[str] = "Members_NodeTaken"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("304ecb1b")
+    MESSAGE: ClassVar[str] = "this node is another organisation's"
+    HINT: ClassVar[str | None] = "That one removes it first ('ocx network leave')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("node", "address"),
+        codec.Parameter("org", "uint32"),
+    )
+
+    def __init__(self, *, node: str, org: int) -> None:
+        super().__init__(node=node, org=org)
+        self.node = node
+        self.org = org
+
+
 class Members_NotMember(codec.ContractError):
     """this account belongs to no organisation that could do this
 
@@ -1693,6 +1758,27 @@ class Members_NotMember(codec.ContractError):
 
     def __init__(self, *, account: str) -> None:
         super().__init__(account=account)
+        self.account = account
+
+
+class Members_NotNodesAdmin(codec.ContractError):
+    """only an admin of the node's organisation, or the council, may do this
+
+    `Members`: Members_NotNodesAdmin(uint32 org, address account).
+    """
+
+    NAME: ClassVar[str] = "Members_NotNodesAdmin"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("5190cdea")
+    MESSAGE: ClassVar[str] = "only an admin of the node's organisation, or the council, may do this"
+    HINT: ClassVar[str | None] = "Ask one of them; an admin acts with the organisation's own wallet."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32"),
+        codec.Parameter("account", "address"),
+    )
+
+    def __init__(self, *, org: int, account: str) -> None:
+        super().__init__(org=org, account=account)
+        self.org = org
         self.account = account
 
 
@@ -1736,6 +1822,40 @@ class Members_Suspended(codec.ContractError):
     def __init__(self, *, org: int) -> None:
         super().__init__(org=org)
         self.org = org
+
+
+class Members_TooManyNodes(codec.ContractError):
+    """an organisation has at most 8 nodes
+
+    `Members`: Members_TooManyNodes(uint32 org).
+    """
+
+    NAME: ClassVar[str] = "Members_TooManyNodes"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("21998f50")
+    MESSAGE: ClassVar[str] = "an organisation has at most 8 nodes"
+    HINT: ClassVar[str | None] = "Let one of them leave first ('ocx network leave')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("org", "uint32"),)
+
+    def __init__(self, *, org: int) -> None:
+        super().__init__(org=org)
+        self.org = org
+
+
+class Members_UnknownNode(codec.ContractError):
+    """there is no such node
+
+    `Members`: Members_UnknownNode(address node).
+    """
+
+    NAME: ClassVar[str] = "Members_UnknownNode"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("e1aa22a7")
+    MESSAGE: ClassVar[str] = "there is no such node"
+    HINT: ClassVar[str | None] = "See 'ocx network node list'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("node", "address"),)
+
+    def __init__(self, *, node: str) -> None:
+        super().__init__(node=node)
+        self.node = node
 
 
 class Members_UnknownOrganisation(codec.ContractError):
@@ -3045,14 +3165,20 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Leases_Unknown.SELECTOR: Leases_Unknown,
     Leases_WrongState.SELECTOR: Leases_WrongState,
     Members_AccountTaken.SELECTOR: Members_AccountTaken,
+    Members_BadEndpoint.SELECTOR: Members_BadEndpoint,
     Members_EmptyHandle.SELECTOR: Members_EmptyHandle,
     Members_HandleTaken.SELECTOR: Members_HandleTaken,
     Members_LastAdmin.SELECTOR: Members_LastAdmin,
+    Members_NoConsent.SELECTOR: Members_NoConsent,
     Members_NoRight.SELECTOR: Members_NoRight,
     Members_NoRole.SELECTOR: Members_NoRole,
+    Members_NodeTaken.SELECTOR: Members_NodeTaken,
     Members_NotMember.SELECTOR: Members_NotMember,
+    Members_NotNodesAdmin.SELECTOR: Members_NotNodesAdmin,
     Members_OverLimit.SELECTOR: Members_OverLimit,
     Members_Suspended.SELECTOR: Members_Suspended,
+    Members_TooManyNodes.SELECTOR: Members_TooManyNodes,
+    Members_UnknownNode.SELECTOR: Members_UnknownNode,
     Members_UnknownOrganisation.SELECTOR: Members_UnknownOrganisation,
     Members_ZeroAddress.SELECTOR: Members_ZeroAddress,
     PackedIds_Count.SELECTOR: PackedIds_Count,

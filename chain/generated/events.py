@@ -77,6 +77,8 @@ __all__ = [
     "MemberSet",
     "MinDelayChange",
     "Minted",
+    "NodeRemoved",
+    "NodeSet",
     "OfferClosed",
     "OfferPublished",
     "OrganisationAdmitted",
@@ -1383,6 +1385,46 @@ class Minted(codec.Event):
 
 
 @dataclass(frozen=True)
+class NodeRemoved(codec.Event):
+    """`Members`: NodeRemoved(uint32 org, address node)."""
+
+    NAME: ClassVar[str] = "NodeRemoved"
+    CONTRACT: ClassVar[str] = "Members"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Members",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("6fdeb23347712f38921d8ab590b1a2f2291dcfba8c93b63867de2fe0d4b65976")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("node", "address", indexed=True),
+    )
+
+    org: int
+    node: str
+
+
+@dataclass(frozen=True)
+class NodeSet(codec.Event):
+    """`Members`: NodeSet(uint32 org, address node, bytes32 keyX, bytes32 keyY, string endpoint)."""
+
+    NAME: ClassVar[str] = "NodeSet"
+    CONTRACT: ClassVar[str] = "Members"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Members",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("58d2e16a3c3075287ad9a988f719262e1164dcecac48c826402e9dc961cc635d")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("node", "address", indexed=True),
+        codec.Parameter("key_x", "bytes32"),
+        codec.Parameter("key_y", "bytes32"),
+        codec.Parameter("endpoint", "string"),
+    )
+
+    org: int
+    node: str
+    key_x: bytes
+    key_y: bytes
+    endpoint: str
+
+
+@dataclass(frozen=True)
 class OfferClosed(codec.Event):
     """`Book`: OfferClosed(uint32 offer, bool cancelled)."""
 
@@ -2394,6 +2436,8 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     MemberSet.TOPIC: MemberSet,
     MinDelayChange.TOPIC: MinDelayChange,
     Minted.TOPIC: Minted,
+    NodeRemoved.TOPIC: NodeRemoved,
+    NodeSet.TOPIC: NodeSet,
     OfferClosed.TOPIC: OfferClosed,
     OfferPublished.TOPIC: OfferPublished,
     OrganisationAdmitted.TOPIC: OrganisationAdmitted,

@@ -24,6 +24,7 @@ __all__ = [
     "NetworkDescription",
     "Node",
     "address_of_public_key",
+    "checked_name",
     "endpoint",
     "load",
     "parse",
@@ -40,6 +41,16 @@ _PUBLIC_KEY = re.compile(r"[0-9a-f]{128}")
 def address_of_public_key(public_key: bytes) -> str:
     """The address that belongs to an uncompressed secp256k1 key of 64 bytes."""
     return checksum("0x" + keccak(public_key)[12:].hex())
+
+
+def checked_name(name: str) -> str:
+    """The same, if it can be a node's name; else InvalidInput."""
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(
+            f"{name!r} cannot be a node's name",
+            hint="give 1 to 32 small letters, digits and hyphens, no hyphen at either end",
+        )
+    return name
 
 
 class _Model(BaseModel):

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from eth_keys.datatypes import PrivateKey
 
+from chain import messages
 from chain.nodes.description import address_of_public_key
 from chain.wallet import import_key, write_private
 from market.errors import InvalidInput
 
-__all__ = ["NodeKey", "at", "create"]
+__all__ = ["NodeKey", "at", "create", "sign"]
 
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
@@ -31,13 +32,23 @@ class NodeKey:
 
 def at(folder: Path) -> NodeKey:
     """The key kept in a node's folder; InvalidInput if there is none or it is damaged."""
+    return _public(_private(folder))
+
+
+def sign(folder: Path, message: bytes) -> bytes:
+    """The signature (EIP-191, 65 bytes) of the key kept in a node's folder."""
+    private = _private(folder)
+    _public(private)
+    return messages.sign(private, message)
+
+
+def _private(folder: Path) -> bytes:
     try:
-        private = bytes.fromhex((folder / "nodekey").read_text("ascii").strip())
+        return bytes.fromhex((folder / "nodekey").read_text("ascii").strip())
     except FileNotFoundError:
         raise InvalidInput(f"{folder} holds no node key") from None
     except (OSError, ValueError) as error:
         raise InvalidInput(f"the node key in {folder} cannot be read: {error}") from error
-    return _public(private)
 
 
 def create(folder: Path) -> NodeKey:

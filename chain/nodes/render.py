@@ -9,13 +9,15 @@ import json
 import tomllib
 from typing import Any
 
+from eth_utils.crypto import keccak
+
 from chain import connection as connection_file
 from chain.forms import fill
 from chain.nodes import extra
 from chain.nodes.description import NetworkDescription, Node, endpoint, parse
-from market.errors import Bug
+from market.errors import Bug, InvalidInput
 
-__all__ = ["connection", "extra_data", "genesis", "network_yaml", "node_files"]
+__all__ = ["block_0", "connection", "extra_data", "genesis", "network_yaml", "node_files"]
 
 
 def network_yaml(description: NetworkDescription) -> str:
@@ -40,6 +42,28 @@ def genesis(description: NetworkDescription) -> str:
     text = fill(f"network/genesis.{description.engine}.json.j2", facts)
     json.loads(text)
     return text
+
+
+def block_0(description: NetworkDescription) -> bytes:
+    """The hash of block 0 as Clique's engine writes it; descriptions that share it found one network."""
+    if description.engine != "clique":
+        raise InvalidInput(f"block 0 of engine {description.engine} is known to that engine only")
+    nothing = keccak(extra.rlp(b""))
+    number = [_big(each) for each in (1, 0, description.gas_limit, 0, description.founded)]
+    header: list[extra.Rlp] = [
+        bytes(32),
+        keccak(extra.rlp([])),
+        bytes(20),
+        nothing,
+        nothing,
+        nothing,
+        bytes(256),
+    ]
+    return keccak(extra.rlp([*header, *number, extra_data(description), bytes(32), bytes(8)]))
+
+
+def _big(number: int) -> bytes:
+    return number.to_bytes((number.bit_length() + 7) // 8, "big")
 
 
 def node_files(description: NetworkDescription, node: Node, *, listen: str | None = None) -> dict[str, str]:

@@ -3,10 +3,12 @@ pragma solidity ^0.8.24;
 
 import {OrgId} from "./Types.sol";
 
-/// @notice Organisations, the roles the council gives them, and the accounts that act for them within limits.
+/// @notice Organisations, the roles the council gives them, the accounts that act for them within limits, and
+/// the nodes of the chain they run.
 ///
 /// Assumes: `Escrow` holds `Rights.MEMBERS_CHARGE` and nobody else does.
 /// Does NOT keep names of people, and does NOT know money: a limit is a number that `Escrow` counts against.
+/// Does NOT say who validates: that is the consensus's own, and its voters decide it.
 interface IMembers {
     /// @param handle Short public name, unique, e.g. "north-uni".
     /// @param roles Bits of `ROLE_*`, set by the council.
@@ -35,6 +37,16 @@ interface IMembers {
         uint96 spent;
     }
 
+    /// @notice A node that may connect to the chain as long as it stands here and its organisation has a role.
+    /// @param keyX First half of its public key; `address(keccak256(keyX, keyY))` names it, and seals.
+    /// @param endpoint "host:port" where its peers reach it.
+    struct Node {
+        OrgId org;
+        bytes32 keyX;
+        bytes32 keyY;
+        string endpoint;
+    }
+
     event OrganisationAdmitted(
         OrgId indexed org, bytes32 indexed handle, uint8 roles, uint32 group, address admin
     );
@@ -46,6 +58,8 @@ interface IMembers {
     event PayoutChanged(OrgId indexed org, address payout);
     event EncryptionKeyChanged(OrgId indexed org, bytes32 key);
     event GatewayChanged(OrgId indexed org, string url, bytes32 keyHash);
+    event NodeSet(OrgId indexed org, address indexed node, bytes32 keyX, bytes32 keyY, string endpoint);
+    event NodeRemoved(OrgId indexed org, address indexed node);
 
     /// @notice another organisation has this handle
     /// @dev Choose another handle.
@@ -80,6 +94,24 @@ interface IMembers {
     /// @notice the zero address cannot be used here
     /// @dev Give a real address.
     error Members_ZeroAddress();
+    /// @notice only an admin of the node's organisation, or the council, may do this
+    /// @dev Ask one of them; an admin acts with the organisation's own wallet.
+    error Members_NotNodesAdmin(OrgId org, address account);
+    /// @notice the node's key did not agree to this organisation and endpoint
+    /// @dev Make its card anew ('ocx network card') where its key is.
+    error Members_NoConsent(OrgId org, address node);
+    /// @notice this node is another organisation's
+    /// @dev That one removes it first ('ocx network leave').
+    error Members_NodeTaken(address node, OrgId org);
+    /// @notice there is no such node
+    /// @dev See 'ocx network node list'.
+    error Members_UnknownNode(address node);
+    /// @notice an organisation has at most 8 nodes
+    /// @dev Let one of them leave first ('ocx network leave').
+    error Members_TooManyNodes(OrgId org);
+    /// @notice a node's endpoint has 1 to 128 bytes
+    /// @dev Give host:port, with a shorter name or an IP address.
+    error Members_BadEndpoint(uint256 length);
 
     /// @notice The council lets an organisation in. Its first admin may everything for it, without limit.
     function admit(bytes32 handle, address admin, uint8 roles, uint32 group) external returns (OrgId);
@@ -104,6 +136,21 @@ interface IMembers {
     function setEncryptionKey(bytes32 key) external;
 
     function setGateway(string calldata url, bytes32 keyHash) external;
+
+    /// @notice An admin of the organisation, or the council, lists one of its nodes, or changes its endpoint.
+    /// Whoever reads this list lets in those whose organisation has a role; without one a node stays listed.
+    /// @param signature The node key's own consent, EIP-191 over
+    /// `keccak256(abi.encode("ocx node", handle, endpoint))`: nobody lists a key that is not theirs.
+    function setNode(
+        OrgId org,
+        bytes32 keyX,
+        bytes32 keyY,
+        string calldata endpoint,
+        bytes calldata signature
+    ) external;
+
+    /// @notice An admin of its organisation, or the council, takes a node off the list.
+    function removeNode(address node) external;
 
     /// @notice Counts an amount against a member's limit. Reverts if the account is not of `org` or would pass it.
     function charge(address account, OrgId org, uint256 amount) external;
@@ -136,6 +183,13 @@ interface IMembers {
     function affiliated(OrgId a, OrgId b) external view returns (bool);
 
     function groupOf(OrgId org) external view returns (uint32);
+
+    /// @notice How many nodes are listed.
+    function nodeCount() external view returns (uint256);
+
+    /// @notice The nodes from place `from` on, at most `most` of them. Places change when a node is removed, so
+    /// read all pages at one block.
+    function nodes(uint256 from, uint256 most) external view returns (Node[] memory);
 }
 
 /// @notice Roles of organisations, as bits.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
+import {Vm} from "forge-std/Vm.sol";
+
 import {Exchange} from "./Exchange.sol";
 import {IDirectory} from "../../contracts/interfaces/IDirectory.sol";
 import {IMembers, MemberRights, Roles} from "../../contracts/interfaces/IMembers.sol";
@@ -359,6 +361,252 @@ contract MembersSetGatewayTest is MembersTest {
 
     function test_RevertWhen_NotAdmin() external {
         _adminOnly(abi.encodeCall(IMembers.setGateway, ("", 0)));
+    }
+}
+
+abstract contract MembersNodes is MembersTest {
+    string internal constant ENDPOINT = "192.0.2.7:30303";
+    Vm.Wallet internal key;
+
+    function setUp() public override {
+        super.setUp();
+        key = vm.createWallet("node key");
+    }
+
+    function _consent(Vm.Wallet memory who, bytes32 handle, string memory endpoint)
+        internal
+        returns (bytes memory)
+    {
+        bytes32 agreed = keccak256(abi.encode("ocx node", handle, endpoint));
+        bytes32 digest = keccak256(abi.encodePacked("\x19Ethereum Signed Message:\n32", agreed));
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(who, digest);
+        return abi.encodePacked(r, s, v);
+    }
+
+    function _set(address caller, OrgId org, Vm.Wallet memory who, string memory endpoint) internal {
+        bytes memory signature = _consent(who, members.organisation(org).handle, endpoint);
+        vm.prank(caller);
+        members.setNode(org, bytes32(who.publicKeyX), bytes32(who.publicKeyY), endpoint, signature);
+    }
+
+    /// @dev The next call is `setNode` of `key` for `org` with this signature, and fails.
+    function _noConsent(address caller, OrgId org, string memory endpoint, bytes memory signature) internal {
+        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NoConsent.selector, org, key.addr));
+        vm.prank(caller);
+        members.setNode(org, bytes32(key.publicKeyX), bytes32(key.publicKeyY), endpoint, signature);
+    }
+
+    function _wallet(uint256 number) internal returns (Vm.Wallet memory) {
+        return vm.createWallet(uint256(keccak256(abi.encode("node", number))));
+    }
+
+    function _notAdmin(OrgId org, address caller) internal {
+        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NotNodesAdmin.selector, org, caller));
+    }
+}
+
+contract MembersSetNodeTest is MembersNodes {
+    function test_WhenAdminSets_IsListed() external {
+        vm.expectEmit(address(members));
+        emit IMembers.NodeSet(northOrg, key.addr, bytes32(key.publicKeyX), bytes32(key.publicKeyY), ENDPOINT);
+        _set(north, northOrg, key, ENDPOINT);
+        IMembers.Node memory n = members.nodes(0, 10)[0];
+        assertTrue(n.org == northOrg);
+        assertEq(n.keyX, bytes32(key.publicKeyX));
+        assertEq(n.keyY, bytes32(key.publicKeyY));
+        assertEq(n.endpoint, ENDPOINT);
+        assertEq(members.nodeCount(), 1);
+    }
+
+    function test_WhenCouncilSets_IsListed() external {
+        _set(council, northOrg, key, ENDPOINT);
+        assertEq(members.nodeCount(), 1);
+    }
+
+    function test_WhenSetAgain_OnlyTheEndpointChanges() external {
+        _set(north, northOrg, key, ENDPOINT);
+        _set(north, northOrg, key, "node.example:30304");
+        assertEq(members.nodeCount(), 1);
+        assertEq(members.nodes(0, 10)[0].endpoint, "node.example:30304");
+    }
+
+    /// @dev Out is who has no role; whoever reads the list sees that, and nothing has to be taken off it.
+    function test_WhenTheOrganisationLosesItsRoles_NodesStayListed() external {
+        _set(north, northOrg, key, ENDPOINT);
+        vm.prank(council);
+        members.setRoles(northOrg, 0);
+        IMembers.Node memory n = members.nodes(0, 10)[0];
+        assertTrue(n.org == northOrg);
+        assertEq(members.organisation(n.org).roles, 0);
+    }
+
+    /// @dev Whoever sees a consent on its way cannot use it for an organisation of its own.
+    function test_RevertWhen_ConsentWasForAnotherHandle() external {
+        _noConsent(south, southOrg, ENDPOINT, _consent(key, "north", ENDPOINT));
+    }
+
+    function test_RevertWhen_ConsentWasForAnotherEndpoint() external {
+        _noConsent(north, northOrg, "203.0.113.9:30303", _consent(key, "north", ENDPOINT));
+    }
+
+    function test_RevertWhen_SomebodyElseSigned() external {
+        _noConsent(north, northOrg, ENDPOINT, _consent(_wallet(1), "north", ENDPOINT));
+    }
+
+    function test_RevertWhen_NobodySigned() external {
+        _noConsent(north, northOrg, ENDPOINT, "");
+        _noConsent(north, northOrg, ENDPOINT, new bytes(65));
+    }
+
+    /// @dev The mirrored signature, which says the same in other bytes, is refused.
+    function test_RevertWhen_SignatureIsMirrored() external {
+        bytes32 agreed = keccak256(abi.encode("ocx node", bytes32("north"), ENDPOINT));
+        bytes32 digest = keccak256(abi.encodePacked("\x19Ethereum Signed Message:\n32", agreed));
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
+        uint256 order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141;
+        _noConsent(north, northOrg, ENDPOINT, abi.encodePacked(r, order - uint256(s), v == 27 ? 28 : 27));
+    }
+
+    function test_RevertWhen_ListedByAnotherOrganisation() external {
+        _set(north, northOrg, key, ENDPOINT);
+        bytes memory signature = _consent(key, "south", ENDPOINT);
+        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NodeTaken.selector, key.addr, northOrg));
+        vm.prank(south);
+        members.setNode(southOrg, bytes32(key.publicKeyX), bytes32(key.publicKeyY), ENDPOINT, signature);
+    }
+
+    function test_RevertWhen_Ninth() external {
+        for (uint256 i = 0; i < 8; ++i) {
+            _set(north, northOrg, _wallet(i), ENDPOINT);
+        }
+        bytes memory signature = _consent(key, "north", ENDPOINT);
+        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_TooManyNodes.selector, northOrg));
+        vm.prank(north);
+        members.setNode(northOrg, bytes32(key.publicKeyX), bytes32(key.publicKeyY), ENDPOINT, signature);
+        _set(north, northOrg, _wallet(3), "192.0.2.8:30303"); // one of the eight may move
+        _set(south, southOrg, key, ENDPOINT); // and others have room
+    }
+
+    function test_RevertWhen_EndpointIsEmptyOrLong() external {
+        _badEndpoint("");
+        _badEndpoint(string(new bytes(129)));
+        _set(north, northOrg, key, string(new bytes(128)));
+    }
+
+    function test_RevertWhen_AdminOfAnotherOrganisation() external {
+        _refuses(south);
+    }
+
+    function test_RevertWhen_MemberWithoutTheRight() external {
+        _setMember(north, clerk, MemberRights.ALL & ~MemberRights.ADMIN, 0);
+        _refuses(clerk);
+    }
+
+    function test_RevertWhen_Stranger() external {
+        _refuses(stranger);
+    }
+
+    function test_RevertWhen_OrganisationIsUnknown() external {
+        _unknown(UNKNOWN);
+        vm.prank(council);
+        members.setNode(UNKNOWN, bytes32(key.publicKeyX), bytes32(key.publicKeyY), ENDPOINT, "");
+    }
+
+    function _refuses(address caller) private {
+        bytes memory signature = _consent(key, "north", ENDPOINT);
+        _notAdmin(northOrg, caller);
+        vm.prank(caller);
+        members.setNode(northOrg, bytes32(key.publicKeyX), bytes32(key.publicKeyY), ENDPOINT, signature);
+    }
+
+    function _badEndpoint(string memory endpoint) private {
+        bytes memory signature = _consent(key, "north", endpoint);
+        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_BadEndpoint.selector, bytes(endpoint).length));
+        vm.prank(north);
+        members.setNode(northOrg, bytes32(key.publicKeyX), bytes32(key.publicKeyY), endpoint, signature);
+    }
+}
+
+contract MembersRemoveNodeTest is MembersNodes {
+    function test_WhenAdminRemoves_MayBeListedElsewhere() external {
+        _set(north, northOrg, key, ENDPOINT);
+        vm.expectEmit(address(members));
+        emit IMembers.NodeRemoved(northOrg, key.addr);
+        vm.prank(north);
+        members.removeNode(key.addr);
+        assertEq(members.nodeCount(), 0);
+        assertEq(members.nodes(0, 10).length, 0);
+        _set(south, southOrg, key, ENDPOINT);
+        assertTrue(members.nodes(0, 10)[0].org == southOrg);
+    }
+
+    function test_WhenCouncilRemoves_IsGone() external {
+        _set(north, northOrg, key, ENDPOINT);
+        vm.prank(council);
+        members.removeNode(key.addr);
+        assertEq(members.nodeCount(), 0);
+    }
+
+    function test_WhenRemoved_ItsPlaceIsFree() external {
+        for (uint256 i = 0; i < 8; ++i) {
+            _set(north, northOrg, _wallet(i), ENDPOINT);
+        }
+        vm.prank(north);
+        members.removeNode(_wallet(2).addr);
+        _set(north, northOrg, key, ENDPOINT);
+        assertEq(members.nodeCount(), 8);
+    }
+
+    function test_RevertWhen_AdminOfAnotherOrganisation() external {
+        _set(north, northOrg, key, ENDPOINT);
+        _notAdmin(northOrg, south);
+        vm.prank(south);
+        members.removeNode(key.addr);
+    }
+
+    function test_RevertWhen_Unknown() external {
+        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_UnknownNode.selector, key.addr));
+        vm.prank(council);
+        members.removeNode(key.addr);
+    }
+
+    /// @dev Whatever is removed in whatever order, the list is what is left, each once.
+    function testFuzz_ListIsWhatIsLeft(uint8 gone, uint256 seed) external {
+        gone = uint8(bound(gone, 0, 8));
+        bool[8] memory left = [true, true, true, true, true, true, true, true];
+        for (uint256 i = 0; i < 8; ++i) {
+            _set(north, northOrg, _wallet(i), vm.toString(i));
+        }
+        for (uint256 i = 0; i < gone; ++i) {
+            uint256 which = uint256(keccak256(abi.encode(seed, i))) % 8;
+            while (!left[which]) which = (which + 1) % 8;
+            left[which] = false;
+            vm.prank(north);
+            members.removeNode(_wallet(which).addr);
+        }
+        IMembers.Node[] memory listed = members.nodes(0, 100);
+        assertEq(listed.length, 8 - gone);
+        for (uint256 i = 0; i < listed.length; ++i) {
+            uint256 which = vm.parseUint(listed[i].endpoint);
+            assertTrue(left[which]);
+            left[which] = false;
+            assertEq(listed[i].keyX, bytes32(_wallet(which).publicKeyX));
+        }
+    }
+}
+
+contract MembersNodesTest is MembersNodes {
+    function test_Pages() external {
+        for (uint256 i = 0; i < 5; ++i) {
+            _set(north, northOrg, _wallet(i), vm.toString(i));
+        }
+        assertEq(members.nodes(0, 2).length, 2);
+        assertEq(members.nodes(2, 2)[1].endpoint, "3");
+        assertEq(members.nodes(4, 2).length, 1);
+        assertEq(members.nodes(4, type(uint256).max)[0].endpoint, "4");
+        assertEq(members.nodes(5, 2).length, 0);
+        assertEq(members.nodes(type(uint256).max, type(uint256).max).length, 0);
+        assertEq(members.nodes(0, 0).length, 0);
     }
 }
 
