@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chain.nodes.line import IpcLine
-from chain.wire import RpcRefused, as_number
+from chain.wire import RpcRefused
 
-__all__ = ["IPC", "init_command", "is_initialised", "prepare", "run_command", "seal"]
+__all__ = ["IPC", "init_command", "is_initialised", "is_open", "prepare", "run_command"]
 
 IPC = Path("data", "geth.ipc")
 """Where, in a node's folder, its IPC socket is."""
@@ -32,15 +32,13 @@ def init_command(engine: Path) -> Sequence[str]:
     return [str(engine), *_COMMON, "--verbosity", "2", "init", "genesis.json"]
 
 
-def run_command(engine: Path, address: str, *, seals: bool) -> Sequence[str]:
-    """Runs the node in the foreground; with `seals` it can be told to make blocks (`seal`)."""
+def run_command(engine: Path, address: str) -> Sequence[str]:
+    """Runs the node in the foreground, its key open, so that it can be told to make blocks."""
     command = [str(engine), "--config", "geth.toml", *_COMMON, "--verbosity", "3"]
     command += ["--snapshot=false", "--nat", "none"]
     command += ["--nodekey", "nodekey", "--keystore", "keystore", "--ipcpath", str(IPC)]
-    if seals:
-        command += ["--miner.etherbase", address, "--unlock", address]
-        command += ["--password", "passphrase", "--allow-insecure-unlock"]
-    return command
+    command += ["--miner.etherbase", address, "--unlock", address]
+    return [*command, "--password", "passphrase", "--allow-insecure-unlock"]
 
 
 def prepare(folder: Path, timeout: float = 5.0) -> None:
@@ -49,20 +47,8 @@ def prepare(folder: Path, timeout: float = 5.0) -> None:
         line.call("miner_setGasPrice", "0x0")
 
 
-def seal(folder: Path, peers: int = 0) -> bool:
-    """Have a running validator make blocks once its key is open and it has so many peers; else False.
-
-    Validators that seal before they have met make branches of their own, and may tie (`chain.nodes.untie`);
-    one whose key is not open yet fails once and does not try again.
-    """
-    with IpcLine(folder / IPC) as line:
-        if as_number(line.call("net_peerCount")) < peers or not _is_open(line):
-            return False
-        line.call("miner_start")
-    return True
-
-
-def _is_open(line: IpcLine) -> bool:
+def is_open(line: IpcLine) -> bool:
+    """Whether the node's key is open; told to seal before that it fails once and does not try again."""
     [address, *_] = line.call("eth_accounts") or [None]
     try:
         line.call("eth_sign", address, "0x00")

@@ -1,8 +1,9 @@
 """Keeps the nodes of one folder running: `python -m chain.nodes.keeper FOLDER [--while-pid PID]`.
 
-One process per network. It starts every node, ends ties (`chain.nodes.untie`), hears what to do over
-`keeper.sock`, and ends when told to, on SIGTERM or SIGINT, or with process PID. No node and no namespace
-outlives it, whatever ends it: nodes get SIGKILL from the kernel when it dies, namespaces are its open files.
+One process per network. It starts every node, has those seal whom the chain names (`chain.nodes.sealing`),
+ends ties (`chain.nodes.untie`), hears what to do over `keeper.sock`, and ends when told to, on SIGTERM or
+SIGINT, or with process PID. No node and no namespace outlives it, whatever ends it: nodes get SIGKILL from
+the kernel when it dies, namespaces are its open files.
 It does not start again what ended: who counts on a node must see that it is gone (`ocx network status`), and
 `ocx network up` starts it.
 """
@@ -14,6 +15,7 @@ import contextlib
 import ctypes
 import fcntl
 import json
+import logging
 import os
 import selectors
 import signal
@@ -31,15 +33,20 @@ from chain.nodes.description import NetworkDescription, Node, load
 from chain.nodes.engine import find_engine
 from chain.nodes.forward import Forward
 from chain.nodes.line import listening
+from chain.nodes.sealing import Sealer
 from chain.nodes.space import Spaces, enter
 from chain.nodes.untie import Watch
 from market.errors import InvalidInput, OcxError
 
 __all__ = ["Keeper", "main"]
 
+log = logging.getLogger(__name__)
+
 _PR_SET_PDEATHSIG = 1
 _GRACE = 20.0
 """Seconds a node may take to end by itself."""
+_LOOK = 1.0
+"""Seconds between two looks at a node."""
 
 
 class _Kept:
@@ -50,6 +57,9 @@ class _Kept:
         self.process: subprocess.Popen[bytes] | None = None
         self.told_to_end = False
         self.ready = threading.Event()
+        self.hands = threading.Lock()
+        """Held by whoever has the node do something, so that two do not at once."""
+        self.note = ""
 
     @property
     def state(self) -> str:
@@ -62,7 +72,24 @@ class _Kept:
 
     def report(self) -> dict[str, Any]:
         alive = self.process is not None and self.process.poll() is None
-        return {"state": self.state, "pid": self.process.pid if alive and self.process else None}
+        pid = self.process.pid if alive and self.process else None
+        return {"state": self.state, "pid": pid, "note": self.note if alive else ""}
+
+    def look_after(self) -> None:
+        """In a thread of its own: make gas free once the node answers, and have it seal as the chain says."""
+        process, ready = self.process, self.ready
+        sealer = Sealer(self.folder, self.node.address)
+        while process is not None and process.poll() is None:
+            try:
+                with self.hands, contextlib.suppress(OcxError):
+                    if not ready.is_set():
+                        geth.prepare(self.folder)
+                        ready.set()
+                    sealer.look()
+                    self.note = sealer.note
+            except Exception:
+                log.exception("%s cannot be looked after", self.node.name)
+            time.sleep(_LOOK if ready.is_set() else 0.1)
 
 
 class Keeper:
@@ -77,10 +104,7 @@ class Keeper:
             for node in description.nodes
             if layout.node_folder(folder, node).is_dir()
         }
-        self._validators = {node.name for node in description.validators}
-        self._quorum = description.quorum
-        patience = 4.0 + 3 * description.block_time
-        self._watch = Watch(patience, description.quorum, description.confirmations)
+        self._watch = Watch(4.0 + 3 * description.block_time, lambda name: self._kept[name].hands)
         self._closed = threading.Event()
         threading.Thread(target=self._look, daemon=True, name="watch").start()
         self._forwards = [
@@ -89,7 +113,7 @@ class Keeper:
 
     def _look(self) -> None:
         """Every second, in a thread of its own, until closed."""
-        while not self._closed.wait(1.0):
+        while not self._closed.wait(_LOOK):
             self._watch.look({name: kept.folder for name, kept in self._kept.items() if kept.ready.is_set()})
 
     def _space(self, node: Node) -> int | None:
@@ -121,12 +145,9 @@ class Keeper:
                     f"block 0 of node {kept.node.name} could not be written: {kept.folder}/geth.log"
                 )
         for kept in idle:
-            seals = kept.node.name in self._validators
-            kept.told_to_end, kept.ready = False, threading.Event()
-            kept.process = self._spawn(kept, geth.run_command(self._engine, kept.node.address, seals=seals))
-            peers = self._quorum - 1 if seals else None
-            watch = (kept.folder, kept.process, kept.ready, peers)
-            threading.Thread(target=_prepare, args=watch, daemon=True).start()
+            kept.told_to_end, kept.ready, kept.note = False, threading.Event(), ""
+            kept.process = self._spawn(kept, geth.run_command(self._engine, kept.node.address))
+            threading.Thread(target=kept.look_after, daemon=True, name=kept.node.name).start()
 
     def _spawn(self, kept: _Kept, command: Sequence[str]) -> subprocess.Popen[bytes]:
         with (kept.folder / "geth.log").open("ab") as log:
@@ -166,21 +187,6 @@ def _spaces(description: NetworkDescription) -> Spaces | None:
     if not layout.has_spaces(description):
         return None
     return Spaces([node.name for node in description.nodes], [node.host for node in description.nodes])
-
-
-def _prepare(
-    folder: Path, process: subprocess.Popen[bytes], ready: threading.Event, peers: int | None
-) -> None:
-    """Wait until a node answers, make gas free on it, and have it seal once it has met enough `peers`."""
-    while process.poll() is None:
-        try:
-            geth.prepare(folder)
-            ready.set()
-            if peers is None or geth.seal(folder, peers):
-                return
-        except OcxError:
-            ready.clear()
-        time.sleep(0.1)
 
 
 def _bound_to_us(space: int | None) -> Callable[[], None]:
@@ -237,6 +243,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--while-pid", type=int, help="live no longer than this process")
     args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     folder = args.folder.absolute()
     lock = os.open(folder / "keeper.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -105,7 +105,9 @@ def status(folder: Path) -> NetworkStatus:
         kept = {}
     homes = {node.name: layout.node_folder(folder, node) for node in description.nodes}
     here = {name: home for name, home in homes.items() if home.is_dir()}
-    return look(description, here, {name: str(each["state"]) for name, each in kept.items()})
+    states = {name: str(each["state"]) for name, each in kept.items()}
+    notes = {name: str(each.get("note", "")) for name, each in kept.items()}
+    return look(description, here, states, notes=notes)
 
 
 def wait_until(

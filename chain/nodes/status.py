@@ -96,8 +96,9 @@ def look(
     homes: Mapping[str, Path],
     states: Mapping[str, str],
     clock: Callable[[], float] = time.time,
+    notes: Mapping[str, str] | None = None,
 ) -> NetworkStatus:
-    """Ask every node whose folder is here. `states` says what its keeper knows of each process."""
+    """Ask every node whose folder is here. `states` and `notes` say what its keeper knows of each process."""
     names = {node.address.lower(): node.name for node in description.nodes}
     keys = {node.public_key: node.name for node in description.nodes}
     with ThreadPoolExecutor(max_workers=16) as pool:
@@ -105,7 +106,14 @@ def look(
     best = max((one for one in answers.values() if one), key=lambda one: one.height, default=None)
     signers = () if best is None else tuple(names.get(each, each) for each in best.signers)
     nodes = tuple(
-        _status(node, answers.get(node.name), best, states.get(node.name, "stopped"), signers)
+        _status(
+            node,
+            answers.get(node.name),
+            best,
+            states.get(node.name, "stopped"),
+            signers,
+            (notes or {}).get(node.name, ""),
+        )
         for node in description.nodes
         if node.name in homes
     )
@@ -125,7 +133,7 @@ def _quorum(description: NetworkDescription, validators: int) -> int:
 
 
 def _status(
-    node: Node, answer: _Answer | None, best: _Answer | None, state: str, signers: tuple[str, ...]
+    node: Node, answer: _Answer | None, best: _Answer | None, state: str, signers: tuple[str, ...], note: str
 ) -> NodeStatus:
     behind = best.height - answer.height if answer and best else None
     if answer is None:
@@ -135,7 +143,7 @@ def _status(
     elif not answer.peers and len(signers) > 1:
         finding = "has no peers"
     else:
-        finding = "good"
+        finding = note or "good"
     return NodeStatus(
         name=node.name,
         organisation=node.organisation,

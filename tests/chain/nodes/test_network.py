@@ -207,7 +207,7 @@ def _running(node: Node, folder: Path) -> Iterator[None]:
     """One node without a keeper, whose log tells what becomes of every call it makes."""
     engine = find_engine()
     subprocess.run(geth.init_command(engine), cwd=folder, check=True, capture_output=True)
-    command = [*geth.run_command(engine, node.address, seals=False), "--verbosity", "5"]
+    command = [*geth.run_command(engine, node.address), "--verbosity", "5"]
     with (folder / "geth.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, preexec_fn=die_with_parent)
     try:

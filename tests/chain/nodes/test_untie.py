@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from chain.nodes.untie import Head, Watch, losers
 
 
 def _head(hash_: str, weight: int, peers: int = 3) -> Head:
-    return Head(number=5, hash=hash_, weight=weight, peers=peers)
+    return Head(number=5, hash=hash_, weight=weight, signers=4, peers=peers)
 
 
 def test_the_heavier_branch_is_chosen() -> None:
@@ -44,7 +45,7 @@ def test_only_a_chain_that_stands_with_a_quorum_that_has_met_is_touched(
     rewound: list[str] = []
     monkeypatch.setattr(untie, "heads", lambda folders: next(seen))
     monkeypatch.setattr(untie, "rewind", lambda folders, found, late, depth: rewound.extend(late))
-    watch = Watch(patience=0.0, quorum=3, depth=3)
+    watch = Watch(patience=0.0, hold=lambda name: contextlib.nullcontext())
     folders = {name: Path(name) for name in first}
     assert watch.look(folders) == ()
     assert watch.look(folders) == gives_way
