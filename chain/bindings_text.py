@@ -85,7 +85,7 @@ class Writer:
         """The module `events`."""
         head = HEAD.format(title="Every event of the contracts, decoded from logs.")
         imports = "from __future__ import annotations\n\nfrom collections.abc import Mapping, Sequence\n"
-        imports += "from dataclasses import dataclass\nfrom typing import ClassVar, Final\n\n"
+        imports += "from typing import ClassVar, Final\n\n"
         imports += "from chain import codec\n" + self._import_enums(named.values())
         parts = [head + imports, _all([*named, "REGISTRY", "decode"])]
         parts += [self._event(name, entry) for name, entry in named.items()]
@@ -125,7 +125,7 @@ class Writer:
     def _event(self, name: str, entry: Entry) -> str:
         fields = "".join(f"    {field_name}: {kind}\n" for field_name, kind in self._fields(entry))
         return (
-            f"@dataclass(frozen=True)\nclass {name}(codec.Event):\n    {_doc(self._said(entry))}\n\n"
+            f"class {name}(codec.Event):\n    {_doc(self._said(entry))}\n\n"
             f"    NAME: ClassVar[str] = {entry.name!r}\n"
             f"    CONTRACT: ClassVar[str] = {entry.contracts[0]!r}\n"
             f"    CONTRACTS: ClassVar[tuple[str, ...]] = {tuple(entry.contracts)!r}\n"

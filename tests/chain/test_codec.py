@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import FrozenInstanceError
 from enum import IntEnum
 from typing import ClassVar
 
@@ -23,7 +23,6 @@ class Colour(IntEnum):
     GREEN = 1
 
 
-@dataclass(frozen=True)
 class Opened(Event):
     NAME: ClassVar[str] = "Opened"
     CONTRACT: ClassVar[str] = "Shop"
@@ -62,6 +61,27 @@ def test_event_has_checksummed_addresses_enum_members_and_the_hash_of_an_indexed
     assert event == Opened(ALICE, keccak(text="hello"), Colour.GREEN, (ALICE, ALICE))
     assert isinstance(event, Opened)
     assert isinstance(event.colour, Colour)
+
+
+def test_events_are_values_that_nobody_changes() -> None:
+    event = Opened(ALICE, b"hash", colour=Colour.RED, guests=())
+    same = Opened(owner=ALICE, title=b"hash", colour=Colour.RED, guests=())
+    assert event == same and hash(event) == hash(same) and event != Opened(ALICE, b"other", Colour.RED, ())
+    assert repr(event).startswith(f"Opened(owner={ALICE!r}, title=b'hash', ")
+    with pytest.raises(FrozenInstanceError):
+        event.owner = "me"  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError):
+        del event.owner
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [((ALICE,), {}), ((ALICE, b"", 0, (), 1), {}), ((ALICE, b"", 0), {"owner": ALICE}), ((), {"size": 1})],
+    ids=["too few", "too many", "twice", "unknown"],
+)
+def test_an_event_takes_exactly_its_fields(values: tuple[object, ...], named: dict[str, object]) -> None:
+    with pytest.raises(TypeError, match="Opened takes owner, title, colour, guests"):
+        Opened(*values, **named)  # type: ignore[arg-type, call-arg]
 
 
 def test_unknown_and_anonymous_logs_are_none_of_ours() -> None:
