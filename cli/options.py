@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "config_option",
+    "dir_option",
     "for_option",
     "load_settings",
     "log_level_option",
@@ -51,6 +52,14 @@ config_option = click.option(
     required=True,
     envvar="OCX_CONFIG",
     help="The program's configuration file.",
+)
+dir_option = click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("build/network"),
+    show_default=True,
+    help="The network's folder.",
 )
 log_level_option = click.option(
     "--log-level",

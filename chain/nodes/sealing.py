@@ -19,6 +19,7 @@ from pathlib import Path
 from chain.nodes import geth
 from chain.nodes.line import IpcLine
 from chain.nodes.view import View, view_over
+from chain.nodes.votes import tidy
 from chain.wire import as_bytes, as_number
 
 __all__ = ["RESTORED", "Sealer"]
@@ -63,6 +64,7 @@ class Sealer:
                 line.call("miner_setExtra", self._mark)
                 line.call("miner_start")
                 log.info("%s seals", self._folder.name)
+            tidy(line, seen)
         return seen
 
     def _may(self, line: IpcLine, seen: View) -> bool:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from chain.nodes import geth
 from chain.nodes.description import NetworkDescription, Node
 from chain.nodes.line import IpcLine
+from chain.nodes.votes import Proposal, proposals
 from chain.wire import as_number
 from market.errors import OcxError
 
@@ -57,6 +58,8 @@ class NetworkStatus:
     quorum: int
     missing: tuple[str, ...]
     nodes: tuple[NodeStatus, ...]
+    proposals: tuple[Proposal, ...] = ()
+    """Votes about validators under way, `address` being a node's name if it is known."""
 
     @property
     def lag(self) -> int:
@@ -89,6 +92,7 @@ class _Answer:
     peers: tuple[str, ...]
     signers: tuple[str, ...]
     sealed: Mapping[str, int]
+    proposals: tuple[Proposal, ...]
 
 
 def look(
@@ -125,7 +129,12 @@ def look(
         quorum=_quorum(description, len(signers)),
         missing=tuple(node.name for node in nodes if not node.good),
         nodes=nodes,
+        proposals=() if best is None else tuple(_named(vote, names) for vote in best.proposals),
     )
+
+
+def _named(vote: Proposal, names: Mapping[str, str]) -> Proposal:
+    return replace(vote, address=names.get(vote.address, vote.address))
 
 
 def _quorum(description: NetworkDescription, validators: int) -> int:
@@ -169,6 +178,7 @@ def _ask(home: Path, keys: Mapping[str, str]) -> _Answer | None:
                 ]
             )
             height = as_number(head["number"])
+            votes = proposals(line)
             activity = line.call("clique_status")["sealerActivity"] if height > 1 else {}
     except (OcxError, OSError):
         return None
@@ -178,6 +188,7 @@ def _ask(home: Path, keys: Mapping[str, str]) -> _Answer | None:
         peers=tuple(sorted(_peer_name(peer, keys) for peer in peers)),
         signers=tuple(str(each).lower() for each in signers),
         sealed={str(each).lower(): int(count) for each, count in activity.items()},
+        proposals=votes,
     )
 
 
