@@ -127,6 +127,7 @@ class NetworkDescription(_Model):
     followers: tuple[Node, ...] = Field(
         default=(), description="Nodes admitted since; whether one is a validator now, the chain says"
     )
+    left: tuple[str, ...] = Field(default=(), description="Names of founders who are let in no more")
 
     @model_validator(mode="after")
     def _nobody_twice(self) -> NetworkDescription:
@@ -137,12 +138,19 @@ class NetworkDescription(_Model):
         places = [(node.host, node.p2p_port) for node in self.nodes]
         if len(set(places)) != len(places):
             raise ValueError("two nodes have the same host and p2p_port")
+        if strange := set(self.left) - {node.name for node in self.validators}:
+            raise ValueError(f"left: {', '.join(sorted(strange))} is no founder")
         return self
 
     @property
     def nodes(self) -> tuple[Node, ...]:
-        """Everybody who may connect."""
+        """Every node there is."""
         return self.validators + self.followers
+
+    @property
+    def admitted(self) -> tuple[Node, ...]:
+        """Everybody who may connect: all but the founders that have left."""
+        return tuple(node for node in self.nodes if node.name not in self.left)
 
     @property
     def is_local(self) -> bool:
@@ -175,8 +183,8 @@ class NetworkDescription(_Model):
         )
 
     def others(self, node: Node) -> tuple[Node, ...]:
-        """Everybody but that node."""
-        return tuple(each for each in self.nodes if each.name != node.name)
+        """Whom that node lets in and calls."""
+        return tuple(each for each in self.admitted if each.name != node.name)
 
 
 def parse(raw: object, what: str = "network description") -> NetworkDescription:

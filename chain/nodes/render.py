@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Sequence
 from typing import Any
 
 from eth_utils.crypto import keccak
@@ -75,7 +76,7 @@ def node_files(description: NetworkDescription, node: Node, *, listen: str | Non
         **description.model_dump(),
         "node": node,
         "others": description.others(node),
-        "enodes": [each.enode for each in description.nodes],
+        "enodes": [each.enode for each in description.admitted],
         "listen": endpoint(listen or "", node.p2p_port),
     }
     files = {
@@ -99,9 +100,10 @@ def connection(
     directory: str,
     directory_code_hash: str,
     first: Node | None = None,
+    nodes: Sequence[Node] = (),
 ) -> str:
-    """The connection file of this network with every node as an endpoint, `first` before the others."""
-    ranked = sorted(description.nodes, key=lambda node: first is None or node.name != first.name)
+    """The connection file of this network with `nodes` (by default all) as endpoints, `first` first."""
+    ranked = sorted(nodes or description.nodes, key=lambda node: first is None or node.name != first.name)
     return connection_file.render(
         network=description.network,
         chain_id=description.chain_id,
