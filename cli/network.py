@@ -10,6 +10,8 @@ import click
 
 from cli.act import confirm, working
 from cli.app import App, Group, pass_app
+from cli.network_invite import COMMANDS as INVITE_COMMANDS
+from cli.network_join import COMMANDS as JOIN_COMMANDS
 from cli.network_nodes import COMMANDS
 from cli.render import show
 from market.errors import InvalidInput
@@ -25,7 +27,7 @@ def network() -> None:
     """The network: run a chain, deploy the contracts, show them, check endpoints."""
 
 
-for command in COMMANDS:
+for command in (*COMMANDS, *JOIN_COMMANDS, *INVITE_COMMANDS):
     network.add_command(command)
 
 

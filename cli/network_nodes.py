@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import click
 
 from cli.act import working
 from cli.app import App, Command, pass_app
+from cli.network_validator import validator
+from cli.options import dir_option
 from cli.render import show
 from market.errors import InvalidInput, Refused
 
@@ -22,25 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS"]
 
-_dir = click.option(
-    "--dir",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("build/network"),
-    show_default=True,
-    help="The network's folder.",
-)
-
 
 @click.command(cls=Command)
 @click.option("--validators", type=int, help="How many to make keys for.  [default: 4]")
-@_dir
+@dir_option
 @click.option("--name", "network", default="local", help="Name of the network, for people.")
 @click.option("--chain-id", type=int, help="EIP-155 chain id.  [default: random]")
 @click.option("--block-time", type=int, default=1, help="Seconds between blocks.")
 @click.option("--slot", type=int, default=3600, help="Seconds per slot the exchange will have.")
 @click.option("--loopback", is_flag=True, help="Loopback ports even where root could make namespaces.")
 @click.option("--foreground", is_flag=True, help="Stay; end the network with this command.")
+@click.option("--no-wait", is_flag=True, help="Do not wait until the nodes have met the others.")
 @pass_app
 def up(
     app: App,
@@ -52,11 +47,14 @@ def up(
     slot: int,
     loopback: bool,
     foreground: bool,
+    no_wait: bool,
 ) -> None:
     """Run a chain of validators on this machine: geth with Clique, free gas, nobody else let in.
 
     As root each validator has a network namespace of its own, else loopback ports. The first time it makes
     keys and network.yaml in --dir; given again it starts what does not run. Nothing outlives `network stop`.
+    In the folder of one member (`init`, `join`) it starts that member's nodes and waits until they have met
+    enough others; without them it says so after a minute, and the nodes go on trying.
     """
     from chain.nodes import layout, local
     from chain.nodes.engine import find_engine
@@ -65,10 +63,15 @@ def up(
     find_engine()
     folder = folder.absolute()
     if layout.description_path(folder).exists():
-        _same(layout.write_files(folder), validators)
+        description = layout.write_files(folder)
+        _same(description, validators)
     else:
+        if (folder / "card.json").exists():
+            raise InvalidInput(
+                f"{folder} has a card but no network yet", hint="run: ocx network init, or ocx network join"
+            )
         folder.mkdir(parents=True, exist_ok=True)
-        layout.found(
+        description = layout.found(
             folder,
             4 if validators is None else validators,
             spaces=not loopback and work_here(),
@@ -81,7 +84,7 @@ def up(
     with _until_told(folder) if foreground else contextlib.nullcontext():
         with working("starting the nodes"):
             local.start(folder, while_pid=os.getpid() if foreground else None)
-            found = local.wait_until(folder, _is_up, what="up")
+            found = local.status(folder) if no_wait else _wait_up(folder, description, foreground)
         _show(app, found)
         while foreground and local.is_kept(folder):
             time.sleep(0.5)
@@ -96,12 +99,58 @@ def _same(description: NetworkDescription, validators: int | None) -> None:
         )
 
 
-def _is_up(found: NetworkStatus) -> bool:
-    """Every node knows every other, and all have blocks; Refused once one has ended by itself."""
+def _wait_up(folder: Path, description: NetworkDescription, foreground: bool) -> NetworkStatus:
+    """Wait until the nodes here are up; in the foreground for as long as it takes, else a minute."""
+    from chain.nodes import layout, local
+    from market.errors import Temporary
+
+    here = layout.here(folder, description)
+    if not here:
+        raise InvalidInput(
+            f"{folder} holds the key of no node of {description.network}",
+            hint="give the --dir in which one was made",
+        )
+    if len(here) == len(description.nodes):
+        return local.wait_until(folder, _is_up, what="up")
+
+    def met(found: NetworkStatus) -> bool:
+        if not local.is_kept(folder):
+            raise Refused("the nodes were ended meanwhile", hint="start them again: ocx network up")
+        return _has_met(found, 10 + 5 * description.block_time)
+
+    try:
+        return local.wait_until(folder, met, timeout=math.inf if foreground else 60, what="up")
+    except Temporary as error:
+        error.hint = "the nodes here run and go on trying, so look later: ocx network status"
+        raise
+
+
+def _refuse_ended(found: NetworkStatus) -> None:
     for node in found.nodes:
         if node.state.startswith("ended"):
             raise Refused(f"{node.name} {node.finding}", hint=f"its log says why: nodes/{node.name}/geth.log")
+
+
+def _is_up(found: NetworkStatus) -> bool:
+    """Every node knows every other, and all have blocks; Refused once one has ended by itself."""
+    _refuse_ended(found)
     return found.good and all(node.height and len(node.peers) >= len(found.nodes) - 1 for node in found.nodes)
+
+
+def _has_met(found: NetworkStatus, age: int) -> bool:
+    """Every node here knows a quorum (a follower: one validator), and blocks come; Refused as above."""
+    _refuse_ended(found)
+    validators = set(found.validators)
+    return (
+        found.good
+        and found.head_age is not None
+        and found.head_age <= age
+        and all(
+            node.height
+            and len(validators & {node.name, *node.peers}) >= (found.quorum if node.validator else 1)
+            for node in found.nodes
+        )
+    )
 
 
 @contextlib.contextmanager
@@ -123,7 +172,7 @@ def _until_told(folder: Path) -> Iterator[None]:
 
 
 @click.command(cls=Command)
-@_dir
+@dir_option
 @pass_app
 def status(app: App, folder: Path) -> None:
     """How the chain is: height, peers, validators, lag, who is missing. Exit code 1 if anything is wrong."""
@@ -139,7 +188,7 @@ def status(app: App, folder: Path) -> None:
 
 
 @click.command(cls=Command)
-@_dir
+@dir_option
 @click.argument("names", nargs=-1, metavar="[NODE]...")
 @pass_app
 def stop(app: App, folder: Path, names: tuple[str, ...]) -> None:
@@ -193,7 +242,7 @@ def render(app: App, source: Path, out: Path) -> None:
 
 
 @click.command(cls=Command)
-@_dir
+@dir_option
 @click.option(
     "--deployment",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
@@ -203,18 +252,18 @@ def render(app: App, source: Path, out: Path) -> None:
 @click.option("--node", "first", help="The node to be asked first; by default the first of network.yaml.")
 @pass_app
 def connection(app: App, folder: Path, deployment: Path, first: str | None) -> None:
-    """Write connection.yaml into --dir: all of its nodes, and how many blocks to wait for.
+    """Write connection.yaml into --dir: the nodes whose keys are there, and how many blocks to wait for.
 
     Clique's blocks are not final at once: a block counts once more than half of the validators built on it.
     """
     import json
 
+    from chain.nodes import layout
     from chain.nodes import render as files
     from chain.nodes.description import load
-    from chain.nodes.layout import description_path
     from chain.wallet import write_private
 
-    description = load(description_path(folder))
+    description = load(layout.description_path(folder))
     try:
         record = json.loads((deployment / "deployment.json").read_text("utf-8"))
         facts: dict[str, Any] = {
@@ -230,7 +279,8 @@ def connection(app: App, folder: Path, deployment: Path, first: str | None) -> N
             f"that deployment is on chain {chain_id}, this network is chain {description.chain_id}"
         )
     chosen = None if first is None else description.node(first)
-    text = files.connection(description.model_copy(update={"slot": slot}), **facts, first=chosen)
+    own = layout.here(folder, description)
+    text = files.connection(description.model_copy(update={"slot": slot}), **facts, first=chosen, nodes=own)
     path = folder / "connection.yaml"
     write_private(path, text, replace=True)
     show(app, {"connection": str(path), "confirmations": description.confirmations}, value="connection")
@@ -260,11 +310,14 @@ def _show(app: App, found: NetworkStatus) -> None:
     ]
     show(app, rows, value="node height finding")
     if app.format == "table":
+        for vote in found.proposals:
+            what = "in as a validator" if vote.adds else "out as one"
+            click.echo(f"\na vote is under way: {vote.address} {what}, {vote.votes} of {vote.needed} votes")
         names = ", ".join(found.missing) or "nobody"
         head = f"block {found.height}, {found.head_age} s old; lag {found.lag} blocks"
         needed = f"{len(found.validators)} validators, {found.quorum} needed"
         click.echo(f"\n{found.network}: {head}; {needed}; missing: {names}")
 
 
-COMMANDS = (up, status, stop, render, connection)
+COMMANDS: tuple[click.Command, ...] = (up, status, stop, render, connection, validator)
 """What `cli.network` adds to its group."""

@@ -22,6 +22,7 @@ __all__ = [
     "description_path",
     "found",
     "has_spaces",
+    "here",
     "keeper_socket",
     "node_folder",
     "write_files",
@@ -45,6 +46,11 @@ def keeper_socket(folder: Path) -> Path:
 def node_folder(folder: Path, node: Node) -> Path:
     """One node's folder."""
     return folder / "nodes" / node.name
+
+
+def here(folder: Path, description: NetworkDescription) -> tuple[Node, ...]:
+    """The nodes whose key is in the folder."""
+    return tuple(node for node in description.nodes if (node_folder(folder, node) / "nodekey").exists())
 
 
 def found(
