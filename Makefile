@@ -30,8 +30,8 @@ setup: $(VENV) $(LAB) $(BROWNIE) $(NODE) ## Install everything the other targets
 engine: ## Build the engine of a chain of one's own, outside this tree; needs Go, once
 	@tools/engine
 
-demo: $(VENV) $(NODE) $(if $(FAKE),,$(LAB)) ## Run the main job for real; FAKE=1 leaves OpenStack out
-	ocx demo $(if $(FAKE),--fake) $(ARGS)
+demo: $(VENV) $(NODE) $(if $(FAKE),,$(LAB)) ## Run the main job for real; FAKE=1 leaves the labs out, ENGINE=clique plays on four validators
+	ocx demo $(if $(FAKE),--fake) $(if $(ENGINE),--engine $(ENGINE)) $(ARGS)
 
 ##@ Working on it
 .PHONY: test test-contracts test-python test-brownie test-network

@@ -8,7 +8,7 @@ where it stopped when it is run again with the same sender.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,13 @@ from typing import Any
 from eth_utils.crypto import keccak
 
 from chain import connection as connection_file
-from chain.abi import ZERO_ADDRESS, Abi
+from chain.abi import ZERO_ADDRESS, Abi, checksum
 from chain.contracts.directory import Directory
+from chain.nodes.extra import rlp
 from chain.nonces import Entry
 from chain.rpc import Rpc
 from chain.sender import Sender
-from chain.wire import Receipt
-from market.errors import Bug, InvalidInput
+from market.errors import InvalidInput, Permanent
 from market.rounds import Grid
 
 __all__ = ["DeployParams", "Deployment", "deploy"]
@@ -175,6 +175,7 @@ class Deployment:
     rpc_urls: tuple[str, ...]
     gas_price: int | None
     block_time: float
+    confirmations: int = 0
     addresses: dict[str, str] = field(default_factory=dict)
     transactions: dict[str, str] = field(default_factory=dict)
     gas_used: dict[str, int] = field(default_factory=dict)
@@ -192,6 +193,7 @@ class Deployment:
             gas_price=self.gas_price,
             block_time=self.block_time,
             slot=self.params.slot,
+            confirmations=self.confirmations,
         )
 
     def write(self, folder: Path) -> tuple[Path, Path]:
@@ -235,7 +237,9 @@ class _Founding:
             rpc_urls=network.rpc_urls,
             gas_price=network.gas_price,
             block_time=network.block_time,
+            confirmations=network.confirmations,
         )
+        self._sent: dict[str, Entry] = {}
 
     def run(self) -> Deployment:
         at = self.record.addresses
@@ -244,23 +248,29 @@ class _Founding:
         steps = {f"publish {name}": directory.publish(name, at[name]) for name in at if name != "Directory"}
         for name, right in _GRANTS:
             steps[f"grant {right} to {name}"] = directory.set_right(at[name], right, True)
-        self._submit({step: (call.to, call.data) for step, call in steps.items()})
+        for step, call in steps.items():
+            self._send(step, call.to, call.data)
+        self._mined()
         handover = directory.set_timelock(at["TimelockController"])
-        self._submit({"hand over to the time lock": (handover.to, handover.data)})
+        self._send("hand over to the time lock", handover.to, handover.data)
+        self._mined()
         self.record.directory_code_hash = "0x" + keccak(self._rpc.get_code(at["Directory"])).hex()
         return self.record
 
     def _create_all(self) -> None:
-        """Contracts that need one another's addresses come one block after the other, the rest together."""
+        """Contracts whose making asks others come after those are mined; the rest need addresses alone."""
         p, council, at = self._p, self._council, self.record.addresses
-        waits = (p.timelock_delay, [council], [council], ZERO_ADDRESS)
-        self._create(Directory=(council,), TimelockController=waits)
+        self._create("Directory", council)
+        self._create("TimelockController", p.timelock_delay, [council], [council], ZERO_ADDRESS)
         directory = at["Directory"]
-        self._create(Members=(directory,), Credits=(directory,))
+        self._create("Members", directory)
+        self._create("Credits", directory)
         members = at["Members"]
-        self._create(Escrow=(directory, at["Credits"], members), Inventory=(directory, members, p.slot))
+        self._create("Escrow", directory, at["Credits"], members)
+        self._create("Inventory", directory, members, p.slot)
         escrow, inventory = at["Escrow"], at["Inventory"]
-        self._create(Settlement=(directory, escrow, p.quantum))
+        self._create("Settlement", directory, escrow, p.quantum)
+        self._mined()
         terms = (
             p.sign_time,
             p.fence_time,
@@ -278,10 +288,11 @@ class _Founding:
             p.large_size,
         )
         settlement = at["Settlement"]
-        self._create(Leases=(directory, members, inventory, settlement, terms))
+        self._create("Leases", directory, members, inventory, settlement, terms)
         both = (directory, members, inventory, escrow)
-        self._create(Book=(*both, at["Leases"], p.max_open_orders, p.order_deposit_ppm))
-        self._create(SealedTender=(*both, at["Book"], at["Leases"], settlement, p.deposit_ppm))
+        self._create("Book", *both, at["Leases"], p.max_open_orders, p.order_deposit_ppm)
+        self._create("SealedTender", *both, at["Book"], at["Leases"], settlement, p.deposit_ppm)
+        self._mined()
         self._create_witnesses()
 
     def _create_witnesses(self) -> None:
@@ -291,31 +302,41 @@ class _Founding:
         sizes = (p.small_size, p.small_quorum, p.large_size, p.large_quorum, p.large_pool)
         stakes = (p.min_stake, p.tick_fine, p.slash_ppm)
         base = (at["Directory"], members)
-        self._create(Witnesses=(*base, escrow, leases, (*sizes, *stakes)))
+        self._create("Witnesses", *base, escrow, leases, (*sizes, *stakes))
         witnesses = at["Witnesses"]
         appeals = (p.restore_time, p.power_time, p.appeal_bond, p.appeal_time)
-        verdicts = (*base, escrow, leases, at["Settlement"], witnesses, appeals)
-        self._create(Verdicts=verdicts, Inquiries=(*base, leases, witnesses))
-        limits = (p.tolerance_ms, p.outlier_epochs)
-        self._create(Audits=(*base, leases, witnesses, at["Verdicts"], limits))
+        self._create("Verdicts", *base, escrow, leases, at["Settlement"], witnesses, appeals)
+        self._mined()
+        self._create("Inquiries", *base, leases, witnesses)
+        self._create("Audits", *base, leases, witnesses, at["Verdicts"], (p.tolerance_ms, p.outlier_epochs))
+        self._mined()
 
-    def _create(self, **contracts: tuple[Any, ...]) -> None:
-        codes = {
-            f"deploy {name}": (None, Abi.load(name).encode_deploy(args)) for name, args in contracts.items()
-        }
-        for step, receipt in self._submit(codes).items():
-            if receipt.contract_address is None:
-                raise Bug(f"'{step}' made no contract")
-            self.record.addresses[step.removeprefix("deploy ")] = receipt.contract_address
+    def _create(self, name: str, *args: Any) -> None:
+        """Send what makes a contract; its address follows from the founder's nonce, so it is known now."""
+        entry = self._send(f"deploy {name}", None, Abi.load(name).encode_deploy(args))
+        self.record.addresses[name] = _made_at(self._sender.address, entry.nonce)
 
-    def _submit(self, steps: Mapping[str, tuple[str | None, bytes]]) -> dict[str, Receipt]:
-        """Send all of them, then wait for all of them: none may need another one's effect."""
-        sent: dict[str, Entry] = {}
-        for step, (to, data) in steps.items():
-            self._progress(step)
-            sent[step] = self._sender.send(to, data, intent=f"deploy/{step}", wait=False)
-        receipts = {step: self._sender.wait(entry) for step, entry in sent.items()}
-        for step, receipt in receipts.items():
+    def _send(self, step: str, to: str | None, data: bytes) -> Entry:
+        self._progress(step)
+        self._sent[step] = self._sender.send(to, data, intent=f"deploy/{step}", wait=False)
+        return self._sent[step]
+
+    def _mined(self) -> None:
+        """Wait for all that was sent; what was sent together needs no effect of one another."""
+        for step, entry in self._sent.items():
+            receipt = self._sender.wait(entry)
+            expected = self.record.addresses.get(step.removeprefix("deploy "))
+            if step.startswith("deploy ") and receipt.contract_address != expected:
+                raise Permanent(
+                    f"'{step}' made its contract at another address than was told to others",
+                    hint="Something else used the founder's key meanwhile. Deploy again with a fresh one.",
+                )
             self.record.transactions[step] = "0x" + receipt.tx_hash.hex()
             self.record.gas_used[step] = receipt.gas_used
-        return receipts
+        self._sent = {}
+
+
+def _made_at(founder: str, nonce: int) -> str:
+    """The address of the contract that an account makes with its transaction of that nonce."""
+    number = nonce.to_bytes((nonce.bit_length() + 7) // 8, "big")
+    return checksum("0x" + keccak(rlp([bytes.fromhex(founder[2:]), number]))[12:].hex())

@@ -111,8 +111,8 @@ class EventReader:
     ) -> int:
         """Read up to the newest block that counts; how many events were handled.
 
-        `head`, if the caller knows it: where it is the child of the last block read, its events are one
-        question, by its hash, and nothing newer is read.
+        `head`, if the caller knows it, is the newest block that counts: where it is the child of the last
+        block read, its events are one question, by its hash, and nothing newer is read.
         Whatever the handler raises goes to the caller with nothing of that range committed. Without
         `on_rewind` a reorganisation is Permanent. Temporary when the chain changes under the reading.
         """
@@ -135,7 +135,7 @@ class EventReader:
         """Read the one block after the last; None if `head` is not that, or is the node's no longer."""
         query = "SELECT number, hash FROM event_block WHERE name = ? ORDER BY number DESC LIMIT 1"
         last = self._db.execute(query, (self.name,)).fetchone()
-        if last is None or self._rpc.connection.confirmations:
+        if last is None:
             return None
         if (head.number, head.hash) == (last[0], bytes(last[1])):
             return 0

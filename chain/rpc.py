@@ -95,10 +95,17 @@ class Rpc:
         self._endpoints = Endpoints(connection, timeout, limits, clock, monotonic)
         self._lock = threading.Lock()
         self._times: OrderedDict[bytes, int] = OrderedDict()
+        self._buried: tuple[Block, Block] | None = None
 
     @classmethod
     def for_deployment(
-        cls, urls: Sequence[str], *, network: str = "new", gas_price: int | None = 0, block_time: float = 1.0
+        cls,
+        urls: Sequence[str],
+        *,
+        network: str = "new",
+        gas_price: int | None = 0,
+        block_time: float = 1.0,
+        confirmations: int = 0,
     ) -> Rpc:
         """For the one program that creates a deployment: believe the first URL's chain id and genesis.
 
@@ -114,6 +121,7 @@ class Rpc:
             rpc_urls=tuple(urls),
             gas_price=gas_price,
             block_time=block_time,
+            confirmations=confirmations,
         )
         return cls(connection)
 
@@ -167,6 +175,35 @@ class Rpc:
     def head(self) -> Block:
         """The newest block."""
         return self.block("latest")
+
+    def heads(self) -> tuple[Block, Block]:
+        """The newest block, and the newest that counts: the one with `confirmations` blocks on top of it.
+
+        Who acts on what cannot be taken back goes by the second; it is what the first was a little earlier.
+        """
+        newest, wanted = self.head(), self.connection.confirmations
+        if wanted == 0:
+            return newest, newest
+        kept = self._buried
+        if kept is None or kept[0].hash != newest.hash:
+            kept = self._buried = newest, self.block(max(0, newest.number - wanted))
+        return kept
+
+    def are_buried(self, receipts: Sequence[Receipt]) -> list[bool]:
+        """Whether each receipt's block is on the chain of one node, with `confirmations` blocks on top.
+
+        The block is compared by its hash: a node on a branch that was given up hands out receipts, too.
+        """
+        wanted = self.connection.confirmations
+        if wanted == 0 or not receipts:
+            return [True] * len(receipts)
+        numbers = [hex(receipt.block_number) for receipt in receipts]
+        asked = [("eth_getBlockByNumber", [number, False]) for number in ("latest", *numbers)]
+        head, *blocks = (raw and as_block(raw) for raw in map(_sound, self.call_many(asked)))
+        return [
+            bool(block) and block.hash == receipt.block_hash and head.number >= receipt.block_number + wanted
+            for receipt, block in zip(receipts, blocks, strict=True)
+        ]
 
     def chain_time(self) -> int:
         """Unix seconds of the newest block: the clock the contracts go by."""

@@ -244,8 +244,10 @@ class Sender:
         """Note what became of transactions that nobody waited for."""
         asked = [(entry, attempt.hash) for entry in over[:_SWEEP] for attempt in entry.attempts]
         receipts = self.rpc.receipts([hash_ for _, hash_ in asked])
-        for (entry, _), receipt in zip(asked, receipts, strict=True):
-            if receipt is not None and self._is_confirmed(receipt):
+        found = [(entry, it) for (entry, _), it in zip(asked, receipts, strict=True) if it is not None]
+        buried = self.rpc.are_buried([receipt for _, receipt in found])
+        for (entry, receipt), counts in zip(found, buried, strict=True):
+            if counts:
                 self._note(entry, receipt)
 
     def _broadcast(self, entry: Entry) -> Entry:
@@ -294,8 +296,7 @@ class Sender:
         return None
 
     def _is_confirmed(self, receipt: Receipt) -> bool:
-        wanted = self.rpc.connection.confirmations
-        return wanted == 0 or self.rpc.head().number >= receipt.block_number + wanted
+        return self.rpc.are_buried([receipt])[0]
 
     def _note(self, entry: Entry, receipt: Receipt) -> Entry:
         if entry.status is Status.MINED:

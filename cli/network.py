@@ -48,6 +48,12 @@ for command in (*COMMANDS, *JOIN_COMMANDS, *INVITE_COMMANDS):
 @click.option("--gas-price", type=int, default=0, help="Wei per gas everybody offers.")
 @click.option("--fee-market", is_flag=True, help="Let the chain's fee market set the price instead.")
 @click.option("--block-time", type=float, default=1.0, help="Seconds between blocks.")
+@click.option(
+    "--confirmations",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Blocks on top before a block counts, where blocks are not final at once.",
+)
 @pass_app
 def deploy(
     app: App,
@@ -60,6 +66,7 @@ def deploy(
     gas_price: int,
     fee_market: bool,
     block_time: float,
+    confirmations: int,
 ) -> None:
     """Deploy the exchange; writes deployment.json and connection.yaml into --out.
 
@@ -76,7 +83,9 @@ def deploy(
     governor = checksum(council) if council else None
     wallet = app.open_wallet()
     price = None if fee_market else gas_price
-    rpc = Rpc.for_deployment(rpc_urls, network=name, gas_price=price, block_time=block_time)
+    rpc = Rpc.for_deployment(
+        rpc_urls, network=name, gas_price=price, block_time=block_time, confirmations=confirmations
+    )
     confirm(
         app,
         f"Deploy the exchange '{name}' to chain {rpc.connection.chain_id}.",

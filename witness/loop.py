@@ -2,7 +2,8 @@
 
 Each cycle reads what happened, ticks first, then sees to everything else a witness owes: what to measure,
 proofs of delivery, answers, and the chores anyone may do. Whatever fails concerns that part alone, and is
-tried again at the next block. This module must not decide anything itself.
+tried again at the next block. It goes by the newest block that counts, so that nothing is opened or forgotten
+because of one that may go. This module must not decide anything itself.
 """
 
 from __future__ import annotations
@@ -189,8 +190,8 @@ class Node:
     def cycle(self) -> None:
         """Look once at everything that is due."""
         asked = self._clock.monotonic()
-        head = self.exchange.rpc.head()
-        self._clock.observe(head.number, head.timestamp, self._asked, self._clock.monotonic())
+        newest, head = self.exchange.rpc.heads()
+        self._clock.observe(newest.number, newest.timestamp, self._asked, self._clock.monotonic())
         self._asked = asked
         self._reader.poll(self.index.handle, self.index.rewind, head=head)
         position = self._reader.position()

@@ -17,7 +17,6 @@ from provisioner.settings import render as render_settings
 from witness.settings import render as render_witness
 
 __all__ = [
-    "BLOCK_TIME",
     "CLASS",
     "EC2_RATE",
     "GRANT",
@@ -95,9 +94,6 @@ PROVIDERS = {
 }
 """Bare metal, virtual machines, and hosts that a playbook makes ready. North is cheapest once, South after
 that; East's host is for whoever is in a hurry."""
-BLOCK_TIME = 0.5
-_QUIET, _QUIET_FAKE = 32.0, 18.0
-"""Seconds until trade begins, on two cores with nothing else to do."""
 EC2_TYPE = "r5.8xlarge"
 EC2_RATE = 5_400_000
 """What South's configuration asks for an instance, microcredits per hour."""
@@ -114,23 +110,33 @@ class Timing:
     bought: int
 
     @classmethod
-    def of(cls, fake: bool, spent: float) -> Timing:
+    def of(cls, fake: bool, engine: str, spent: float) -> Timing:
         """Chosen when trade begins: a machine on which that took longer, `spent` seconds, gets more time.
 
         A real deployment takes longer than none, and its verdicts are to come while the lease runs.
         """
-        quiet = cls(4, 4, 20, 20) if fake else cls(5, 5, 70, 150)
-        pace = min(max(1.0, spent / (_QUIET_FAKE if fake else _QUIET)), 2.0 if fake else 1.5)
+        quiet, usual = _QUIET[engine, fake]
+        pace = min(max(1.0, spent / usual), 2.0 if fake else 1.5)
         return replace(quiet, wanted=round(quiet.wanted * pace), bought=round(quiet.bought * pace))
 
 
-def params(fake: bool) -> dict[str, int]:
+_QUIET = {
+    ("anvil", True): (Timing(4, 4, 20, 20), 18.0),
+    ("anvil", False): (Timing(5, 5, 70, 150), 32.0),
+    ("clique", True): (Timing(12, 12, 75, 45), 80.0),
+    ("clique", False): (Timing(13, 13, 90, 170), 90.0),
+}
+"""For each engine, without labs and with: the timing, and the seconds until trade begins, on two quiet cores.
+Where a block counts only once others stand on it, everybody learns of everything later."""
+
+
+def params(fake: bool, engine: str) -> dict[str, int]:
     """Deployment constants small enough to watch (rule T4).
 
     An epoch of the demo with labs has ten rounds, so each is judged by itself; without them it is half as
-    long, and a lease's last two are judged together (W5).
+    long, and a lease's last two are judged together (W5). On Clique that is too short to tick in time.
     """
-    epoch = 5 if fake else 10
+    epoch = 5 if fake and engine == "anvil" else 10
     demo = DeployParams.demo()
     names = ("seat_fee", "min_stake", "tick_fine", "restore_time", "power_time", "appeal_bond", "appeal_time")
     witnessed = {name: getattr(demo, name) for name in names} | {"seat_fee": 200}
@@ -139,7 +145,7 @@ def params(fake: bool) -> dict[str, int]:
         "rounds": epoch,
         "slot": 5 if fake else 10,
         "quantum": 1,
-        "sign_time": 20,
+        "sign_time": 20 if engine == "anvil" else 40,
         "fence_time": 60,
         "deliver_time": 60 if fake else 120,
         "accept_time": 20 if fake else 30,

@@ -26,6 +26,13 @@ __all__ = ["demo"]
 @click.command(cls=Command)
 @click.option("--fake", is_flag=True, help="Without labs: all providers use the fake cloud.")
 @click.option(
+    "--engine",
+    type=click.Choice(["anvil", "clique", "qbft"]),
+    default="anvil",
+    show_default=True,
+    help="The chain: anvil, or clique for four validators; qbft cannot be had here.",
+)
+@click.option(
     "--dir",
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
@@ -34,21 +41,23 @@ __all__ = ["demo"]
 )
 @click.option("--keep", is_flag=True, help="Leave everything running until Ctrl-C, to look around.")
 @pass_app
-def demo(app: App, fake: bool, folder: Path, keep: bool) -> None:
+def demo(app: App, fake: bool, engine: str, folder: Path, keep: bool) -> None:
     """Play the main job for real: tender, provisioning, login, billing, wipe, settlement.
 
     Every party is a process of its own with its own key, on loopback. Exit code 1 if anything went wrong.
     """
     from cli.demo import report as reports
+    from cli.demo.chains import chain
     from cli.demo.stage import Stage
     from cli.demo.story import Play
 
+    played_on = chain(engine)
     folder = _fresh(folder)
     with Stage(folder, _silent if app.format == "json" else _show) as stage:
         signal.signal(signal.SIGTERM, stage.break_off)
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in a background job
             signal.signal(signal.SIGINT, stage.break_off)
-        play = Play(stage, fake)
+        play = Play(stage, fake, played_on)
         try:
             play.run()
         except OcxError:

@@ -36,7 +36,7 @@ def make(play: Play) -> dict[str, Any]:
     leases = [_lease(play, number) for number in range(1, exchange.leases.count() + 1)]
     after = play.balances()
     return {
-        "engine": play.engine,
+        "engine": play.chain.name,
         "chain_id": exchange.connection.chain_id,
         "seconds": round(play.stage.elapsed(), 1),
         "steps": [asdict(step) for step in play.stage.steps],

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -131,15 +132,18 @@ class Stage:
 
 
 class Party:
-    """A party of the exchange: a process that runs `ocx` with this party's keys and nobody else's."""
+    """A party of the exchange: a process that runs `ocx` with this party's keys and nobody else's.
 
-    def __init__(self, stage: Stage, name: str, connection: Path) -> None:
+    It may have several `clerks`, processes with the same keys, for what is asked of it at the same time.
+    """
+
+    def __init__(self, stage: Stage, name: str, clerks: int = 1) -> None:
         self.name, self._stage = name, stage
         self.folder = stage.folder / name
         self.folder.mkdir(mode=0o700, exist_ok=True)
-        self._lock = threading.Lock()
+        self.connection = self.folder / "connection.yaml"
         env = {
-            "OCX_CONNECTION": str(connection),
+            "OCX_CONNECTION": str(self.connection),
             "OCX_WALLET": str(self.wallet("admin")),
             "OCX_PASSPHRASE_FILE": str(self.folder / "passphrase"),
             "OCX_STATE": str(self.folder / "state"),
@@ -149,7 +153,10 @@ class Party:
         passphrase = self.folder / "passphrase"
         passphrase.touch(mode=0o600)
         passphrase.write_text(os.urandom(16).hex() + "\n")
-        self._process = stage.start(name, [sys.executable, "-m", "cli.main", "batch"], env, talk=True)
+        self._idle: SimpleQueue[subprocess.Popen[str]] = SimpleQueue()
+        for number in range(1, clerks + 1):
+            called = name if number == 1 else f"{name}-{number}"
+            self._idle.put(stage.start(called, [sys.executable, "-m", "cli.main", "batch"], env, talk=True))
 
     def wallet(self, key: str) -> Path:
         """The keystore of one of the party's keys."""
@@ -173,9 +180,10 @@ class Party:
         return answer["result"]
 
     def _ask(self, line: str) -> dict[str, Any]:
-        stdin, stdout = self._process.stdin, self._process.stdout
+        process = self._idle.get()
+        stdin, stdout = process.stdin, process.stdout
         assert stdin is not None and stdout is not None  # noqa: S101  started with pipes
-        with self._lock:
+        try:
             stdin.write(line + "\n")
             stdin.flush()
             with selectors.DefaultSelector() as selector:
@@ -184,6 +192,8 @@ class Party:
                     f"an answer to 'ocx {line}'", lambda: selector.select(0.1), self._stage, _ANSWER_LIMIT, 0
                 )
             answer = stdout.readline()
+        finally:
+            self._idle.put(process)
         if not answer:
             raise Permanent(f"{self.name}'s process ended", hint=f"see {self._stage.folder / 'logs'}")
         parsed: dict[str, Any] = json.loads(answer)

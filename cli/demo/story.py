@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,7 +23,6 @@ from chain.exchange import Exchange
 from chain.generated.enums import LeaseState
 from chain.generated.enums import Stage as TenderStage
 from cli.demo.cast import (
-    BLOCK_TIME,
     CLASS,
     EC2_RATE,
     GRANT,
@@ -35,9 +34,9 @@ from cli.demo.cast import (
     WITNESSES,
     Timing,
     agent_settings,
-    anvil,
     params,
 )
+from cli.demo.chains import Chain
 from cli.demo.lab.service import free_ports
 from cli.demo.outage import FakeOutage, Outage, RedfishOutage
 from cli.demo.stage import Party, Stage, poll, together
@@ -55,7 +54,7 @@ class Play:
 
     stage: Stage
     fake: bool
-    engine: str = "anvil"
+    chain: Chain
     labs: dict[str, dict[str, Any]] = field(default_factory=dict)
     parties: dict[str, Party] = field(default_factory=dict)
     orgs: dict[str, int] = field(default_factory=dict)
@@ -66,7 +65,7 @@ class Play:
 
     @property
     def connection(self) -> Path:
-        """The one file every process is given."""
+        """What the exchange was founded with; every party has a copy, with the node it asks first."""
         return self.stage.folder / "network" / "connection.yaml"
 
     @cached_property
@@ -87,7 +86,7 @@ class Play:
     def run(self) -> None:
         """Play it from the first block to the last settlement."""
         self._raise_curtain()
-        with ThreadPoolExecutor(16) as pool:
+        with ThreadPoolExecutor(24) as pool:
             try:
                 self._play(pool)
             except BaseException:
@@ -103,7 +102,7 @@ class Play:
         entered = pool.submit(together, pool, *entrants)
         # The slowest lab last: agents and nodes start from this thread, whose end would end them.
         for name in WITNESSES:
-            self.witnesses.start(name, self.connection)
+            self.witnesses.start(name)
         sellers = [self._start_agent(self.parties[name]) for name in reversed(PROVIDERS)]
         together(pool, *sellers, entered.result)
         self._trade(pool)
@@ -114,15 +113,14 @@ class Play:
     def _raise_curtain(self) -> None:
         """Start the chain, the labs and the parties."""
         self._ports = free_ports()
-        self._rpc_port = next(self._ports)
-        command = [anvil(), "--port", self._rpc_port, "--hardfork", "berlin", "--gas-price", 0]
-        self.stage.start("chain", [*command, "--block-time", BLOCK_TIME, "--silent"])
+        self.chain.begin(self.stage, self._ports)
         if not self.fake:
             for name, seller in PROVIDERS.items():
                 folder = self._lab_folder(name)
                 self.stage.start(f"{name}-lab", [sys.executable, "-m", *seller.lab, "--dir", folder])
-        for name in ("council", *PARTIES):
-            self.parties[name] = Party(self.stage, name, self.connection)
+        self.parties["council"] = Party(self.stage, "council", self.chain.clerks)
+        for name in PARTIES:
+            self.parties[name] = Party(self.stage, name)
 
     def _make_keys(self, party: Party) -> None:
         keys = ["admin"]
@@ -137,12 +135,12 @@ class Play:
     def _found(self) -> None:
         council = self.parties["council"]
         file = self.stage.folder / "params.yaml"
-        file.write_text(json.dumps(params(self.fake)), "utf-8")
+        file.write_text(json.dumps(params(self.fake, self.chain.name)), "utf-8")
         council.ocx(
-            f"network deploy --rpc-url http://127.0.0.1:{self._rpc_port} --name demo "
-            f"--block-time {BLOCK_TIME} --params {file} --out {self.connection.parent}",
+            f"network deploy {self.chain.options} --name demo --params {file} --out {self.connection.parent}",
             step="the contracts are deployed and handed to the council's time lock",
         )
+        self.chain.share(self.connection, [party.connection for party in self.parties.values()])
         self.witnesses.register_sla(SLA, council)
 
     def _open_eyes(self) -> None:
@@ -151,22 +149,40 @@ class Play:
 
     def _admit(self, pool: ThreadPoolExecutor) -> None:
         """Let the members in and give each its first credits, which it deposits at once."""
-        council, deposits = self.parties["council"], []
-        for name in PARTIES:
-            admin = self.addresses[f"{name}/admin"]
-            roles = "buyer" if name == "customer" else "witness" if name in WITNESSES else "seller"
-            admitted = council.ocx(f"member admit {name} {admin} --roles {roles}", step=f"admits {name}")
-            self.orgs[name] = int(admitted["org"])
-            self._admitted[name].set()
+        self._by_the_council(pool, PARTIES, self._admit_one)
         # Who witnesses can be drawn an epoch after it has joined; the others' agents still start.
-        for name in sorted(PARTIES, key=lambda name: name not in WITNESSES):
-            admin = self.addresses[f"{name}/admin"]
-            council.ocx(f"credits mint {admin} {GRANT}", step=f"mints {GRANT} credits for {name}")
-            deposits.append(pool.submit(self._deposit, self.parties[name]))
+        deposits: list[Future[None]] = []
+        first_witnesses = sorted(PARTIES, key=lambda name: name not in WITNESSES)
+        self._by_the_council(pool, first_witnesses, partial(self._endow, pool, deposits))
         for deposit in deposits:
             deposit.result()
         # Offers rest with a deposit already; what counts is what everybody owns.
         self.balances_before = dict.fromkeys(PARTIES, GRANT * 1000000) | {"fund": 0}
+
+    def _by_the_council(
+        self, pool: ThreadPoolExecutor, names: Sequence[str], act: Callable[[str], None]
+    ) -> None:
+        """Do the same for each party, as many at a time as the council has clerks."""
+        clerks = self.chain.clerks
+
+        def work(first: int) -> None:
+            for name in names[first::clerks]:
+                act(name)
+
+        together(pool, *(partial(work, number) for number in range(clerks)))
+
+    def _admit_one(self, name: str) -> None:
+        admin = self.addresses[f"{name}/admin"]
+        roles = "buyer" if name == "customer" else "witness" if name in WITNESSES else "seller"
+        council = self.parties["council"]
+        admitted = council.ocx(f"member admit {name} {admin} --roles {roles}", step=f"admits {name}")
+        self.orgs[name] = int(admitted["org"])
+        self._admitted[name].set()
+
+    def _endow(self, pool: ThreadPoolExecutor, deposits: list[Future[None]], name: str) -> None:
+        admin, council = self.addresses[f"{name}/admin"], self.parties["council"]
+        council.ocx(f"credits mint {admin} {GRANT}", step=f"mints {GRANT} credits for {name}")
+        deposits.append(pool.submit(self._deposit, self.parties[name]))
 
     def _deposit(self, party: Party) -> None:
         party.ocx(f"credits deposit {GRANT}", step="deposits its credits")
@@ -186,7 +202,7 @@ class Play:
             self.labs[party.name] = self._await_lab(party.name)
         config = party.folder / "provider.yaml"
         lab = self.labs.get(party.name)
-        config.write_text(agent_settings(party.name, party.folder, self.connection, url, lab), "utf-8")
+        config.write_text(agent_settings(party.name, party.folder, party.connection, url, lab), "utf-8")
         command = [sys.executable, "-m", "cli.main", "provider", "run", "--config", config]
         self.stage.start(f"{party.name}-agent", command)
         return partial(self._settle_in, party, config, url)
@@ -203,18 +219,18 @@ class Play:
 
     def _settle_in(self, party: Party, config: Path, url: str) -> None:
         """A provider's first acts: its agent's key, its gateway, its machines, its offers."""
-        poll(f"{party.name}'s admission", self._admitted[party.name].is_set, self.stage, 60)
+        poll(f"{party.name}'s admission", self._admitted[party.name].is_set, self.stage, 120)
         operator = self.addresses[f"{party.name}/operator"]
         party.ocx(
             f"member set {operator} --rights {OPERATOR_RIGHTS} --limit 50", step="appoints its agent's key"
         )
         cert = party.folder / "agent" / "gateway.crt"
-        poll(f"{party.name}'s gateway", cert.exists, self.stage, 60)
+        poll(f"{party.name}'s gateway", cert.exists, self.stage, 120)
         party.ocx(f"member gateway {url} --tls-cert {cert}", step="pins its gateway's key")
         registered = party.ocx(
             f"node register --config {config}", step="registers what its cloud measured", key="operator"
         )
-        poll(f"{party.name}'s deposit", self._funded[party.name].is_set, self.stage, 60)
+        poll(f"{party.name}'s deposit", self._funded[party.name].is_set, self.stage, 120)
         nodes = sorted(int(node["resource"]) for node in registered["registered"])
         for node, terms in zip(nodes, self._terms(party.name, config), strict=True):
             asked = terms.replace(f"--config {config}", "at its plugin's price").replace("--", "")
@@ -233,12 +249,13 @@ class Play:
 
     def _customer_enters(self) -> None:
         customer = self.parties["customer"]
-        poll("the customer's admission", self._admitted["customer"].is_set, self.stage, 60)
+        poll("the customer's admission", self._admitted["customer"].is_set, self.stage, 120)
         customer.ocx("member encryption-key", step="publishes the key its connection data are sealed to")
 
     def _trade(self, pool: ThreadPoolExecutor) -> None:
         """Two tenders and a buy-now, each followed to a working login, all at once."""
-        timing, customer = Timing.of(self.fake, self.stage.elapsed()), self.parties["customer"]
+        timing = Timing.of(self.fake, self.chain.name, self.stage.elapsed())
+        customer = self.parties["customer"]
         self.witnesses.await_drawable(self.orgs, timing.commit + timing.reveal)
         posted = [self._post(customer, timing) for _ in range(2)]
         offer, node = self._for_sale_now()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Event
 
 from chain.exchange import Exchange
@@ -51,11 +50,11 @@ class Watch:
 
     # ---- the nodes -------------------------------------------------------------------------------------
 
-    def start(self, name: str, connection: Path) -> None:
+    def start(self, name: str) -> None:
         """Start a witness's node (from this thread: it lives as long); it waits until its key is known."""
         party = self.parties[name]
         config = party.folder / "witness.yaml"
-        config.write_text(witness_settings(party.folder, connection), "utf-8")
+        config.write_text(witness_settings(party.folder, party.connection), "utf-8")
         self.stage.start(
             f"{name}-node", [sys.executable, "-m", "cli.main", "witness", "run", "--config", config]
         )

@@ -129,7 +129,7 @@ class Bidder:
         self._operations, self._retries = operations, retries
         self._org = org
         self._clock, self._monotonic = clock, monotonic
-        self._margin = int(2 * exchange.connection.block_time) + 1
+        self._step = self._margin = int(2 * exchange.connection.block_time) + 1
         self._agenda = Agenda(monotonic)
         self._choice = BidChoice(settings, exchange, store, clouds, org)
         self._acts: dict[Move, Callable[[_Turn], Call | str]] = {
@@ -146,8 +146,13 @@ class Bidder:
         if key.startswith("tender/"):
             self._agenda.touch(int(key.removeprefix("tender/")), "its transaction ended", block=block)
 
-    def cycle(self, head: Block) -> None:
-        """Look at every open tender that is due; begin at most one move in each."""
+    def cycle(self, head: Block, *, behind: int = 0) -> None:
+        """Look at every open tender that is due; begin at most one move in each.
+
+        `behind`: seconds that the chain's time is ahead of `head`. A bid is revealed by what counts alone:
+        were the end of the commitments taken back, others could still commit and know it.
+        """
+        self._margin = self._step + behind
         for record in self._store.open_tenders():
             key = _key(record)
             if not self._agenda.is_due(record.request, head) or self._operations.running(key) is not None:
@@ -264,7 +269,7 @@ class Bidder:
         request, tender = turn.record.request, turn.tender
         bidders = [org for org, _ in self._exchange.tender.revealed(request, block=turn.head.number)]
         place = bidders.index(self._org) if self._org in bidders else len(bidders)
-        return tender.reveal_end + place * 2 * self._margin
+        return tender.reveal_end + place * 2 * self._step
 
     def _conflict(self, turn: _Turn) -> tuple[int, int] | None:
         """A resource of our bid, and the lease that took it since for a stranger to both sides."""

@@ -1,6 +1,7 @@
 """The provider agent: a loop that makes what is into what should be, one idempotent step at a time.
 
 Each cycle reads the chain at one block, looks at every lease that is due, and begins at most one step for it.
+That block is the newest that counts: nothing is provisioned, wiped or forgotten because of one that may go.
 Events, ended calls and the gateway only make it look sooner; if all of them were lost it would do the same a
 little later. It keeps running whatever fails: the node, a cloud, one lease.
 
@@ -125,6 +126,7 @@ class Agent:
         self.reports: dict[int, LeaseReport] = {}
         self.first_calls = store.metrics()
         self.head: Block | None = None
+        self.newest: Block | None = None
         self.last_good = 0.0
         self.cycles = 0
         self.cycle_failure: Exception | None = None
@@ -171,8 +173,8 @@ class Agent:
         """Look once at everything that is due and begin what is to be done; `ask` the chain for its head."""
         head = self.head
         if ask or head is None:
-            head = self.exchange.rpc.head()
-            self._heads.seen(head)
+            self.newest, head = self.exchange.rpc.heads()
+            self._heads.seen(self.newest)
         if self._intake.open(head):
             self._start_bidder()
         if self.head is None or head.hash != self.head.hash:
@@ -196,7 +198,7 @@ class Agent:
         for lease in due:
             self._reconcile(lease, head)
         if self.bidder is not None:
-            self.bidder.cycle(head)
+            self.bidder.cycle(head, behind=self._behind(head))
         self.vitals.look(self.org, head)
         self.cycles += 1
         self.last_good = self.monotonic()
@@ -220,7 +222,7 @@ class Agent:
 
     def _read_events(self, head: Block) -> Block:
         if self.head is not None and head.number > self.head.number:
-            self.vitals.head_moved(head)
+            self.vitals.head_moved(self.newest or head)
         head, touched = self._intake.read(head)
         for lease in touched:
             self._touched[lease] = self.monotonic()
@@ -261,7 +263,7 @@ class Agent:
             return
         view, chain = self._observer.view(lease, kept[1], head)
         asked = self.asks.look(view, head.timestamp)
-        step = decide(view, head.timestamp, self._rules())
+        step = decide(view, head.timestamp, self._rules(head))
         keys = [m.key for m in view.machines]
         if isinstance(step, Done):
             self._finish(lease, keys)
@@ -360,9 +362,13 @@ class Agent:
         """Seconds until a lease is read again though nothing points at it: a thousand do not come at once."""
         return self.settings.resync * (0.5 + 0.5 * (lease * 0.618034 % 1))
 
-    def _rules(self) -> Rules:
+    def _behind(self, head: Block) -> int:
+        """Seconds that the chain's time is ahead of the block we go by."""
+        return max(0, self.newest.timestamp - head.timestamp) if self.newest is not None else 0
+
+    def _rules(self, head: Block) -> Rules:
         terms, block_time = self._observer.terms(), self.exchange.connection.block_time
-        margin = int(2 * block_time) + 1
+        margin = int(2 * block_time) + 1 + self._behind(head)
         return Rules(
             margin=margin,
             deliver_margin=max(2 * margin, terms.deliver_time // 10),

@@ -244,3 +244,27 @@ def test_a_receipt_tells_when_and_what_was_logged(network: Network, tmp_path: Pa
     assert event.args["amount"] == 5
     assert rpc.get_logs([network.till], 0, receipt.block_number) == list(receipt.logs)
     assert rpc.receipt(b"\1" * 32) is None
+
+
+def test_a_receipt_of_a_block_that_was_taken_back_is_not_buried(network: Network, tmp_path: Path) -> None:
+    patient = Rpc(ConnectionFile(**(network.connection.model_dump() | {"confirmations": 2})))
+    sender = Sender(network.rpc(), wallet(1), tmp_path)
+    before = network.node.ask("evm_snapshot")
+    receipt = sender.send(network.till, add_call(1, "a"))
+    assert patient.are_buried([receipt]) == [False]
+    network.node.mine(2)
+    assert patient.are_buried([receipt, receipt]) == [True, True]
+    network.node.ask("evm_revert", before)
+    network.node.mine(9)
+    assert patient.are_buried([receipt]) == [False]
+
+
+def test_the_head_that_counts_is_what_the_newest_one_was_before(network: Network) -> None:
+    patient = Rpc(ConnectionFile(**(network.connection.model_dump() | {"confirmations": 2})))
+    network.node.mine(4)
+    newest, counts = patient.heads()
+    assert counts == patient.block(newest.number - 2)
+    assert patient.heads() == (newest, counts)
+    network.node.mine()
+    assert [block.number for block in patient.heads()] == [newest.number + 1, counts.number + 1]
+    assert network.rpc().heads() == (network.rpc().head(), network.rpc().head())
