@@ -31,7 +31,7 @@ from chain.wire import (
     as_block,
     as_bytes,
     as_number,
-    result,
+    results,
 )
 from market.errors import OcxError
 
@@ -205,8 +205,7 @@ class Endpoints:
         """Ask who it is and how far; the answer is kept as `head` or as `fault`."""
         previous = endpoint.fault
         try:
-            self._check_identity(endpoint)
-            head = as_block(result(endpoint, "eth_getBlockByNumber", "latest", False))
+            head = self._check_identity(endpoint)
         except RpcUnreachable as error:
             self.put_to_rest(endpoint, error)
             return
@@ -222,15 +221,23 @@ class Endpoints:
         endpoint.rest, endpoint.rest_until = 0.0, float("-inf")
         endpoint.checked_at = self._monotonic()
 
-    def _check_identity(self, endpoint: Endpoint) -> None:
+    def _check_identity(self, endpoint: Endpoint) -> Block:
+        """Whether it is the connection file's network, asked in one message; its head."""
         want = self._connection
-        _expect(endpoint, "chain id", want.chain_id, as_number(result(endpoint, "eth_chainId")))
-        genesis = result(endpoint, "eth_getBlockByNumber", "0x0", False)
-        _expect(endpoint, "genesis hash", want.genesis_hash, genesis and genesis["hash"])
+        asked: list[tuple[str, list[Any]]] = [
+            ("eth_chainId", []),
+            ("eth_getBlockByNumber", ["0x0", False]),
+            ("eth_getBlockByNumber", ["latest", False]),
+        ]
         if want.directory != ZERO_ADDRESS:
-            code = as_bytes(result(endpoint, "eth_getCode", want.directory, "latest"))
+            asked.append(("eth_getCode", [want.directory, "latest"]))
+        chain_id, genesis, head, *codes = results(endpoint, asked)
+        _expect(endpoint, "chain id", want.chain_id, as_number(chain_id))
+        _expect(endpoint, "genesis hash", want.genesis_hash, genesis and genesis["hash"])
+        for code in map(as_bytes, codes):
             got = "0x" + keccak(code).hex() if code else "no contract"
             _expect(endpoint, f"code at Directory {want.directory}", want.directory_code_hash, got)
+        return as_block(head)
 
     def _judge_head(self, endpoint: Endpoint, best: int) -> None:
         head, pace, limit = endpoint.head, self._pace.get(endpoint), self._limits.stale_after

@@ -42,6 +42,9 @@ class Status(StrEnum):
     """No node would take it; it never left."""
 
 
+_TOLD_AGAIN = (Status.SENT, Status.MINED, Status.REVERTED)
+"""Outcomes that are found out anew if they are forgotten: `Sender.recover` asks for what was under way."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS identity (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS entry (
@@ -128,7 +131,6 @@ class Journal:
         with self.lock():
             self.path.chmod(0o600)
             self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_SCHEMA)
             self._pin({"chain_id": str(chain_id), "genesis": genesis.hex(), "address": address.lower()})
 
@@ -183,9 +185,13 @@ class Journal:
         return self.get(entry.id)
 
     def mark(self, entry: Entry, status: Status, note: str = "", pushed_at: float | None = None) -> Entry:
-        """Note what became of it and, if given, when it was last broadcast."""
+        """Note what became of it and, if given, when it was last broadcast.
+
+        What the chain can tell again (`_TOLD_AGAIN`) need not outlive a power cut, so it does not wait for
+        the disk; whatever is durable next makes it durable, too.
+        """
         at = entry.pushed_at if pushed_at is None else pushed_at
-        with self._transaction() as db:
+        with self._transaction(durable=status not in _TOLD_AGAIN) as db:
             db.execute(
                 "UPDATE entry SET status = ?, note = ?, pushed_at = ? WHERE id = ?",
                 (status.value, note, at, entry.id),
@@ -236,9 +242,11 @@ class Journal:
             )
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._guard, disk.transaction(self._db) as db:
-            yield db
+    def _transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        with self._guard:
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            with disk.transaction(self._db) as db:
+                yield db
 
     def _insert_attempt(self, entry_id: int | None, attempt: Attempt, now: float) -> None:
         self._db.execute(

@@ -16,8 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from eth_utils.crypto import keccak
+
 from chain.abi import checksum
 from chain.imports import signing_library
+from chain.nodes.extra import Rlp, rlp
 from market.errors import Bug, InvalidInput, Permanent, Refused
 
 __all__ = [
@@ -57,14 +60,16 @@ class SignedTransaction:
 class Wallet:
     """A private key in memory that can sign, and does not show itself."""
 
-    __slots__ = ("_account", "address")
+    __slots__ = ("_account", "_key", "address")
 
     def __init__(self, private_key: bytes) -> None:
         with signing_library():
             from eth_account import Account  # half a second: only for those who sign
+            from eth_keys.datatypes import PrivateKey
 
         try:
             self._account = Account.from_key(private_key)
+            self._key = PrivateKey(bytes(self._account.key))
         except (AssertionError, TypeError, ValueError) as error:
             raise InvalidInput("that is not a private key", hint="It has 32 bytes.") from error
         self.address: str = str(self._account.address)
@@ -78,9 +83,17 @@ class Wallet:
         raise Bug("a wallet must not be copied to another process")
 
     def sign_transaction(self, transaction: Mapping[str, Any]) -> SignedTransaction:
-        """Sign a legacy or fee-market transaction (chainId, nonce, gas, prices, to, value, data)."""
-        signed = self._account.sign_transaction(dict(transaction))
-        return SignedTransaction(bytes(signed.raw_transaction), bytes(signed.hash))
+        """Sign a legacy or fee-market transaction (chainId, nonce, gas, prices, to, value, data).
+
+        `eth_account` would make the same bytes in four times the time, checking what comes from `chain.fees`.
+        """
+        kind, fields = _fields(transaction)
+        chain_id = int(transaction["chainId"])
+        unsigned = fields if kind else [*fields, _number(chain_id), b"", b""]
+        signature = self._key.sign_msg_hash(keccak(kind + rlp(unsigned)))
+        parity = signature.v if kind else signature.v + 35 + 2 * chain_id
+        raw = kind + rlp([*fields, _number(parity), _number(signature.r), _number(signature.s)])
+        return SignedTransaction(raw, keccak(raw))
 
     def sign_message(self, message: bytes) -> bytes:
         """An EIP-191 signature of 65 bytes (r, s, v); what it is for must be in the message."""
@@ -95,6 +108,30 @@ class Wallet:
         """An EIP-712 signature of 65 bytes (r, s, v); `types` holds the message's own type."""
         signed = self._account.sign_typed_data(dict(domain), dict(types), dict(message))
         return bytes(signed.signature)
+
+
+def _fields(transaction: Mapping[str, Any]) -> tuple[bytes, list[Rlp]]:
+    """The type's byte (none: legacy) and what is signed, in the order of EIP-155 and EIP-1559."""
+    fees = (
+        [transaction["gasPrice"]]
+        if "gasPrice" in transaction
+        else [transaction["maxPriorityFeePerGas"], transaction["maxFeePerGas"]]
+    )
+    to = str(transaction.get("to") or "").removeprefix("0x")
+    fields: list[Rlp] = [
+        *(_number(value) for value in (transaction["nonce"], *fees, transaction["gas"])),
+        bytes.fromhex(to),
+        _number(transaction["value"]),
+        bytes(transaction["data"]),
+    ]
+    if "gasPrice" in transaction:
+        return b"", fields
+    return b"\x02", [_number(transaction["chainId"]), *fields, []]
+
+
+def _number(value: int) -> bytes:
+    """Without leading zeros, as RLP wants numbers."""
+    return value.to_bytes((value.bit_length() + 7) // 8, "big")
 
 
 def create(path: Path | str, passphrase: str, *, light: bool = False) -> Wallet:

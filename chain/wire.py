@@ -41,6 +41,7 @@ __all__ = [
     "broadcast_reply",
     "node_error",
     "result",
+    "results",
 ]
 
 _KNOWN = ("already known", "already imported", "known transaction")
@@ -196,10 +197,17 @@ class Endpoint:
 
 def result(endpoint: Endpoint, method: str, *params: Any) -> Any:
     """The result from this one endpoint; raises what the answer's error means."""
-    answer = endpoint.request(method, params)
-    if answer.get("error") is not None:
-        raise node_error(method, answer["error"])
-    return answer.get("result")
+    return results(endpoint, [(method, params)])[0]
+
+
+def results(endpoint: Endpoint, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+    """The same for several requests in one message; the first error is raised."""
+    found = []
+    for (method, _), answer in zip(requests, endpoint.request_many(requests), strict=True):
+        if answer.get("error") is not None:
+            raise node_error(method, answer["error"])
+        found.append(answer.get("result"))
+    return found
 
 
 def node_error(method: str, error: Any) -> OcxError:

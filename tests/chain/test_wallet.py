@@ -11,6 +11,7 @@ import pytest
 from eth_account import Account
 
 from chain import wallet as wallets
+from chain.abi import checksum
 from market.errors import Bug, InvalidInput, Permanent, Refused
 
 
@@ -26,6 +27,27 @@ def test_other_programs_can_open_it(tmp_path: Path) -> None:
     made = wallets.create(tmp_path / "key.json", "secret", light=True)
     key = Account.decrypt((tmp_path / "key.json").read_text(), "secret")
     assert Account.from_key(key).address == made.address
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"gasPrice": 0},
+        {"gasPrice": 1},
+        {"type": 2, "maxFeePerGas": 3 * 10**9, "maxPriorityFeePerGas": 0},
+    ],
+    ids=["free", "legacy", "fee market"],
+)
+@pytest.mark.parametrize("to", ["0x" + "ab" * 20, None], ids=["call", "deploy"])
+def test_what_is_signed_is_what_eth_account_would_sign(fields: dict[str, int], to: str | None) -> None:
+    """Many nonces, so that some r and s begin with a zero byte."""
+    wallet = wallets.Wallet(b"\x42" * 32)
+    account = Account.from_key(b"\x42" * 32)
+    for nonce in range(300):
+        whole = {"chainId": 31337, "nonce": nonce, "gas": 90_000, "value": 0, "data": bytes(nonce), **fields}
+        whole |= {"to": checksum(to)} if to else {}
+        signed, theirs = wallet.sign_transaction(whole), account.sign_transaction(whole)
+        assert (signed.raw, signed.hash) == (bytes(theirs.raw_transaction), bytes(theirs.hash))
 
 
 def test_the_strong_form_is_the_default(tmp_path: Path) -> None:
