@@ -1,9 +1,10 @@
 """Keeps the nodes of one folder running: `python -m chain.nodes.keeper FOLDER [--while-pid PID]`.
 
 One process per network. It starts every node, has those seal whom the chain names (`chain.nodes.sealing`),
-ends ties (`chain.nodes.untie`), hears what to do over `keeper.sock`, and ends when told to, on SIGTERM or
-SIGINT, or with process PID. No node and no namespace outlives it, whatever ends it: nodes get SIGKILL from
-the kernel when it dies, namespaces are its open files.
+ends ties (`chain.nodes.untie`), keeps their allow-list once there is a connection file (`chain.nodes.agent`),
+hears what to do over `keeper.sock`, and ends when told to, on SIGTERM or SIGINT, or with process PID. No node
+and no namespace outlives it, whatever ends it: nodes get SIGKILL from the kernel when it dies, namespaces are
+its open files.
 It does not start again what ended: who counts on a node must see that it is gone (`ocx network status`), and
 `ocx network up` starts it.
 """
@@ -106,7 +107,8 @@ class Keeper:
         }
         self._watch = Watch(4.0 + 3 * description.block_time, lambda name: self._kept[name].hands)
         self._closed = threading.Event()
-        threading.Thread(target=self._look, daemon=True, name="watch").start()
+        for work in (self._look, self._keep_list):
+            threading.Thread(target=work, daemon=True, name=work.__name__).start()
         self._forwards = [
             Forward(k.node.rpc_port, k.space) for k in self._kept.values() if k.space is not None
         ]
@@ -115,6 +117,16 @@ class Keeper:
         """Every second, in a thread of its own, until closed."""
         while not self._closed.wait(_LOOK):
             self._watch.look({name: kept.folder for name, kept in self._kept.items() if kept.ready.is_set()})
+
+    def _keep_list(self) -> None:
+        """In a thread of its own: the allow-list's agent, once there is a connection file."""
+        connection = self._folder / "connection.yaml"
+        while not connection.exists():
+            if self._closed.wait(_LOOK):
+                return
+        from chain.nodes.agent import follow  # it knows contracts, which most keepers never need
+
+        follow(self._folder, connection, self._closed)
 
     def _space(self, node: Node) -> int | None:
         return None if self._spaces is None else self._spaces.of(node.name)
