@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import secrets
 import sys
 import time
@@ -102,13 +103,13 @@ def init(
 ) -> None:
     """Found a network: write network.yaml with the founders of these cards as validators.
 
-    One founder makes it; the others take that file (--from). All compare block 0, then each runs
-    `ocx network up`. Given again, it is the same network.
+    One founder makes it; the others take that file (--from). All compare the fingerprint (of
+    genesis.json), then each runs `ocx network up`. Given again, it is the same network.
     """
     from chain.nodes import joining, layout
     from chain.nodes.card import load as load_card
     from chain.nodes.description import load
-    from chain.nodes.render import block_0
+    from chain.nodes.render import genesis
 
     if bool(cards) == (source is not None):
         raise InvalidInput(
@@ -134,7 +135,7 @@ def init(
     result = {
         "network": description.network,
         "chain_id": description.chain_id,
-        "block_0": block_0(description),
+        "fingerprint": hashlib.sha256(genesis(description).encode()).hexdigest(),
         "validators": [node.name for node in description.validators],
         "here": [node.name for node in own],
         "description": str(path),

@@ -77,7 +77,7 @@ def settle(folder: Path, description: NetworkDescription) -> tuple[Node, ...]:
     path = layout.description_path(folder)
     before = load(path) if path.exists() else None
     if before is not None:
-        if render.block_0(before) != render.block_0(description):
+        if render.genesis(before) != render.genesis(description):
             raise InvalidInput(
                 f"{path} describes another network, {before.network}",
                 hint="choose another --dir, or move that one away",

@@ -46,7 +46,7 @@ def genesis(description: NetworkDescription) -> str:
 
 
 def block_0(description: NetworkDescription) -> bytes:
-    """The hash of block 0 as Clique's engine writes it; descriptions that share it found one network."""
+    """The hash of block 0 as Clique's engine writes it; chain id and block time are not part of it."""
     if description.engine != "clique":
         raise InvalidInput(f"block 0 of engine {description.engine} is known to that engine only")
     nothing = keccak(extra.rlp(b""))
