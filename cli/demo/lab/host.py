@@ -217,7 +217,7 @@ class HostLab(Services):
         path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
         self._run(name, command, {"PATH": path})
 
-    def _up(self, name: str, timeout: float = 20.0) -> dict[str, Any]:
+    def _up(self, name: str, timeout: float = 60.0) -> dict[str, Any]:
         """Wait until a host answers SSH; returns what it says of itself."""
         deadline, service, up = time.monotonic() + timeout, self._services[name], self._dir / name / "up.json"
         while time.monotonic() < deadline and not service.has_ended():
@@ -225,7 +225,7 @@ class HostLab(Services):
                 host: dict[str, Any] = json.loads(up.read_text())
                 if self._answers(host):
                     return host
-            time.sleep(0.02)
+            time.sleep(0.05)
         said = " ".join((self._dir / f"{name}.out").read_text(errors="replace").split()[-60:])
         raise Permanent(f"{name} did not start", hint=f"It said: {said or 'nothing'}")
 

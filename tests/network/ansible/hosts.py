@@ -26,12 +26,8 @@ _NET = "10.77.0."
 DESK = f"{_NET}1"
 """Address of the operator's desk."""
 _HIDDEN = ("/root/.cache", "/root/.ocx", "/etc/sv", "/etc/service", "/opt", "/var/lib/ocx")
-_READY = """
-import pathlib, socket, sys
-with socket.create_connection((sys.argv[1], 22), 2) as line:
-    line.settimeout(2)
-    sys.exit(line.recv(4) != b"SSH-")
-"""
+_RUNIT = "mkdir -p /etc/sv /etc/service && exec runsvdir -P /etc/service"
+_ASK = 'exec 3<>"/dev/tcp/$0/22" && head -c 4 <&3'
 
 
 class Hosts(HostLab):
@@ -59,12 +55,16 @@ class Hosts(HostLab):
         """A host's address on their Ethernet."""
         return f"{_NET}{11 + self._names.index(name)}"
 
+    def space(self, name: str) -> int:
+        """The open file that is a host's network namespace."""
+        assert self._spaces is not None
+        return self._spaces.of(name)
+
     def at_desk(
         self, command: Sequence[object], *, env: Mapping[str, str] | None = None, **more: Any
     ) -> subprocess.Popen[str]:
         """Start a command at the operator's desk; it ends with this thread. `more` is Popen's."""
-        assert self._spaces is not None
-        there, bound = self._spaces.of("desk"), die_with_parent()
+        there, bound = self.space("desk"), die_with_parent()
 
         def prepare() -> None:
             space.enter(there)
@@ -109,6 +109,8 @@ class Hosts(HostLab):
         (self._dir / "known_hosts").write_text("".join(lines))
 
     def _places(self) -> Iterator[dict[str, Any]]:
+        ours = {Path(sys.executable), Path(sys.executable).resolve(), Path(__file__).resolve()}
+        above = sorted({str(folder) for path in ours for folder in path.parents})
         for name in self._names:
             yield {
                 "name": name,
@@ -117,14 +119,13 @@ class Hosts(HostLab):
                 "tenant_port": 2222,
                 "guest_port": 2223,
                 "hidden": _HIDDEN,
-                "boot": [["sh", "-c", "mkdir -p /etc/sv /etc/service && exec runsvdir -P /etc/service"]],
+                # Services are not root, and read the checkout and its Python.
+                "boot": [["chmod", "o+x", *above], ["sh", "-c", _RUNIT]],
                 "memory": "1g",
             }
 
     def _entry(self, name: str) -> list[str]:
-        assert self._spaces is not None
-        return ["nsenter", f"--net=/proc/{os.getpid()}/fd/{self._spaces.of(name)}", "--"]
+        return ["nsenter", f"--net=/proc/{os.getpid()}/fd/{self.space(name)}", "--"]
 
     def _answers(self, host: dict[str, Any]) -> bool:
-        done = self.run_at_desk([sys.executable, "-I", "-c", _READY, host["address"]])
-        return done.returncode == 0
+        return self.run_at_desk(["timeout", "2", "bash", "-c", _ASK, host["address"]]).stdout == "SSH-"
