@@ -6,14 +6,19 @@ file says.
 
 from __future__ import annotations
 
+import base64
+import http.client
 import itertools
 import json
+import select
+import ssl
+import threading
+import weakref
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import certifi
-import urllib3
 
 __all__ = ["HttpStatus", "Line"]
 
@@ -32,22 +37,23 @@ class HttpStatus(Exception):
 class Line:
     """Safe among threads. Timeouts in seconds, to connect and for each wait for an answer.
 
-    Raises `HttpStatus`, `urllib3.exceptions.HTTPError`, OSError, or ValueError for what is no JSON.
+    Raises `HttpStatus`, `http.client.HTTPException`, OSError, or ValueError for what is no JSON.
     """
 
     def __init__(self, url: str, auth: tuple[str, str] | None, connect: float, read: float) -> None:
         parts = urlsplit(url)
-        options: dict[str, Any] = {}
-        if parts.scheme == "https":
-            options = {"cert_reqs": "CERT_REQUIRED", "ca_certs": certifi.where()}
+        self._host, self._port = parts.hostname or "", parts.port
+        self._tls = ssl.create_default_context(cafile=certifi.where()) if parts.scheme == "https" else None
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._headers = {"Content-Type": "application/json"}
         if auth is not None:
-            self._headers |= urllib3.make_headers(basic_auth=":".join(auth))
-        self._pool = urllib3.connection_from_url(
-            url, maxsize=_LINES, timeout=urllib3.Timeout(connect=connect, read=read), **options
-        )
+            token = base64.b64encode(":".join(auth).encode()).decode()
+            self._headers["Authorization"] = f"Basic {token}"
+        self._connect, self._read = connect, read
+        self._lock = threading.Lock()
+        self._idle: list[http.client.HTTPConnection] = []
         self._ids = itertools.count(1)
+        weakref.finalize(self, _close, self._idle)
 
     def make_request(self, method: str, params: Sequence[Any]) -> Any:
         """The whole answer to one call."""
@@ -62,9 +68,59 @@ class Line:
         return {"jsonrpc": "2.0", "method": method, "params": params, "id": next(self._ids)}
 
     def _post(self, message: object) -> Any:
-        answer = self._pool.urlopen(
-            "POST", self._path, body=json.dumps(message), headers=self._headers, retries=False, redirect=False
-        )
+        connection = self._take()
+        try:
+            connection.request("POST", self._path, json.dumps(message).encode(), self._headers)
+            answer = connection.getresponse()
+            content = answer.read()
+        except BaseException:
+            connection.close()
+            raise
+        self._give(connection)
         if answer.status >= 300:
             raise HttpStatus(answer.status)
-        return json.loads(answer.data)
+        return json.loads(content)
+
+    def _take(self) -> http.client.HTTPConnection:
+        """A connection that was not closed meanwhile, or a new one."""
+        while True:
+            with self._lock:
+                kept = self._idle.pop() if self._idle else None
+            if kept is None:
+                return self._open()
+            if not _is_closed(kept):
+                return kept
+            kept.close()
+
+    def _open(self) -> http.client.HTTPConnection:
+        new = (
+            http.client.HTTPConnection(self._host, self._port, timeout=self._connect)
+            if self._tls is None
+            else http.client.HTTPSConnection(self._host, self._port, timeout=self._connect, context=self._tls)
+        )
+        try:
+            new.connect()
+            new.sock.settimeout(self._read)
+        except BaseException:
+            new.close()
+            raise
+        return new
+
+    def _give(self, connection: http.client.HTTPConnection) -> None:
+        with self._lock:
+            if connection.sock is not None and len(self._idle) < _LINES:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+
+def _is_closed(connection: http.client.HTTPConnection) -> bool:
+    """Whether the other side hung up: an idle connection has nothing to say but its end."""
+    poll = select.poll()
+    poll.register(connection.sock, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _close(connections: list[http.client.HTTPConnection]) -> None:
+    while connections:
+        connections.pop().close()

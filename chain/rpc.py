@@ -197,13 +197,13 @@ class Rpc:
         wanted = self.connection.confirmations
         if wanted == 0 or not receipts:
             return [True] * len(receipts)
-        numbers = [hex(receipt.block_number) for receipt in receipts]
-        asked = [("eth_getBlockByNumber", [number, False]) for number in ("latest", *numbers)]
+        numbers = sorted({receipt.block_number for receipt in receipts})
+        asked = [("eth_getBlockByNumber", [tag, False]) for tag in ("latest", *map(hex, numbers))]
         head, *blocks = (raw and as_block(raw) for raw in map(_sound, self.call_many(asked)))
-        return [
-            bool(block) and block.hash == receipt.block_hash and head.number >= receipt.block_number + wanted
-            for receipt, block in zip(receipts, blocks, strict=True)
-        ]
+        deep = {
+            block.number: block.hash for block in blocks if block and head.number >= block.number + wanted
+        }
+        return [deep.get(receipt.block_number) == receipt.block_hash for receipt in receipts]
 
     def chain_time(self) -> int:
         """Unix seconds of the newest block: the clock the contracts go by."""
@@ -216,12 +216,15 @@ class Rpc:
         block: BlockId = "latest",
         sender: str | None = None,
         value: int = 0,
+        gas: int | None = None,
     ) -> bytes:
         """What a call would return, without sending it; a revert raises its typed error.
 
-        `to` None tries a deployment.
+        `to` None tries a deployment. `gas`: what it may use, by default the most the node allows.
         """
         request = _call_request(to, data, sender, value)
+        if gas is not None:
+            request["gas"] = hex(gas)
         return as_bytes(self.call("eth_call", [request, block_id(block)]))
 
     def eth_calls(

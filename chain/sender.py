@@ -17,9 +17,11 @@ from typing import Literal, overload
 
 from chain.abi import checksum
 from chain.failures import NotMined, not_mined, refusal, why_reverted
-from chain.fees import bump, gas_with_margin, sign, suggest
+from chain.fees import bump, sign, suggest
 from chain.nonces import Entry, Journal, Status
+from chain.pulse import Pulse
 from chain.rpc import Receipt, Rpc, RpcRefused
+from chain.trial import Trial
 from chain.wallet import Wallet
 from chain.wire import BroadcastReply, broadcast_reply
 from market.errors import Temporary
@@ -82,6 +84,9 @@ class Sender:
         self._wait_limit = wait_limit or max(60.0, 30 * network.block_time)
         self._stuck_after = stuck_after or max(5.0, 5 * network.block_time)
         self._poll = min(0.5, max(0.02, network.block_time / 10))
+        self._patience = max(1.0, 2 * network.block_time)
+        self._pulse = Pulse(rpc, self._poll, monotonic)
+        self._trial = Trial(rpc, wallet.address)
         self._on_step = on_step
         self._recovered = False
         self._placed: _Placed | None = None
@@ -140,21 +145,31 @@ class Sender:
         return self.wait(entry) if wait else entry
 
     def wait(self, entry: Entry, limit: float | None = None) -> Receipt:
-        """Wait for a sent entry, at most `limit` seconds, replacing it when it is stuck."""
+        """Wait for a sent entry, at most `limit` seconds, replacing it when it is stuck.
+
+        It is looked for at once, and then when the chain has grown.
+        """
         deadline = self._clock() + (self._wait_limit if limit is None else limit)
-        nudge_at = self._clock() + max(1.0, self.rpc.connection.block_time)
+        nudge_at = again_at = self._clock() + self._patience
+        found: Receipt | None = None
+        looked: int | None = None
         trouble: Temporary | None = None
         while True:
             try:
-                receipt = self._find_receipt(entry)
-                if receipt is not None and self._is_confirmed(receipt):
-                    return self._finish(entry, receipt)
-                if receipt is None and self._clock() >= nudge_at:
-                    entry = self._nudge(entry)
-                    nudge_at = self._clock() + max(1.0, self.rpc.connection.block_time)
+                height = -1 if looked is None else self._pulse.height()
+                if height != looked or self._clock() >= again_at:
+                    looked, again_at = height, self._clock() + self._patience
+                    found = found or self._find_receipt(entry)
+                    if found is not None and self._is_deep(found, height):
+                        if self._is_confirmed(found):
+                            return self._finish(entry, found)
+                        found = self._find_receipt(entry)  # its block may have given way to another
+                    if found is None and self._clock() >= nudge_at:
+                        entry = self._nudge(entry)
+                        nudge_at = self._clock() + self._patience
                 trouble = None
             except Temporary as error:
-                trouble = error
+                looked, trouble = None, error
             if self._clock() >= deadline:
                 raise not_mined(entry) from trouble
             self._sleep(self._poll)
@@ -184,18 +199,13 @@ class Sender:
         known = self._journal.by_intent(intent) if intent else None
         if known is not None:
             return known
-        gas = self._simulate(to, data, value, gas)
+        if gas is None:
+            gas = self._trial.gas_for(to, data, value)
+        else:
+            self.rpc.eth_call(to, data, sender=self.address, value=value)
         with self._journal.lock():
             known = self._journal.by_intent(intent) if intent else None
             return known or self._place(to, data, value, intent, gas)
-
-    def _simulate(self, to: str | None, data: bytes, value: int, gas: int | None) -> int:
-        """Try it on the newest block; the gas limit to use."""
-        if gas is not None:
-            self.rpc.eth_call(to, data, sender=self.address, value=value)
-            return gas
-        estimate, newest = self.rpc.try_out(to, data, self.address, value)
-        return gas_with_margin(estimate, newest.gas_limit)
 
     def _place(self, to: str | None, data: bytes, value: int, intent: str | None, gas: int) -> Entry:
         """Take a nonce, write down, broadcast; the caller holds the lock."""
@@ -233,7 +243,9 @@ class Sender:
         for entry in live:
             if entry.status is Status.READY:
                 self._broadcast(entry)
-        self._sweep([entry for entry in live if entry.status is Status.SENT and entry.nonce < latest])
+        old = self._clock() - 3 * self.rpc.connection.confirmations * self.rpc.connection.block_time
+        mined = [entry for entry in live if entry.status is Status.SENT and entry.nonce < latest]
+        self._sweep([entry for entry in mined if entry.pushed_at <= old])
         held = {entry.nonce for entry in live}
         nonce = max(latest, pending)
         while nonce in held:
@@ -241,7 +253,7 @@ class Sender:
         return nonce
 
     def _sweep(self, over: list[Entry]) -> None:
-        """Note what became of transactions that nobody waited for."""
+        """Note what became of transactions that nobody waited for: they are older than a wait takes."""
         asked = [(entry, attempt.hash) for entry in over[:_SWEEP] for attempt in entry.attempts]
         receipts = self.rpc.receipts([hash_ for _, hash_ in asked])
         found = [(entry, it) for (entry, _), it in zip(asked, receipts, strict=True) if it is not None]
@@ -294,6 +306,11 @@ class Sender:
             if receipt is not None:
                 return receipt
         return None
+
+    def _is_deep(self, receipt: Receipt, height: int) -> bool:
+        """Whether it may be confirmed at that height (-1: unknown), so that it is worth asking."""
+        wanted = self.rpc.connection.confirmations
+        return wanted == 0 or height < 0 or height >= receipt.block_number + wanted
 
     def _is_confirmed(self, receipt: Receipt) -> bool:
         return self.rpc.are_buried([receipt])[0]

@@ -162,13 +162,13 @@ class Endpoint:
 
     def request_many(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         """The whole answers to several requests, in order, in one message where the node takes that."""
-        from urllib3.exceptions import HTTPError
+        from http.client import HTTPException
 
         from chain.line import HttpStatus
 
         try:
             answers = self._ask([(method, list(params)) for method, params in requests])
-        except (HttpStatus, HTTPError, ValueError, TypeError, KeyError, OSError) as error:
+        except (HttpStatus, HTTPException, ValueError, TypeError, KeyError, OSError) as error:
             why = str(error) if isinstance(error, HttpStatus) else type(error).__name__
             # Not chained: the cause's text holds the whole URL, and so perhaps a key.
             raise RpcUnreachable(f"{self.shown} does not answer ({why})") from None

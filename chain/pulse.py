@@ -1,0 +1,37 @@
+"""Whether the chain has grown: one question for all threads that wait, and none while no block can have come.
+
+It must not decide what a new block means: whoever waits looks for itself.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from chain.rpc import Rpc
+from chain.wire import as_number
+
+__all__ = ["Pulse"]
+
+_QUIET = 0.5
+"""After a block came nothing is asked for so much of the block time."""
+
+
+class Pulse:
+    """The height of the chain, as of at most `poll` seconds ago unless no block can have come since."""
+
+    def __init__(self, rpc: Rpc, poll: float, monotonic: Callable[[], float]) -> None:
+        self._rpc, self._poll, self._monotonic = rpc, poll, monotonic
+        self._lock = threading.Lock()
+        self._height = -1
+        self._ask_at = float("-inf")
+
+    def height(self) -> int:
+        """The newest block's number; raises what `Rpc.call` does."""
+        with self._lock:
+            if self._monotonic() >= self._ask_at:
+                height = as_number(self._rpc.call("eth_blockNumber"))
+                quiet = _QUIET * self._rpc.connection.block_time if height != self._height else 0.0
+                self._height = height
+                self._ask_at = self._monotonic() + max(self._poll, quiet)
+            return self._height
