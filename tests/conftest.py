@@ -7,6 +7,7 @@ import ipaddress
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import settings
 
 from chain.nodes.engine import find_engine
 from market.errors import OcxError
+from tests import validators
 
 collect_ignore = ["brownie"]
 """Run by Brownie's own pytest (tools/brownie)."""
@@ -32,6 +34,7 @@ _LONG = (
     "tests/provisioner/conformance/aws",
     "tests/provisioner/plugins/test_ansible.py",
     "tests/chain/nodes/test_network.py",
+    "tests/chain/nodes/test_join.py",
     "tests/provisioner/chaos/test_chain.py",
     "tests/provisioner/chaos/test_cloud.py",
     "tests/provisioner/agent/test_committees.py",
@@ -62,12 +65,26 @@ settings.register_profile("explore", deadline=None, max_examples=2000, print_blo
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Which chain the suites are played on."""
+    said = "the chain of tests that need no other: anvil, or four validators (see tests/engine.py)"
+    parser.addoption("--engine", choices=("anvil", "clique"), default="anvil", help=said)
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Find the chain engine, hear Ctrl-C and guard the sockets, in each worker process."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a background job, whose children inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["PATH"] = f"{_ROOT / 'node_modules' / '.bin'}{os.pathsep}{os.environ['PATH']}"
     sys.addaudithook(_refuse_foreign_connections)
+    if config.getoption("--engine") == "clique" and not hasattr(config, "workerinput"):
+        validators.start(Path(tempfile.mkdtemp(prefix="ocx-validators-")))
+
+
+def pytest_unconfigure() -> None:
+    """The validators end with the run; before, whoever started them is asked nothing more."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        validators.stop()
 
 
 def pytest_collection_finish() -> None:
@@ -84,6 +101,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
+        if validators.FOLDER in os.environ and (warps := item.get_closest_marker("warps")) is not None:
+            item.add_marker(pytest.mark.skip(f"no real chain can {warps.args[0]}"))
     ranks = {name: rank for rank, name in enumerate(_LONG)}
     items.sort(key=lambda item: ranks.get(_group(item), len(ranks)))
 
