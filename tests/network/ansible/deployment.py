@@ -1,4 +1,4 @@
-"""A deployment as an operator has it: a desk with an inventory and keys, hosts elsewhere, plays that converge them."""
+"""A deployment as an operator has it: a desk with an inventory and keys, and plays that converge hosts."""
 
 from __future__ import annotations
 
@@ -158,9 +158,9 @@ class Deployment:
         self.desk.start("tunnel", ["ssh", *self.hosts.ssh_arguments(), *options, place])
         self._forward = Forward(self.rpc_port, self.hosts.space(through))
 
-    def party(self, name: str) -> Party:
+    def party(self, name: str, clerks: int = 1) -> Party:
         """One of the members' people, with a folder of their own at the desk."""
-        return Party(self.desk, name)
+        return Party(self.desk, name, clerks)
 
     @property
     def program(self) -> str:
