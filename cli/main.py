@@ -22,6 +22,7 @@ _COMMANDS = {
     "sla": ("cli.sla:sla", "Promises of availability: register, ask, report, claim, appeal."),
     "witness": ("cli.witness:witness", "Those who measure: join, run a node, verify verdicts."),
     "audit": ("cli.audit:audit", "Find witnesses out: audits, canaries, outliers."),
+    "deploy": ("cli.deploy:deploy", "Set up nodes, agents and witnesses on many hosts, by Ansible."),
     "batch": ("cli.batch:batch", "Many commands in one process, from standard input."),
     "completion": ("cli.completion:completion", "The script that lets a shell complete commands."),
     "demo": ("cli.demo.command:demo", "Play the main job for real on this machine."),

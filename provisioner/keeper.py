@@ -2,7 +2,8 @@
 
 `python -m provisioner.keeper --while-pid PID -- COMMAND...` becomes the reaper of everything COMMAND
 starts, daemons and their sessions included. When COMMAND exits, when process PID is gone (killed with
-SIGKILL, too), or on SIGTERM or SIGINT, it kills all of it and exits: with COMMAND's own code, or 143.
+SIGKILL, too), or on SIGTERM or SIGINT, it kills all of it and exits: with COMMAND's own code, or 143. With
+`--spare`, what is left when COMMAND exits by itself stays: daemons that were to be started.
 
 Linux only. This module must not know what it keeps, and must import nothing outside the standard library.
 """
@@ -134,25 +135,29 @@ def _wait_for_any(own: Sequence[int], while_pid: int | None) -> None:
             os.close(fd)
 
 
-def keep(start: Callable[[], Sequence[subprocess.Popen[bytes]]], while_pid: int | None) -> int:
+def keep(
+    start: Callable[[], Sequence[subprocess.Popen[bytes]]], while_pid: int | None, *, spare: bool = False
+) -> int:
     """Call `start`, keep its processes until one of them or `while_pid` ends, then end the whole tree.
 
-    Blocking, main thread only. Returns the exit code of the first process that ended, or `STOPPED`.
+    With `spare` the tree is left alone if it was one of them. Blocking, main thread only. Returns the exit
+    code of the first process that ended, or `STOPPED`.
     """
     become_reaper()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _raise_stop)
-    code = STOPPED
+    code, ended = STOPPED, False
     try:
         processes = start()
         _wait_for_any([p.pid for p in processes], while_pid)
         code = next((c for p in processes if (c := p.poll()) is not None), STOPPED)
+        ended = any(p.returncode is not None for p in processes)
     except _Stop:
         code = STOPPED
     finally:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        if not end_tree():
+        if not (spare and ended) and not end_tree():
             print("keeper: some processes could not be ended", file=sys.stderr)
     return code if code >= 0 else 128 - code
 
@@ -161,9 +166,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line described at the top of this module."""
     parser = argparse.ArgumentParser(prog="python -m provisioner.keeper", description=__doc__)
     parser.add_argument("--while-pid", type=int, help="live no longer than this process")
+    parser.add_argument(
+        "--spare", action="store_true", help="leave what is left when the command ends itself"
+    )
     parser.add_argument("command", nargs="+", help="the command, after --")
     args = parser.parse_args(argv)
-    return keep(lambda: [subprocess.Popen(args.command, preexec_fn=die_with_parent())], args.while_pid)
+    return keep(
+        lambda: [subprocess.Popen(args.command, preexec_fn=die_with_parent())],
+        args.while_pid,
+        spare=args.spare,
+    )
 
 
 if __name__ == "__main__":

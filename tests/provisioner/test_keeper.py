@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -66,3 +67,21 @@ def test_the_exit_code_is_the_commands_and_what_it_left_behind_is_ended(tmp_path
     script = f"setsid sleep 600 & echo $! >{pid}; exit 7"
     assert subprocess.run([*KEEPER, "--", "sh", "-c", script], timeout=15, check=False).returncode == 7
     assert not alive(pid)
+
+
+def test_told_to_spare_it_leaves_what_a_command_left_behind_that_ended_itself(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    script = f"setsid sleep 600 & echo $! >{pid}; exit 7"
+    command = [*KEEPER, "--spare", "--", "sh", "-c", script]
+    assert subprocess.run(command, timeout=15, check=False).returncode == 7
+    assert alive(pid)
+    os.kill(int(pid.read_text()), signal.SIGKILL)
+
+
+def test_told_to_spare_it_still_ends_everything_when_it_is_stopped(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    with subprocess.Popen([*KEEPER, "--spare", "--", "sh", "-c", DAEMON.format(pid)]) as keeper:
+        until(lambda: written(pid))
+        keeper.terminate()
+        assert keeper.wait(15) == 143
+    until(lambda: not alive(pid))

@@ -1,9 +1,10 @@
 """Runs one playbook through ansible-runner, in a process of its own that a keeper ends with its agent.
 
 `python -m provisioner.plugins.ansible.play` reads one JSON object from its input (see `main`) and prints
-one JSON object a line: what happens, without results, and at the end how it went. Passwords come over the
-input and go to Ansible's own questions; they are in no argument, environment or file. What Ansible prints
-and returns is not kept unless asked for: it repeats the messages even of tasks marked `no_log` (2.19).
+one JSON object a line: what happens, of its results only what `--diff` asked for, and at the end how it
+went. Passwords come over the input and go to Ansible's own questions; they are in no argument, environment
+or file. What Ansible prints and returns is not kept unless asked for: it repeats the messages even of tasks
+marked `no_log` (2.19).
 
 This module must not decide anything.
 """
@@ -33,16 +34,22 @@ def _told(event: dict[str, Any]) -> dict[str, Any] | None:
     if kind == "playbook_on_handler_task_start":
         return {"event": "task", "name": str(data.get("task", "")), "handler": True}
     if kind == "playbook_on_stats":
-        recap = {name: sum((data.get(name) or {}).values()) for name in _RECAP}
-        return {"event": "stats", "recap": recap, "facts": data.get("artifact_data") or {}}
+        counts = {name: data.get(name) or {} for name in _RECAP}
+        recap = {name: sum(found.values()) for name, found in counts.items()}
+        return {"event": "stats", "recap": recap, "counts": counts, "facts": data.get("artifact_data") or {}}
     if kind not in _RESULTS:
         return None
     result = data.get("res") or {}
     told = {
         "event": _RESULTS[kind],
+        "host": str(data.get("host", "")),
+        "role": str(data.get("role", "")),
         "name": str(data.get("task", "")),
         "changed": bool(result.get("changed")),
+        "hidden": _hidden(result),
     }
+    if diff := _diff(result):
+        told["diff"] = diff
     if kind in ("runner_on_failed", "runner_on_unreachable") and not data.get("ignore_errors"):
         told["message"] = _message(result)
     return told
@@ -51,9 +58,24 @@ def _told(event: dict[str, Any]) -> dict[str, Any] | None:
 _RECAP = ("ok", "changed", "failures", "dark", "skipped", "rescued", "ignored")
 
 
+def _hidden(result: dict[str, Any]) -> bool:
+    """Whether the play keeps it to itself (no_log); whether anything changed is then not told either."""
+    return "censored" in result or bool(result.get("_ansible_no_log"))
+
+
+def _diff(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """What Ansible says of before and after, if it was asked to (`--diff`) and the play does not hide it."""
+    if _hidden(result):
+        return []
+    found = result.get("diff") or []
+    own = [found] if isinstance(found, dict) else list(found)
+    items = [item for item in result.get("results") or [] if isinstance(item, dict)]
+    return [each for each in own if isinstance(each, dict)] + [each for item in items for each in _diff(item)]
+
+
 def _message(result: dict[str, Any]) -> str:
     """Why a task failed; what a play marks `no_log` stays out of it."""
-    if "censored" in result or result.get("_ansible_no_log"):
+    if _hidden(result):
         return "the play keeps the reason to itself (no_log)"
     words = [str(result[name]) for name in ("msg", "stderr", "module_stderr") if result.get(name)]
     for item in result.get("results") or []:

@@ -30,7 +30,8 @@ options:
   fingerprint: {description: Another one than at the start means start anew., type: str, default: ""}
   supervisor: {description: Path of C(ocx-supervise)., type: str, required: true}
   folder: {description: Where it is noted what runs., type: str, default: /run/ocx}
-  log: {description: File for what it writes; begun anew with the start., type: str, default: /dev/null}
+  log: {description: File for what it writes., type: str, default: /dev/null}
+  record: {description: File that says there is such a service., type: str, required: true}
   stop_seconds: {description: Time it has to end by itself., type: int, default: 40}
 author: OCX
 """
@@ -40,11 +41,13 @@ EXAMPLES = """
     command: [/opt/ocx/venv/bin/ocx, witness, run, --config, /etc/ocx/witness/witness.yaml]
     user: ocx
     supervisor: /opt/ocx/bin/ocx-supervise
+    record: /etc/ocx/services/ocx-witness
 """
 RETURN = """
 pid: {description: Process of the supervisor; 0 if it does not run., type: int, returned: always}
 """
 
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "name": {"required": True},
     "state": {"choices": ["started", "absent"], "default": "started"},
@@ -54,6 +57,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "supervisor": {"required": True},
     "folder": {"default": "/run/ocx"},
     "log": {"default": "/dev/null"},
+    "record": {"required": True},
     "stop_seconds": {"type": "int", "default": 40},
 }
 
@@ -64,14 +68,15 @@ class Service:
     def __init__(self, wanted: dict[str, Any]) -> None:
         self._wanted = wanted
         self._note = Path(wanted["folder"]) / f"{wanted['name']}.json"
+        self._record = Path(wanted["record"])
         self._noted: dict[str, Any] = {}
         with contextlib.suppress(OSError, ValueError):
             self._noted = json.loads(self._note.read_text())
 
     @property
     def noted(self) -> bool:
-        """Whether anything is noted."""
-        return self._note.exists()
+        """Whether anything says that there is such a service."""
+        return self._note.exists() or self._record.exists()
 
     @property
     def pid(self) -> int:
@@ -82,11 +87,18 @@ class Service:
     @property
     def current(self) -> bool:
         """Whether what runs is what was asked for."""
-        return bool(self.pid) and self._noted.get("fingerprint") == self._wanted["fingerprint"]
+        return (
+            bool(self.pid)
+            and self._record.exists()
+            and self._noted.get("fingerprint") == self._wanted["fingerprint"]
+        )
 
     def start(self) -> None:
         """Start the supervisor in a session of its own, and note it."""
         wanted = self._wanted
+        self._record.write_text(f"{wanted['fingerprint']}\n")
+        self._note.parent.mkdir(mode=0o755, exist_ok=True)
+        Path(wanted["log"]).parent.mkdir(mode=0o755, exist_ok=True)
         with open(wanted["log"], "ab") as log:
             process = subprocess.Popen(
                 [wanted["supervisor"], wanted["user"], *wanted["command"]],
@@ -94,7 +106,7 @@ class Service:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd="/",
-                env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"},
+                env=ENVIRONMENT,
                 start_new_session=True,
             )
         self._noted = {
@@ -117,6 +129,7 @@ class Service:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
         self._note.unlink(missing_ok=True)
+        self._record.unlink(missing_ok=True)
         self._noted = {}
 
 
