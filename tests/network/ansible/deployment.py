@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,8 +18,6 @@ from tests.network.ansible.hosts import Hosts
 
 __all__ = ["Deployment", "Desk"]
 
-_ROOT = Path(__file__).resolve().parents[3]
-_RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 _SHARED = {
     "ansible_user": "root",
     "ansible_python_interpreter": sys.executable,
@@ -81,6 +77,8 @@ class Deployment:
     def __post_init__(self) -> None:
         self.desk = Desk(self.folder / "desk", self.hosts)
         self.record = self.folder / "network"
+        self.changes: list[str] = []
+        """What the last `converge` changed."""
         self._forward: Forward | None = None
 
     def close(self) -> None:
@@ -106,26 +104,17 @@ class Deployment:
         path.write_text(yaml.safe_dump({"all": {"hosts": hosts, "vars": shared, "children": children}}))
         return path
 
-    def converge(self, *words: str, playbook: str = "deploy.yml") -> dict[str, int]:
-        """Have a playbook done everywhere; how much it changed on each host."""
+    def converge(self, *words: str) -> dict[str, int]:
+        """Run `ocx deploy` with these options; how much it changed on each host."""
         inventory = self.write_inventory()
-        env = {
-            "ANSIBLE_ROLES_PATH": str(_ROOT / "ansible/roles"),
-            "ANSIBLE_HOME": str(self.folder / "ansible"),
-            "ANSIBLE_PIPELINING": "1",
-            "ANSIBLE_FORKS": "8",
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "c"),
-            "ANSIBLE_DUPLICATE_YAML_DICT_KEY": "error",
-        }
-        keeper = [sys.executable, "-m", "provisioner.keeper", "--while-pid", os.getpid(), "--"]
-        tool = Path(sys.executable).with_name("ansible-playbook")
-        command = [*keeper, tool, "-i", inventory, *words, _ROOT / "ansible" / playbook]
-        done = self.hosts.run_at_desk(command, env=env, timeout=600)
-        (self.folder / "last_play.log").write_text(done.stdout)
-        found = _RECAP.findall(done.stdout)
-        assert done.returncode == 0 and found, done.stdout[-6000:]
-        return {host: int(changed) for host, changed, _, _ in found if host != "localhost"}
+        command = [sys.executable, "-m", "cli.main", "deploy", "--json", "--yes", "--inventory", inventory]
+        env = {"ANSIBLE_HOME": str(self.folder / "ansible"), "OCX_STATE": str(self.folder / "state")}
+        log = self.folder / "deploy.log"
+        done = self.hosts.run_at_desk([*command, *words], env=env, timeout=1200, errors=log)
+        assert done.returncode == 0, f"{done.stdout[-4000:]}\n{log.read_text('utf-8')[-2000:]}"
+        report = json.loads(done.stdout)
+        self.changes = [f"{each['host']}: {each['task']}" for each in report["changes"]]
+        return {each["host"]: each["changed"] for each in report["hosts"]}
 
     def on(self, name: str, command: str, timeout: float = 120) -> str:
         """What a shell command on a host says; it must succeed."""

@@ -75,16 +75,24 @@ class Hosts(HostLab):
         return subprocess.Popen(words, env=environment, text=True, preexec_fn=prepare, **more)
 
     def run_at_desk(
-        self, command: Sequence[object], *, env: Mapping[str, str] | None = None, timeout: float = 120
+        self,
+        command: Sequence[object],
+        *,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 120,
+        errors: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """The same, and wait for its end; what it says is in the answer."""
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        with self.at_desk(command, env=env, **pipes) as process:
-            try:
-                said, _ = process.communicate(timeout=timeout)
-            except BaseException:
-                process.kill()
-                raise
+        """The same, and wait for its end; all it says is in `stdout`, or what it complains of in `errors`."""
+        with (errors or Path(os.devnull)).open("wb") as log:
+            pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
+            with self.at_desk(
+                command, env=env, **pipes, stderr=log if errors else subprocess.STDOUT
+            ) as process:
+                try:
+                    said, _ = process.communicate(timeout=timeout)
+                except BaseException:
+                    process.kill()
+                    raise
         return subprocess.CompletedProcess(process.args, process.returncode, said, "")
 
     def ssh_arguments(self) -> list[str]:

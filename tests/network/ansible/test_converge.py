@@ -103,8 +103,8 @@ def test_done_again_it_changes_nothing_and_nothing_is_missing(history: History) 
     for name in (*SELLERS, *WITNESSES):
         role = "provider_agent" if name in SELLERS else "witness_node"
         history.site.variables[name][f"{role}_verify"] = True
-    assert history.site.converge("--check") == dict.fromkeys(EVERYBODY, 0)
-    assert history.site.converge() == dict.fromkeys(EVERYBODY, 0)
+    for words in (("--check",), ()):
+        assert history.site.converge(*words) == dict.fromkeys(EVERYBODY, 0), history.site.changes
     history.done.append("settled")
 
 
@@ -139,7 +139,7 @@ def test_one_leaves_and_nobody_lets_it_in_any_more(history: History) -> None:
     left = json.loads(site.on(NEWCOMER, f"{leave} 2>/dev/null"))
     assert left["left"] == [NEWCOMER]
     site.variables[NEWCOMER] |= {"chain_node_purge": True, "witness_node_purge": True}
-    site.converge("--limit", NEWCOMER, playbook="cleanup.yml")
+    site.converge("--limit", NEWCOMER, "--state", "absent")
 
     def gone() -> bool:
         seen = history.status("north")
@@ -155,9 +155,9 @@ def test_hosts_are_empty_after_a_cleanup_and_it_too_changes_nothing_twice(histor
     site = history.site
     purge = ("chain_node_purge", "provider_agent_purge", "witness_node_purge", "ocx_purge")
     site.shared |= dict.fromkeys(purge, True)
-    site.converge(playbook="cleanup.yml")
+    site.converge("--state", "absent")
     for name in EVERYBODY:
         left = site.on(name, "ls -d /etc/ocx /opt/ocx /var/lib/ocx /run/ocx /var/log/ocx 2>/dev/null || true")
         running = site.on(name, "pgrep -a -u ocx || true; pgrep -af '[g]eth|[o]cx' || true")
         assert (left.replace("/etc/ocx", "").strip(), running) == ("", ""), name
-    assert site.converge(playbook="cleanup.yml") == dict.fromkeys(EVERYBODY, 0)
+    assert site.converge("--state", "absent") == dict.fromkeys(EVERYBODY, 0)
