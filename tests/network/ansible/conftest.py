@@ -1,4 +1,4 @@
-"""Hosts need root, namespaces and runit; without them tests skip, or fail where OCX_REQUIRE_ENGINE is set."""
+"""Hosts need root and namespaces; without them tests skip, or fail where OCX_REQUIRE_ENGINE is set."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """Hosts that Ansible converges: each with a network, files, processes and users of its own, and an sshd.
 
 They are the ansible plugin's hosts (`cli.demo.lab.host`: an overlay in memory over this machine's files) with
-a network namespace each, on one Ethernet that nobody else sees, and with runit in place of systemd. One more
-namespace on that Ethernet is the operator's desk: what is run there reaches the hosts, this test process
-does not. All of it ends with the process that made it, however that ends.
+a network namespace each, on one Ethernet that nobody else sees. They have no systemd. One more namespace on
+that Ethernet is the operator's desk: what is run there reaches the hosts, this test process does not. All of it ends with the process that made it, however that ends.
 """
 
 from __future__ import annotations
@@ -25,8 +24,7 @@ __all__ = ["DESK", "Hosts"]
 _NET = "10.77.0."
 DESK = f"{_NET}1"
 """Address of the operator's desk."""
-_HIDDEN = ("/root/.cache", "/root/.ocx", "/etc/sv", "/etc/service", "/opt", "/var/lib/ocx")
-_RUNIT = "mkdir -p /etc/sv /etc/service && exec runsvdir -P /etc/service"
+_HIDDEN = ("/root/.cache", "/root/.ocx", "/opt", "/var/lib/ocx")
 _ASK = 'exec 3<>"/dev/tcp/$0/22" && head -c 4 <&3'
 
 
@@ -46,9 +44,8 @@ class Hosts(HostLab):
         """Why such hosts cannot be had here; None: they can."""
         if (why := HostLab.missing()) is not None:
             return why
-        for program in ("runsvdir", "sv", "chpst", "ip"):
-            if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None:
-                return f"hosts without systemd need the program {program} (tools/setup system installs it)"
+        if shutil.which("ip", path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None:
+            return "hosts with a network of their own need the program ip"
         return None if space.work_here() else "this machine refuses wires between network namespaces"
 
     def address(self, name: str) -> str:
@@ -128,7 +125,7 @@ class Hosts(HostLab):
                 "guest_port": 2223,
                 "hidden": _HIDDEN,
                 # Services are not root, and read the checkout and its Python.
-                "boot": [["chmod", "o+x", *above], ["sh", "-c", _RUNIT]],
+                "boot": [["chmod", "o+x", *above]],
                 "memory": "1g",
             }
 

@@ -44,16 +44,6 @@ def test_hosts_share_neither_files_nor_processes_nor_addresses(hosts: Hosts) -> 
     assert not Path("/etc/ocx/mark").exists() and not Path("/var/lib/ocx/mark").exists()
 
 
-def test_a_service_runs_at_once_again_when_it_was_killed(hosts: Hosts) -> None:
-    run = "#!/bin/sh\\necho $$ >> /run/times\\nexec sleep 1000\\n"
-    _on(hosts, "south", f"mkdir -p /etc/sv/t && printf '{run}' > /etc/sv/t/run && chmod 755 /etc/sv/t/run")
-    _on(hosts, "south", "ln -s /etc/sv/t /etc/service/t")
-    wait_for(lambda: _on(hosts, "south", "wc -l < /run/times 2>/dev/null || echo 0") == "1", "its start")
-    _on(hosts, "south", "kill -9 $(cat /run/times)")
-    wait_for(lambda: _on(hosts, "south", "wc -l < /run/times") == "2", "its second start")
-    assert _on(hosts, "south", "sv status t").startswith("run: t:")
-
-
 def test_nothing_is_left_when_their_maker_is_killed(tmp_path: Path) -> None:
     code = (
         "import pathlib, sys\n"
