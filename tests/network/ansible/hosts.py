@@ -2,7 +2,8 @@
 
 They are the ansible plugin's hosts (`cli.demo.lab.host`: an overlay in memory over this machine's files) with
 a network namespace each, on one Ethernet that nobody else sees. They have no systemd. One more namespace on
-that Ethernet is the operator's desk: what is run there reaches the hosts, this test process does not. All of it ends with the process that made it, however that ends.
+that Ethernet is the operator's desk: what is run there reaches the hosts, this test process does not. All of
+it ends with the process that made it, however that ends.
 """
 
 from __future__ import annotations
