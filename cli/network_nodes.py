@@ -15,6 +15,7 @@ import click
 from cli.act import working
 from cli.app import App, Command, pass_app
 from cli.network_agent import agent
+from cli.network_backup import backup, restore
 from cli.network_validator import validator
 from cli.options import dir_option
 from cli.render import show
@@ -320,5 +321,15 @@ def _show(app: App, found: NetworkStatus) -> None:
         click.echo(f"\n{found.network}: {head}; {needed}; missing: {names}")
 
 
-COMMANDS: tuple[click.Command, ...] = (up, status, stop, render, connection, validator, agent)
+COMMANDS: tuple[click.Command, ...] = (
+    up,
+    status,
+    stop,
+    render,
+    connection,
+    validator,
+    agent,
+    backup,
+    restore,
+)
 """What `cli.network` adds to its group."""

@@ -1,10 +1,10 @@
 """Keeps the nodes of one folder running: `python -m chain.nodes.keeper FOLDER [--while-pid PID]`.
 
 One process per network. It starts every node, has those seal whom the chain names (`chain.nodes.sealing`),
-ends ties (`chain.nodes.untie`), keeps their allow-list once there is a connection file (`chain.nodes.agent`),
-hears what to do over `keeper.sock`, and ends when told to, on SIGTERM or SIGINT, or with process PID. No node
-and no namespace outlives it, whatever ends it: nodes get SIGKILL from the kernel when it dies, namespaces are
-its open files.
+ends ties (`chain.nodes.untie`, `.scout`), keeps their allow-list once there is a connection file
+(`chain.nodes.agent`), hears what to do over `keeper.sock`, and ends when told to, on SIGTERM or SIGINT, or
+with process PID. No node and no namespace outlives it, whatever ends it: nodes get SIGKILL from the kernel
+when it dies, namespaces are its open files.
 It does not start again what ended: who counts on a node must see that it is gone (`ocx network status`), and
 `ocx network up` starts it.
 """
@@ -25,7 +25,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from chain.nodes.description import NetworkDescription, Node, load
 from chain.nodes.engine import find_engine
 from chain.nodes.forward import Forward
 from chain.nodes.line import listening
+from chain.nodes.scout import Scout
 from chain.nodes.sealing import Sealer
 from chain.nodes.space import Spaces, enter
 from chain.nodes.untie import Watch
@@ -76,8 +77,11 @@ class _Kept:
         pid = self.process.pid if alive and self.process else None
         return {"state": self.state, "pid": pid, "note": self.note if alive else ""}
 
-    def look_after(self) -> None:
-        """In a thread of its own: make gas free once the node answers, and have it seal as the chain says."""
+    def look_after(self, scout: Scout, here: Callable[[], Set[str]]) -> None:
+        """In a thread of its own: make gas free once the node answers, have it seal by the chain, end ties.
+
+        `here` names those the keeper holds.
+        """
         process, ready = self.process, self.ready
         sealer = Sealer(self.folder, self.node.address)
         while process is not None and process.poll() is None:
@@ -86,8 +90,9 @@ class _Kept:
                     if not ready.is_set():
                         geth.prepare(self.folder)
                         ready.set()
-                    sealer.look()
+                    seen = sealer.look()
                     self.note = sealer.note
+                    scout.look(seen, here())
             except Exception:
                 log.exception("%s cannot be looked after", self.node.name)
             time.sleep(_LOOK if ready.is_set() else 0.1)
@@ -105,13 +110,18 @@ class Keeper:
             for node in description.nodes
             if layout.node_folder(folder, node).is_dir()
         }
-        self._watch = Watch(4.0 + 3 * description.block_time, lambda name: self._kept[name].hands)
+        self._patience = 4.0 + 3 * description.block_time
+        self._watch = Watch(self._patience, lambda name: self._kept[name].hands)
         self._closed = threading.Event()
         for work in (self._look, self._keep_list):
             threading.Thread(target=work, daemon=True, name=work.__name__).start()
         self._forwards = [
             Forward(k.node.rpc_port, k.space) for k in self._kept.values() if k.space is not None
         ]
+
+    def _here(self) -> Set[str]:
+        """Addresses, in small letters, of the nodes that run."""
+        return {kept.node.address.lower() for kept in self._kept.values() if kept.state == "running"}
 
     def _look(self) -> None:
         """Every second, in a thread of its own, until closed."""
@@ -159,7 +169,8 @@ class Keeper:
         for kept in idle:
             kept.told_to_end, kept.ready, kept.note = False, threading.Event(), ""
             kept.process = self._spawn(kept, geth.run_command(self._engine, kept.node.address))
-            threading.Thread(target=kept.look_after, daemon=True, name=kept.node.name).start()
+            with_ = (Scout(self._folder, kept.node, self._patience), self._here)
+            threading.Thread(target=kept.look_after, args=with_, daemon=True, name=kept.node.name).start()
 
     def _spawn(self, kept: _Kept, command: Sequence[str]) -> subprocess.Popen[bytes]:
         with (kept.folder / "geth.log").open("ab") as log:

@@ -17,7 +17,7 @@ from chain.nodes.description import address_of_public_key
 from chain.wallet import import_key, write_private
 from market.errors import InvalidInput
 
-__all__ = ["NodeKey", "at", "create", "sign"]
+__all__ = ["NodeKey", "at", "create", "private", "public", "put", "sign"]
 
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
@@ -32,17 +32,18 @@ class NodeKey:
 
 def at(folder: Path) -> NodeKey:
     """The key kept in a node's folder; InvalidInput if there is none or it is damaged."""
-    return _public(_private(folder))
+    return public(private(folder))
 
 
 def sign(folder: Path, message: bytes) -> bytes:
     """The signature (EIP-191, 65 bytes) of the key kept in a node's folder."""
-    private = _private(folder)
-    _public(private)
-    return messages.sign(private, message)
+    private_half = private(folder)
+    public(private_half)
+    return messages.sign(private_half, message)
 
 
-def _private(folder: Path) -> bytes:
+def private(folder: Path) -> bytes:
+    """The 32 bytes kept in a node's folder, for a back-up; InvalidInput as in `at`."""
     try:
         return bytes.fromhex((folder / "nodekey").read_text("ascii").strip())
     except FileNotFoundError:
@@ -57,19 +58,32 @@ def create(folder: Path) -> NodeKey:
     Beside `nodekey` lie the keystore and its passphrase, which Clique's engine seals with; all of mode 0600.
     Cut short, it goes on when called again.
     """
-    plain, keystore, passphrase = folder / "nodekey", folder / "keystore" / "node.json", folder / "passphrase"
+    plain = folder / "nodekey"
     if not plain.exists():
         write_private(plain, (1 + secrets.randbelow(_ORDER - 1)).to_bytes(32, "big").hex())
-    if not passphrase.exists():
-        write_private(passphrase, secrets.token_urlsafe(24) + "\n")
-    if not keystore.exists():
-        private = bytes.fromhex(plain.read_text("ascii").strip())
-        import_key(keystore, private, passphrase.read_text("utf-8").strip(), light=True)
+    _for_sealing(folder, bytes.fromhex(plain.read_text("ascii").strip()))
     return at(folder)
 
 
-def _public(private: bytes) -> NodeKey:
-    if len(private) != 32 or not 0 < int.from_bytes(private, "big") < _ORDER:
+def put(folder: Path, private_half: bytes) -> NodeKey:
+    """Make an existing key that of a folder that has none; what names it is written last."""
+    key = public(private_half)
+    _for_sealing(folder, private_half)
+    write_private(folder / "nodekey", private_half.hex())
+    return key
+
+
+def _for_sealing(folder: Path, private_half: bytes) -> None:
+    keystore, passphrase = folder / "keystore" / "node.json", folder / "passphrase"
+    if not passphrase.exists():
+        write_private(passphrase, secrets.token_urlsafe(24) + "\n")
+    if not keystore.exists():
+        import_key(keystore, private_half, passphrase.read_text("utf-8").strip(), light=True)
+
+
+def public(private_half: bytes) -> NodeKey:
+    """What belongs to a private key; InvalidInput if that is none."""
+    if len(private_half) != 32 or not 0 < int.from_bytes(private_half, "big") < _ORDER:
         raise InvalidInput("that is no node key", hint="It has 32 bytes, written as 64 hexadecimal digits.")
-    public = PrivateKey(private).public_key.to_bytes()
-    return NodeKey(public, address_of_public_key(public))
+    public_key = PrivateKey(private_half).public_key.to_bytes()
+    return NodeKey(public_key, address_of_public_key(public_key))
