@@ -76,6 +76,13 @@ class Node(_Model):
             raise ValueError("must be 1 to 32 small letters, digits and hyphens, no hyphen at either end")
         return value
 
+    @field_validator("organisation")
+    @classmethod
+    def _is_one_line(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError("must be printable text: it stands in configuration files")
+        return value
+
     @field_validator("public_key")
     @classmethod
     def _is_public_key(cls, value: str) -> str:

@@ -173,8 +173,8 @@ def wait_level(
         if time.monotonic() - since > patience:
             raise Temporary(
                 f"the node is not level with the others, and nothing came for {patience:.0f} s: {said}",
-                hint="it goes on trying, so repeat the command; members' `ocx network agent` lets it in, and "
-                f"{home / 'geth.log'} says more",
+                hint="it goes on trying, so repeat the command. Is this machine's clock right, and do the "
+                f"members' nodes run, whose agents let it in? {home / 'geth.log'} says more",
                 retry_after=5,
             )
         time.sleep(0.3)

@@ -37,6 +37,7 @@ def test_network_yaml_reads_back_as_what_it_was_made_from(tmp_path: Path) -> Non
         ({"validators": [node(1, name="../v1")]}, "name"),
         ({"validators": [node(1, host="a host")]}, "host"),
         ({"validators": [node(1, p2p_port=70000)]}, "p2p_port"),
+        ({"validators": [node(1, organisation='x\n[Ethstats]\nURL = "a:b@c"')]}, "must be printable"),
     ],
 )
 def test_what_makes_no_network_is_refused_by_name(change: dict[str, Any], said: str) -> None:

@@ -315,6 +315,30 @@ def test_what_cannot_be_invited_is_said_before_anything_is_sent(
     assert not (nobody.folder / "invite.json").exists()
 
 
+def test_an_admin_invites_another_node_of_its_own_and_the_council_may_remove_it(
+    town: Town, guest: tuple[Member, Path]
+) -> None:
+    who, _ = guest
+    second = cards.make(
+        who.folder / "second",
+        organisation="guest",
+        account=None,
+        name=None,
+        host="127.0.0.1",
+        p2p_port=next(town.ports),
+        rpc_port=next(town.ports),
+    )
+    file = who.folder / "second.json"
+    file.write_text(second.text)
+    made = who.does("invite", "--card", str(file), "--out", str(who.folder / "second-invite.json"))
+    assert (made["inviter"], made["address"]) == (who.wallet.address, second.address)
+    joining.verify(town.other.exchange(), load_invitation(who.folder / "second-invite.json"))
+    env = town.council.environment | {"OCX_CONNECTION": str(town.council.folder / "connection.yaml")}
+    done = CliRunner().invoke(cli, ["network", "node", "remove", second.address], env=env)
+    assert done.exit_code == 0, done.stderr
+    assert second.address not in town.listed()
+
+
 def test_a_validator_is_voted_out_before_it_leaves(town: Town) -> None:
     assert "is a validator" in town.other.is_refused("leave")
     assert local.is_kept(town.other.folder)
@@ -337,6 +361,8 @@ def test_who_leaves_is_off_the_list_and_is_turned_away(town: Town, guest: tuple[
     wait_for(lambda: (local.status(town.other.folder).height or 0) >= start + 3, "3 blocks further")
     assert who.status().peers == ()
     assert who.node.name not in town.other.status().peers
+    # Given again, as after a kill before the end, it has nothing left to send and ends the node.
+    assert who.does("leave")["removed"] == [] and not local.is_kept(who.folder)
 
 
 def _answers(home: Path) -> bool:
