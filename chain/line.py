@@ -68,27 +68,39 @@ class Line:
         return {"jsonrpc": "2.0", "method": method, "params": params, "id": next(self._ids)}
 
     def _post(self, message: object) -> Any:
-        connection = self._take()
+        """A kept connection may have been closed just now; then once more over a new one.
+
+        What is asked of a node may be asked twice: a transaction that it has already is known by its hash.
+        """
+        body = json.dumps(message).encode()
+        kept = self._take()
         try:
-            connection.request("POST", self._path, json.dumps(message).encode(), self._headers)
+            status, content = self._exchange(kept or self._open(), body)
+        except ConnectionError:
+            if kept is None:
+                raise
+            status, content = self._exchange(self._open(), body)
+        if status >= 300:
+            raise HttpStatus(status)
+        return json.loads(content)
+
+    def _exchange(self, connection: http.client.HTTPConnection, body: bytes) -> tuple[int, bytes]:
+        try:
+            connection.request("POST", self._path, body, self._headers)
             answer = connection.getresponse()
             content = answer.read()
         except BaseException:
             connection.close()
             raise
         self._give(connection)
-        if answer.status >= 300:
-            raise HttpStatus(answer.status)
-        return json.loads(content)
+        return answer.status, content
 
-    def _take(self) -> http.client.HTTPConnection:
-        """A connection that was not closed meanwhile, or a new one."""
+    def _take(self) -> http.client.HTTPConnection | None:
+        """A kept connection that was not closed meanwhile."""
         while True:
             with self._lock:
                 kept = self._idle.pop() if self._idle else None
-            if kept is None:
-                return self._open()
-            if not _is_closed(kept):
+            if kept is None or not _is_closed(kept):
                 return kept
             kept.close()
 
