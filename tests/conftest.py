@@ -101,10 +101,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
-        if validators.FOLDER in os.environ and (warps := item.get_closest_marker("warps")) is not None:
-            item.add_marker(pytest.mark.skip(f"no real chain can {warps.args[0]}"))
+        if validators.FOLDER in os.environ:
+            _play_for_real(item)
     ranks = {name: rank for rank, name in enumerate(_LONG)}
     items.sort(key=lambda item: ranks.get(_group(item), len(ranks)))
+
+
+def _play_for_real(item: pytest.Item) -> None:
+    """On validators nothing warps time, and everything takes longer."""
+    if (warps := item.get_closest_marker("warps")) is not None:
+        item.add_marker(pytest.mark.skip(f"no real chain can {warps.args[0]}"))
+    item.add_marker(pytest.mark.timeout(600), append=False)
 
 
 def _group(item: pytest.Item) -> str:

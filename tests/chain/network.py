@@ -49,6 +49,8 @@ def wallet(number: int) -> Wallet:
 class Anvil:
     """One anvil process; `options` are its command line flags beside those every test needs."""
 
+    block_time, confirmations, first_wallet = 0.0, 0, 0
+
     def __init__(self, *options: str, port: int | None = None, fee_market: bool = False) -> None:
         self._rules = ["--hardfork", "london" if fee_market else "berlin"]
         self._rules += [] if fee_market else ["--gas-price", "0"]
@@ -70,6 +72,11 @@ class Anvil:
             assert self._process.poll() is None, "anvil ended by itself"
             assert time.monotonic() < deadline, "anvil did not answer"
             time.sleep(0.02)
+
+    @property
+    def urls(self) -> list[str]:
+        """Its one endpoint."""
+        return [self.url]
 
     def stop(self) -> None:
         """Kill it."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,8 @@ from click.testing import CliRunner, Result
 from chain.exchange import Exchange
 from chain.wallet import Wallet, from_file, load
 from cli.main import cli
-from tests.chain.network import Anvil, anvil
+from tests.engine import REAL, Chain, Validators, begun
+from tests.provisioner.world import wait_for
 
 PARAMS = """
 slot: 10
@@ -39,6 +43,8 @@ class Person:
     folder: Path
     connection: Path | None = None
     more: dict[str, str] = field(default_factory=dict)
+    apart: bool = False
+    """Its commands run in processes of their own, so that several people can act at once."""
 
     def __post_init__(self) -> None:
         """Give it a folder and a passphrase."""
@@ -71,7 +77,20 @@ class Person:
 
     def run(self, command: str, *more: str, **env: str) -> Result:
         """Run a command as it stands."""
+        if self.apart:
+            return self._run_apart([*command.split(), *more], env)
         return CliRunner().invoke(cli, [*command.split(), *more], env=self.environment | env)
+
+    def _run_apart(self, command: list[str], env: dict[str, str]) -> Result:
+        done = subprocess.run(
+            [sys.executable, "-m", "cli.main", *command],
+            env=os.environ | self.environment | env,
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+        out, err = done.stdout, done.stderr
+        return Result(CliRunner(), out, err, out + err, None, done.returncode, None)
 
     def does(self, command: str, *more: str) -> Any:
         """Run a command that must succeed; its result."""
@@ -102,7 +121,7 @@ class Person:
 class Market:
     """A founded exchange with a council, two sellers with three nodes each on offer, and a buyer."""
 
-    node: Anvil
+    node: Chain
     council: Person
     north: Person
     south: Person
@@ -116,7 +135,11 @@ class Market:
         return self.council.wallet().address
 
     def warp(self, seconds: int) -> None:
-        """Let time pass on the chain."""
+        """Let time pass on the chain; on a real one it passes by itself."""
+        if isinstance(self.node, Validators):
+            until = self.node.rpc().chain_time() + seconds
+            wait_for(f"{seconds} s", lambda: self.node.rpc().chain_time() >= until, seconds + 30.0)
+            return
         self.node.ask("evm_increaseTime", seconds)
         self.node.mine()
 
@@ -145,22 +168,28 @@ def config_of(person: Person) -> Path:
     return path
 
 
-def found(node: Anvil, folder: Path, params: str = PARAMS) -> Market:
+def found(node: Chain, folder: Path, params: str = PARAMS) -> Market:
     """Deploy an exchange with `ocx network deploy` and let everybody in."""
     people = {name: Person(name, folder / name) for name in ("council", "north", "south", "buyer")}
     for person in people.values():
         person.does("wallet create --light")
     council = people["council"]
     (folder / "params.yaml").write_text(params)
+    urls = " ".join(f"--rpc-url {url}" for url in node.urls)
     deployed = council.does(
-        f"network deploy --rpc-url {node.url} --name test --block-time 0 --params {folder / 'params.yaml'} "
-        f"--out {folder / 'net'}"
+        f"network deploy {urls} --name test --block-time {node.block_time:g} "
+        f"--confirmations {node.confirmations} --params {folder / 'params.yaml'} --out {folder / 'net'}"
     )
     for person in people.values():
         person.connection = Path(deployed["connection"])
     market = Market(node, **people)
-    for person in (market.north, market.south, market.buyer):
-        _let_in(market, person)
+    newcomers = (market.north, market.south, market.buyer)
+    for person in people.values():
+        person.apart = REAL
+    with ThreadPoolExecutor(len(newcomers) if REAL else 1) as pool:
+        list(pool.map(lambda person: _let_in(market, person), newcomers))
+    for person in people.values():
+        person.apart = False
     return market
 
 
@@ -182,5 +211,5 @@ def _let_in(market: Market, person: Person) -> None:
 @pytest.fixture(scope="session")
 def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
     """An exchange whose blocks come with transactions, so that tests decide what time it is."""
-    with anvil("--timestamp", str(int(time.time()))) as node:
+    with begun() as node:
         yield found(node, tmp_path_factory.mktemp("market"))

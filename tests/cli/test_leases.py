@@ -55,6 +55,7 @@ def test_rejected_delivery_ends_the_lease_with_its_reason(market: Market) -> Non
     assert shown["end_reason"] == "rejected"
 
 
+@pytest.mark.warps("let 101 s pass at once")
 def test_missed_signature_is_the_providers_default_and_anyone_settles_it(market: Market) -> None:
     node = market.nodes["south"][1]
     offer = market.offers["south"]
@@ -68,6 +69,7 @@ def test_missed_signature_is_the_providers_default_and_anyone_settles_it(market:
     assert market.buyer.does(f"lease show {lease}")["penalty"] > 0
 
 
+@pytest.mark.warps("let 2000 s pass at once")
 def test_missed_wipe_costs_the_provider_and_anyone_settles_it(market: Market, tmp_path: Path) -> None:
     node = market.nodes["north"][2]
     lease = buy(market, node, free_start(market, node, 600))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import signal
@@ -43,16 +44,17 @@ from provisioner.health.page import report
 from provisioner.plugins.fake import FakePlugin
 from provisioner.settings import Settings, load, render
 from provisioner.store.store import Store
-from tests.chain.network import Anvil, die_with_parent, wallet
+from tests.chain.network import die_with_parent, wallet
+from tests.engine import PATIENCE, SETTLE, Chain, Validators
 
 PARAMS = DeployParams(
     slot=2,
     quantum=1,
-    sign_time=12,
-    fence_time=5,
-    deliver_time=20,
-    accept_time=30,
-    wipe_time=20,
+    sign_time=12 + SETTLE,
+    fence_time=5 + SETTLE,
+    deliver_time=20 + SETTLE,
+    accept_time=30 + SETTLE,
+    wipe_time=20 + SETTLE,
     notice=1,
     timelock_delay=1,
 )
@@ -64,12 +66,12 @@ FAR = 600
 
 def wait_for(what: str, probe: Callable[[], Any], limit: float = 30.0) -> Any:
     """The first truthy value of `probe`; fails after `limit` seconds."""
-    deadline = time.monotonic() + limit
+    deadline = time.monotonic() + limit * PATIENCE
     while True:
         value = probe()
         if value:
             return value
-        assert time.monotonic() < deadline, f"waited {limit} s for {what}"
+        assert time.monotonic() < deadline, f"waited {limit * PATIENCE} s for {what}"
         time.sleep(0.05)
 
 
@@ -144,7 +146,7 @@ class Buyer(Party):
 
     def window(self, seconds: int, delay: int = 0) -> SlotWindow:
         """Slots from now (or `delay` seconds later) on, for at least `seconds`."""
-        slot, now = PARAMS.slot, int(time.time())
+        slot, now, seconds = PARAMS.slot, int(time.time()), seconds + SETTLE
         first = (now + delay) // slot
         return SlotWindow(first, first + -(-seconds // slot) + 1)
 
@@ -165,7 +167,7 @@ class Buyer(Party):
 
     def post(self, class_: str, seconds: int, *, commit: int, reveal: int, **more: Any) -> int:
         """Put a request to tender; its number."""
-        now = self.exchange.now()
+        now, commit, reveal = self.exchange.now(), commit + SETTLE // 2, reveal + SETTLE // 2
         window = self.window(seconds, commit + reveal + 2)
         terms = RequestTerms(window, more.pop("count", 1), 5_000_000, class_, Spec(cores=1), **more)
         call = self.exchange.tender.post(terms, TenderTerms(now + commit, now + commit + reveal))
@@ -222,19 +224,20 @@ class Buyer(Party):
 class World:
     """The exchange, its council, and parties that were admitted when it was founded."""
 
-    def __init__(self, node: Anvil, folder: Path, params: DeployParams = PARAMS) -> None:
+    def __init__(self, node: Chain, folder: Path, params: DeployParams = PARAMS) -> None:
         """Found it; the slot of `params` must be that of PARAMS."""
         self.node, self.folder = node, folder
-        rpc = Rpc.for_deployment([node.url], block_time=0)
-        sender = Sender(rpc, wallet(0), folder / "council")
+        rpc = Rpc.for_deployment(node.urls, block_time=node.block_time, confirmations=node.confirmations)
+        council = wallet(node.first_wallet)
+        sender = Sender(rpc, council, folder / "council")
         deployment = deploy(rpc, sender, params)
         sender.close()
         _, self._impatient = deployment.write(folder / "founding")
         _, self.connection = dataclasses.replace(deployment, block_time=1.0).write(folder)
-        self.council = self.open(wallet(0), "council")
-        self.do(self.council.credits.mint(wallet(0).address, 10**15, "test"))
+        self.council = self.open(council, "council")
+        self.do(self.council.credits.mint(council.address, 10**15, "test"))
         self.do(self.council.credits.approve(self.council.escrow.address, 10**15))
-        self._parties = 0
+        self._parties = itertools.count(1)
 
     def open(self, who: Wallet, name: str) -> Exchange:
         """The exchange for one wallet."""
@@ -252,10 +255,10 @@ class World:
 
     def admit(self, name: str, roles: int) -> Party:
         """A new organisation with credits and an admin."""
-        self._parties += 1
-        who = wallet(1000 + self._parties)
-        exchange = self.open(who, f"wallet-{self._parties}")
-        self.do(self.council.members.admit(f"{name}-{self._parties}", who.address, roles))
+        number = next(self._parties)
+        who = wallet(self.node.first_wallet + 1000 + number)
+        exchange = self.open(who, f"wallet-{number}")
+        self.do(self.council.members.admit(f"{name}-{number}", who.address, roles))
         org = wait_for("the admission", lambda: exchange.members.member(who.address).org)
         self.do(self.council.escrow.deposit(org, 10**12))
         return Party(org, exchange)
@@ -307,7 +310,9 @@ class World:
         return Buyer(party.org, party.exchange, key)
 
     def begin(self) -> None:
-        """From now on the chain runs with the wall clock, a block a second."""
+        """From now on the chain runs with the wall clock, a block a second; a real one always does."""
+        if isinstance(self.node, Validators):
+            return
         self.node.ask("evm_setTime", int(time.time()))
         self.node.ask("evm_setIntervalMining", 1)
         wait_for("blocks", lambda: abs(self.node.rpc().head().timestamp - time.time()) < 3)

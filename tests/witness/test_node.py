@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from chain.published import judges
 from chain.recompute import recompute
 from market.verdicts import Sla, Tier
 from provisioner.plugins.fake import FakePlugin
-from tests.chain.network import anvil
+from tests.engine import begun
 from tests.provisioner.world import FAR, Buyer, Party, Provider, Running, World, wait_for
 from tests.witness.node_world import EPOCH, PARAMS, Witnessing, epoch_now, wait_epoch, witness
 
@@ -26,7 +25,7 @@ SLA = Sla((Tier(990_000, 100_000), Tier(500_000, 500_000, 0)), guest=True)
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[tuple[World, Provider, Buyer, list[Witnessing], Party]]:
     """A provider with real guests, a buyer, and three witnesses that have joined and run."""
-    with anvil("--timestamp", str(int(time.time()) - FAR)) as node:
+    with begun(FAR) as node:
         world = World(node, tmp_path / "world", PARAMS)
         found = [witness(world, number) for number in range(3)]
         auditor = world.admit("auditor", Role.AUDITOR)

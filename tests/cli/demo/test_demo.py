@@ -29,12 +29,13 @@ def start(folder: Path, *options: str) -> subprocess.Popen[str]:
 
 
 def processes_of(folder: Path) -> set[int]:
-    """Processes that name the demo's folder on their command line or in their environment."""
+    """Processes that name a folder on their command line or in their environment, or work in it."""
     found, mark = set(), str(folder).encode()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             with suppress(OSError):
-                if mark in (entry / "cmdline").read_bytes() or mark in (entry / "environ").read_bytes():
+                told = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+                if mark in told + os.readlink(entry / "cwd").encode():
                     found.add(int(entry.name))
     return found
 
@@ -65,13 +66,13 @@ def assert_no_process_is_left(folder: Path) -> None:
         time.sleep(0.05)
 
 
-def run(folder: Path, *options: str) -> dict[str, Any]:
+def run(folder: Path, *options: str, limit: float = LIMIT) -> dict[str, Any]:
     """A whole demo; its report."""
     done = subprocess.run(
         [sys.executable, "-m", "cli.main", "demo", "--dir", str(folder), *options],
         capture_output=True,
         text=True,
-        timeout=LIMIT,
+        timeout=limit,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -88,6 +89,20 @@ def test_the_demo_leases_bare_metal_a_virtual_machine_and_what_a_playbook_made(t
     assert set(report["machines"].values()) == {"available, unowned", "terminated", "unowned"}
     assert report["conserved"] is True
     assert_no_process_is_left(tmp_path)
+
+
+def test_an_engine_that_cannot_be_had_is_refused_in_one_line_and_nothing_is_begun(tmp_path: Path) -> None:
+    refused = subprocess.run(
+        [sys.executable, "-m", "cli.main", "demo", "--dir", str(tmp_path / "demo"), "--engine", "qbft"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert refused.returncode == 1
+    [line] = refused.stderr.splitlines()
+    assert "QBFT cannot be had here" in line and "--engine clique" in line
+    assert not (tmp_path / "demo").exists()
 
 
 LATE = ["puts a request", "sends its fresh SSH key", "saw its host key", "switches its machine off", "fails"]

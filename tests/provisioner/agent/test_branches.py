@@ -12,6 +12,7 @@ import yaml
 from tests.chain.network import anvil
 from tests.provisioner.world import FAR, PARAMS, Buyer, Provider, Running, World, wait_for
 
+pytestmark = pytest.mark.warps("take blocks back when it is told to")
 CONFIRMATIONS = 3
 
 
