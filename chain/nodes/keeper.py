@@ -89,6 +89,7 @@ class _Kept:
                 with self.hands, contextlib.suppress(OcxError):
                     if not ready.is_set():
                         geth.prepare(self.folder)
+                        scout.take_back()
                         ready.set()
                     seen = sealer.look()
                     self.note = sealer.note

@@ -67,7 +67,6 @@ class Scout:
 
         Where they are a quorum, `chain.nodes.untie` sees enough.
         """
-        self._take_back()
         if seen.hash != self._head:
             self._head, self._tries = seen.hash, 0
             self._wait_from_now()
@@ -86,6 +85,15 @@ class Scout:
             return bool(far)
         finally:
             self._wait_from_now()
+
+    def take_back(self) -> None:
+        """Have the node's own blocks again; called before it seals, in case a look was cut short."""
+        branch = self._home / BRANCH
+        if not branch.exists():
+            return
+        with suppress(RpcRefused), IpcLine(self._home / geth.IPC, _PATIENCE) as line:
+            line.call("admin_importChain", str(branch))
+        branch.unlink()
 
     def _elsewhere(self, line: IpcLine, seen: View) -> Set[str]:
         """The connected validators that must be on another branch, if this is a tie: on this one, all who
@@ -121,7 +129,7 @@ class Scout:
             elif found.hash != seen.hash:
                 log.warning("nothing better there after %.1f s", self._clock() - began)
                 line.call("debug_setHead", hex(first - 1))
-                self._take_back()
+                self.take_back()
         finally:
             _meet(line, others)
         return view_over(line).hash
@@ -143,15 +151,6 @@ class Scout:
             if found.weight >= weight and not found.syncing or self._clock() > deadline:
                 return found
             time.sleep(0.2)
-
-    def _take_back(self) -> None:
-        """Have the node's own blocks again, also after a look that was cut short."""
-        branch = self._home / BRANCH
-        if not branch.exists():
-            return
-        with suppress(RpcRefused), IpcLine(self._home / geth.IPC, _PATIENCE) as line:
-            line.call("admin_importChain", str(branch))
-        branch.unlink()
 
 
 def _part(line: IpcLine, nodes: Sequence[Node]) -> None:
