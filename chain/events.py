@@ -19,6 +19,7 @@ from typing import Any
 
 from chain import disk
 from chain.abi import checksum
+from chain.opinions import agreed_logs
 from chain.rpc import Block, Log, Rpc, RpcRefused, RpcUnreachable
 from market.errors import Bug, Permanent, Temporary
 
@@ -171,7 +172,7 @@ class EventReader:
         """The logs of a range, or None when the node finds it too large and a smaller one is to be tried."""
         began = self._monotonic()
         try:
-            logs = self._rpc.get_logs(self._addresses, first, end)
+            logs = agreed_logs(self._rpc, self._addresses, first, end)
         except (RpcRefused, RpcUnreachable) as error:
             if end == first:
                 raise

@@ -10,6 +10,7 @@ Errors: `RpcUnreachable`, `ChainStale` and `RpcBusy` are temporary, `WrongNetwor
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections import OrderedDict
@@ -155,6 +156,29 @@ class Rpc:
                 self._endpoints.put_to_rest(endpoint, error)
                 faults.append((endpoint, error))
         raise self._endpoints.verdict(faults)
+
+    def others(
+        self, requests: Sequence[tuple[str, Sequence[Any]]], most: int | None = None
+    ) -> list[list[Any]]:
+        """The whole answers of endpoints beside the one that `call` asks, in an order of chance.
+
+        Of all that are right and fresh, or of at most so many.
+        """
+        further = self._endpoints.usable([])[1:]
+        heard: list[list[Any]] = []
+        for endpoint in secrets.SystemRandom().sample(further, len(further)):
+            if len(heard) == most:
+                break
+            try:
+                heard.append(endpoint.request_many(requests))
+            except RpcUnreachable as error:
+                self._endpoints.put_to_rest(endpoint, error)
+        return heard
+
+    def doubt(self, why: str) -> None:
+        """Leave the endpoint that `call` asks in peace for a moment, so that others are asked."""
+        for endpoint in self._endpoints.usable([])[:1]:
+            self._endpoints.put_to_rest(endpoint, RpcUnreachable(f"{endpoint.shown}: {why}"))
 
     def verify(self) -> Block:
         """Examine all endpoints now; the freshest good head. Raises what `call` would raise."""

@@ -19,6 +19,7 @@ from chain.abi import checksum
 from chain.failures import NotMined, not_mined, refusal, why_reverted
 from chain.fees import bump, sign, suggest
 from chain.nonces import Entry, Journal, Status
+from chain.opinions import are_confirmed
 from chain.pulse import Pulse
 from chain.rpc import Receipt, Rpc, RpcRefused
 from chain.trial import Trial
@@ -257,7 +258,7 @@ class Sender:
         asked = [(entry, attempt.hash) for entry in over[:_SWEEP] for attempt in entry.attempts]
         receipts = self.rpc.receipts([hash_ for _, hash_ in asked])
         found = [(entry, it) for (entry, _), it in zip(asked, receipts, strict=True) if it is not None]
-        buried = self.rpc.are_buried([receipt for _, receipt in found])
+        buried = are_confirmed(self.rpc, [receipt for _, receipt in found])
         for (entry, receipt), counts in zip(found, buried, strict=True):
             if counts:
                 self._note(entry, receipt)
@@ -313,7 +314,7 @@ class Sender:
         return wanted == 0 or height < 0 or height >= receipt.block_number + wanted
 
     def _is_confirmed(self, receipt: Receipt) -> bool:
-        return self.rpc.are_buried([receipt])[0]
+        return are_confirmed(self.rpc, [receipt])[0]
 
     def _note(self, entry: Entry, receipt: Receipt) -> Entry:
         if entry.status is Status.MINED:
@@ -358,7 +359,9 @@ class Sender:
             chain_id = self.rpc.connection.chain_id
             attempt = sign(self._wallet, chain_id, entry.nonce, to, data, value, gas, fees)
             entry = self._journal.add_attempt(entry, attempt, self._clock())
-        self._broadcast(entry)
+        entry = self._broadcast(entry)
+        # To all others, too: the one that took it may be cut off, or keep it to itself.
+        self.rpc.others([("eth_sendRawTransaction", ["0x" + entry.latest.raw.hex()])])
 
     def _fill_holes(self, held: set[int]) -> None:
         """Nonces below ours that nobody holds would block us for ever: use them up on nothing."""

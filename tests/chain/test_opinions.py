@@ -1,0 +1,93 @@
+"""No single endpoint's word is final where others can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from chain.events import Event, EventReader
+from chain.opinions import agreed_logs
+from chain.rpc import Rpc
+from chain.sender import NotMined, Sender
+from market.errors import Temporary
+from tests.chain.liar import Between, Liar, censor, invent_events
+from tests.chain.network import TILL, Network, add_call, label, wallet
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """Closed at the end."""
+    with ExitStack() as opened:
+        yield opened
+
+
+def _rpc(network: Network, *first: Between, honest: int = 2) -> Rpc:
+    """These endpoints, then so many honest ones (all are the same node)."""
+    urls = [each.url for each in first]
+    urls += [network.node.url, f"http://localhost:{network.node.port}"][:honest]
+    return Rpc(network.connection.model_copy(update={"rpc_urls": tuple(urls)}))
+
+
+def _added(network: Network, rpc: Rpc, folder: Path) -> list[int]:
+    """The amounts that a reader of events hears of."""
+    heard: list[int] = []
+
+    def hear(_: object, event: Event) -> None:
+        if event.payload.name == "Added":
+            heard.append(event.payload.args["amount"])
+
+    reader = EventReader(rpc, folder / "events.sqlite", [network.till], "r", decode=TILL.decode_event)
+    reader.poll(hear)
+    return heard
+
+
+def _add(network: Network, folder: Path) -> None:
+    sender = Sender(network.rpc(), wallet(1), folder / "honest")
+    sender.send(network.till, add_call(7, "seven"))
+    sender.close()
+
+
+def test_a_receipt_that_only_one_endpoint_has_is_not_believed(
+    network: Network, tmp_path: Path, stack: ExitStack
+) -> None:
+    """And what it kept to itself reaches the chain through the others once it is stuck."""
+    liar = stack.enter_context(Liar(network.node.port, keeps=True))
+    sender = Sender(_rpc(network, liar), wallet(2), tmp_path / "s", wait_limit=2.0, stuck_after=600.0)
+    with pytest.raises(NotMined):
+        sender.send(network.till, add_call(5, "five"), intent="five")
+    assert len(liar.kept) == 1 and network.times(label("five")) == 0
+    sender.close()
+    again = Sender(_rpc(network, liar), wallet(2), tmp_path / "s", stuck_after=0.1)
+    receipt = again.send(network.till, add_call(5, "five"), intent="five")
+    assert network.times(label("five")) == 1
+    true = network.node.rpc().receipt(receipt.tx_hash)
+    assert true is not None
+    again.close()
+
+
+@pytest.mark.parametrize("lie", [censor, invent_events])
+def test_events_that_one_of_three_tells_otherwise_are_those_of_the_other_two(
+    network: Network, tmp_path: Path, stack: ExitStack, lie: object
+) -> None:
+    _add(network, tmp_path)
+    liar = stack.enter_context(Liar(network.node.port, lie))  # type: ignore[arg-type]
+    assert _added(network, _rpc(network, liar), tmp_path) == [7]
+
+
+def test_of_two_endpoints_that_tell_different_events_neither_is_believed(
+    network: Network, tmp_path: Path, stack: ExitStack
+) -> None:
+    _add(network, tmp_path)
+    liar = stack.enter_context(Liar(network.node.port, censor))
+    with pytest.raises(Temporary, match="different events"):
+        _added(network, _rpc(network, liar, honest=1), tmp_path)
+
+
+def test_the_only_endpoint_is_taken_at_its_word(network: Network, tmp_path: Path, stack: ExitStack) -> None:
+    _add(network, tmp_path)
+    liar = stack.enter_context(Liar(network.node.port, censor))
+    head = network.node.rpc().head().number
+    assert agreed_logs(_rpc(network, liar, honest=0), [network.till], 0, head) == []
