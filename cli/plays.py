@@ -165,7 +165,7 @@ def _started(log: Any) -> Iterator[subprocess.Popen[str]]:
     """
     keeper = [sys.executable, "-m", "provisioner.keeper", "--while-pid", str(os.getpid()), "--spare", "--"]
     process = subprocess.Popen(
-        [*keeper, sys.executable, "-m", "provisioner.plugins.ansible.play"],
+        [*keeper, sys.executable, "-m", "provisioner.play"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,

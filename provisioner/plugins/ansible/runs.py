@@ -211,7 +211,7 @@ def _started(settings: AnsibleSettings, errors: Any, keep_open: int) -> Iterator
     """The process of a run under its keeper; leaving the block ends the whole tree."""
     keeper = [sys.executable, "-m", "provisioner.keeper", "--while-pid", str(os.getpid()), "--"]
     process = subprocess.Popen(
-        [*keeper, sys.executable, "-m", "provisioner.plugins.ansible.play"],
+        [*keeper, sys.executable, "-m", "provisioner.play"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,

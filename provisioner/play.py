@@ -1,6 +1,7 @@
-"""Runs one playbook through ansible-runner, in a process of its own that a keeper ends with its agent.
+"""Runs one playbook through ansible-runner, in a process of its own that a keeper ends with its caller.
 
-`python -m provisioner.plugins.ansible.play` reads one JSON object from its input (see `main`) and prints
+For the ansible plugin and `ocx deploy`; not in the plugin's package, which loads a second's worth of others.
+`python -m provisioner.play` reads one JSON object from its input (see `main`) and prints
 one JSON object a line: what happens, of its results only what `--diff` asked for, and at the end how it
 went. Passwords come over the input and go to Ansible's own questions; they are in no argument, environment
 or file. What Ansible prints and returns is not kept unless asked for: it repeats the messages even of tasks
