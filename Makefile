@@ -14,6 +14,8 @@ NODE := node_modules/.stamp
 
 # A dozen witnesses that measure by the second want both cores, and leave none to tests beside them.
 ALONE := tests/witness/byzantine
+# One more than there are cores: these tests wait for others about as long as they compute.
+WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 # Histories on networks of several validators: minutes each, a target of their own.
 NETWORK := tests/network
 PACKAGES := market chain daemons provisioner witness cli
@@ -43,7 +45,7 @@ test-contracts: $(VENV) $(NODE) ## Foundry's tests: unit, fuzz, invariants
 
 test-python: $(VENV) $(NODE) $(LAB) ## pytest; choose with ARGS="tests/market -k slots"
 	$(call say,pytest)
-	@python -m pytest $(or $(ARGS),-n 2 --dist loadgroup --no-loadscope-reorder --ignore $(ALONE) --ignore $(NETWORK))
+	@python -m pytest $(or $(ARGS),-n $(WORKERS) --dist loadgroup --no-loadscope-reorder --ignore $(ALONE) --ignore $(NETWORK))
 	@$(if $(ARGS),,python -m pytest $(ALONE))
 
 test-brownie: $(VENV) $(NODE) $(BROWNIE) ## The Brownie scenario, in its own environment
