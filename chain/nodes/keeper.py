@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from chain.nodes import geth, layout
-from chain.nodes.description import NetworkDescription, Node, load
+from chain.nodes.description import Node, load
 from chain.nodes.engine import find_engine
 from chain.nodes.forward import Forward
 from chain.nodes.line import listening
@@ -105,11 +105,10 @@ class Keeper:
     def __init__(self, folder: Path, engine: Path) -> None:
         self._folder, self._engine = folder, engine
         description = load(layout.description_path(folder))
-        self._spaces = _spaces(description)
+        nodes = [node for node in description.nodes if layout.node_folder(folder, node).is_dir()]
+        self._spaces = _spaces(nodes)
         self._kept = {
-            node.name: _Kept(node, layout.node_folder(folder, node), self._space(node))
-            for node in description.nodes
-            if layout.node_folder(folder, node).is_dir()
+            node.name: _Kept(node, layout.node_folder(folder, node), self._space(node)) for node in nodes
         }
         self._patience = 4.0 + 3 * description.block_time
         self._watch = Watch(self._patience, lambda name: self._kept[name].hands)
@@ -207,10 +206,10 @@ class Keeper:
             self._spaces.close()
 
 
-def _spaces(description: NetworkDescription) -> Spaces | None:
-    if not layout.has_spaces(description):
+def _spaces(nodes: Sequence[Node]) -> Spaces | None:
+    if not layout.has_spaces(nodes):
         return None
-    return Spaces([node.name for node in description.nodes], [node.host for node in description.nodes])
+    return Spaces([node.name for node in nodes], [node.host for node in nodes])
 
 
 def _bound_to_us(space: int | None) -> Callable[[], None]:

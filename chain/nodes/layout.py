@@ -10,6 +10,7 @@ It must not start anything.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from chain.nodes import keys, render
@@ -109,23 +110,22 @@ def write_files(folder: Path) -> NetworkDescription:
             f"the engine of {description.network} is {description.engine}, which cannot be run here",
             hint="its files are made by: ocx network render",
         )
-    for node in description.nodes:
+    own = here(folder, description)
+    for node in own:
         home = node_folder(folder, node)
-        if not (home / "nodekey").exists():
-            continue
         if keys.at(home).address != node.address:
             raise InvalidInput(f"the key in {home} is not that of node {node.name} in network.yaml")
-        here = node.host if description.is_local or has_spaces(description) else None
-        files = render.node_files(description, node, listen=here)
+        listen = node.host if description.is_local or has_spaces(own) else None
+        files = render.node_files(description, node, listen=listen)
         _same_block_0(home, files["genesis.json"])
         for name, text in files.items():
             write_private(home / name, text, replace=True)
     return description
 
 
-def has_spaces(description: NetworkDescription) -> bool:
-    """Whether every node was founded to have a network namespace of its own on this machine."""
-    return all(node.host.startswith(_NET) for node in description.nodes)
+def has_spaces(nodes: Sequence[Node]) -> bool:
+    """Whether these nodes of one folder were founded to have a network namespace each on this machine."""
+    return bool(nodes) and all(node.host.startswith(_NET) for node in nodes)
 
 
 def _same_block_0(home: Path, genesis: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from chain.nodes import keys, layout, render
 from chain.nodes.description import NetworkDescription, load, parse, save
 from market.errors import InvalidInput
+from tests.chain.nodes.founding import node
 
 
 def _found(folder: Path, validators: int = 2, *, spaces: bool = False) -> NetworkDescription:
@@ -36,8 +37,8 @@ def test_keys_stay_when_founding_is_repeated(tmp_path: Path) -> None:
 def test_addresses_of_their_own_or_ports_of_their_own(tmp_path: Path) -> None:
     apart, together = _found(tmp_path / "a", spaces=True), _found(tmp_path / "b")
     assert [node.host for node in apart.nodes] == ["10.99.0.11", "10.99.0.12"]
-    assert layout.has_spaces(apart) and not apart.is_local
-    assert together.is_local and not layout.has_spaces(together)
+    assert layout.has_spaces(apart.nodes) and not apart.is_local
+    assert together.is_local and not layout.has_spaces(together.nodes)
     assert len({port for node in together.nodes for port in (node.p2p_port, node.rpc_port)}) == 4
 
 
@@ -70,3 +71,11 @@ def test_a_damaged_key_is_said_to_be_one(tmp_path: Path) -> None:
         (tmp_path / "nodekey").write_text(text)
         with pytest.raises(InvalidInput):
             keys.at(tmp_path)
+
+
+def test_a_newcomer_at_a_host_of_its_own_changes_nothing_for_nodes_with_namespaces(tmp_path: Path) -> None:
+    _found(tmp_path, spaces=True)
+    _change(tmp_path, followers=[node(9, host="node.example")])
+    description = layout.write_files(tmp_path)
+    assert layout.has_spaces(layout.here(tmp_path, description))
+    assert 'ListenAddr = "10.99.0.11:30303"' in (tmp_path / "nodes/v1/geth.toml").read_text()
