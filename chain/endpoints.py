@@ -1,7 +1,8 @@
 """Which of a network's endpoints may be believed: each proves who it is and that its head is fresh.
 
 Identity is the connection file's chain id, genesis hash and code at Directory. A head is fresh if no other
-endpoint is far ahead of it, and if it is new by our clock or, since that may be wrong, keeps pace with it.
+endpoint is far ahead of it, and if it is new by our clock or, since that may be wrong, keeps pace with it. A
+head from the future is none if another endpoint's is not.
 While one thread examines an endpoint the others go by what was known, so one that hangs holds up nobody else.
 
 This module must not ask anything of a contract besides Directory's code, and must not sign.
@@ -173,8 +174,9 @@ class Endpoints:
                 self._refresh(endpoint, wait=not some)
         right = [e for e in asked if e.fault is None and e.head is not None]
         best = max((e.head.number for e in right if e.head), default=0)
+        level = [e.head.timestamp for e in right if e.head and best - e.head.number <= self._limits.max_lag]
         for endpoint in right:
-            self._judge_head(endpoint, best)
+            self._judge_head(endpoint, best, min(level, default=0))
         told = [(e, e.fault) for e in asked]
         faults += [(e, fault) for e, fault in told if fault is not None]
         return [e for e, fault in told if fault is None and e.head is not None]
@@ -239,13 +241,22 @@ class Endpoints:
             _expect(endpoint, f"code at Directory {want.directory}", want.directory_code_hash, got)
         return as_block(head)
 
-    def _judge_head(self, endpoint: Endpoint, best: int) -> None:
+    def _judge_head(self, endpoint: Endpoint, best: int, soonest: int) -> None:
+        """`best`: the highest head of all endpoints; `soonest`: the earliest time of those that are level."""
         head, pace, limit = endpoint.head, self._pace.get(endpoint), self._limits.stale_after
         if head is None:
             return
         if best - head.number > self._limits.max_lag:
             endpoint.fault = ChainStale(
                 f"{endpoint.shown} is at block {head.number}, {best - head.number} behind another endpoint",
+                block=head.number,
+            )
+            return
+        ahead = head.timestamp - max(soonest, self._clock())
+        if limit is not None and ahead > limit:  # it made the block itself, by a wrong clock
+            endpoint.fault = ChainStale(
+                f"the newest block of {endpoint.shown} ({head.number}) is from {ahead:.0f} s in the future,"
+                " and another endpoint's is not",
                 block=head.number,
             )
             return

@@ -15,6 +15,7 @@ from chain.rpc import ChainStale, Rpc, RpcRefused, RpcUnreachable, WrongNetwork
 from chain.sender import Sender
 from chain.wire import Endpoint
 from market.errors import Refused
+from tests.chain.liar import Liar
 from tests.chain.network import LIMIT, TILL, Network, Relay, add_call, anvil, deploy, free_port, wallet
 
 TOO_MUCH = keccak(text="TooMuch(uint256,uint256)")[:4]
@@ -208,6 +209,23 @@ def test_an_endpoint_that_is_behind_is_passed_over(network: Network, tmp_path: P
         rpc = Rpc(changed(network, rpc_urls=[behind.url, network.node.url]), max_lag_blocks=5)
         assert rpc.head().number == network.node.rpc().head().number
         assert "behind" in str(rpc.endpoints()[0]["fault"])
+
+
+def test_a_head_from_the_future_is_passed_over_for_one_that_is_not(network: Network) -> None:
+    """A node whose clock is wrong makes such blocks; alone it is believed, as our clock may be wrong."""
+
+    def early(call: dict[str, Any], told: Any) -> Any:
+        if call["method"] != "eth_getBlockByNumber" or call["params"][0] != "latest":
+            return told
+        return told | {"timestamp": hex(int(told["timestamp"], 16) + 3600)}
+
+    with Liar(network.node.port, early) as liar:
+        rpc = Rpc(changed(network, rpc_urls=[liar.url, network.node.url]), stale_after=60.0)
+        network.node.mine()
+        assert rpc.head().timestamp < time.time() + 60
+        assert "in the future" in str(rpc.endpoints()[0]["fault"])
+        alone = Rpc(changed(network, rpc_urls=[liar.url]), stale_after=60.0)
+        assert alone.head().timestamp > time.time() + 3000
 
 
 def test_reverts_become_typed_errors(network: Network) -> None:
