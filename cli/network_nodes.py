@@ -260,9 +260,10 @@ def connection(app: App, folder: Path, deployment: Path, first: str | None) -> N
     """
     import json
 
-    from chain.nodes import layout
+    from chain.nodes import layout, local
     from chain.nodes import render as files
     from chain.nodes.description import load
+    from chain.nodes.view import majority
     from chain.wallet import write_private
 
     description = load(layout.description_path(folder))
@@ -282,10 +283,13 @@ def connection(app: App, folder: Path, deployment: Path, first: str | None) -> N
         )
     chosen = None if first is None else description.node(first)
     own = layout.here(folder, description)
-    text = files.connection(description.model_copy(update={"slot": slot}), **facts, first=chosen, nodes=own)
+    today = len(local.status(folder).validators)
+    wanted = majority(today) if today and description.engine == "clique" else description.confirmations
+    described = description.model_copy(update={"slot": slot})
+    text = files.connection(described, **facts, first=chosen, nodes=own, confirmations=wanted)
     path = folder / "connection.yaml"
     write_private(path, text, replace=True)
-    show(app, {"connection": str(path), "confirmations": description.confirmations}, value="connection")
+    show(app, {"connection": str(path), "confirmations": wanted}, value="connection")
 
 
 def _show(app: App, found: NetworkStatus) -> None:

@@ -104,6 +104,7 @@ def _vote(app: App, name: str, adds: bool, folder: Path, timeout: int | None) ->
         "block": found.block,
         "validators": sorted(known.get(address, address) for address in found.validators),
         "quorum": majority(len(found.validators)),
+        "confirmations": majority(len(found.validators)),
         "warning": warning if not adds else "",
     }
     show(app, result, value="node passed")

@@ -101,8 +101,12 @@ def connection(
     directory_code_hash: str,
     first: Node | None = None,
     nodes: Sequence[Node] = (),
+    confirmations: int | None = None,
 ) -> str:
-    """The connection file of this network with `nodes` (by default all) as endpoints, `first` first."""
+    """The connection file of this network with `nodes` (by default all) as endpoints, `first` first.
+
+    `confirmations` are those of today's validators; by default of the founders.
+    """
     ranked = sorted(nodes or description.nodes, key=lambda node: first is None or node.name != first.name)
     return connection_file.render(
         network=description.network,
@@ -114,5 +118,5 @@ def connection(
         gas_price=0,
         block_time=float(description.block_time),
         slot=description.slot,
-        confirmations=description.confirmations,
+        confirmations=description.confirmations if confirmations is None else confirmations,
     )
