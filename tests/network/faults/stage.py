@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +27,7 @@ from chain.nodes.line import IpcLine
 from chain.nodes.status import NetworkStatus
 from chain.ports import free_ports
 from chain.rpc import Rpc
-from tests.chain.network import die_with_parent, wallet
+from tests.chain.network import die_with_parent
 from tests.network.faults import clockwork
 from tests.network.faults.journal import Journal
 from tests.network.faults.load import Caller, Lessee, Payer
@@ -46,10 +45,12 @@ _REPORT = Path(__file__).parents[3] / "build" / "faults.json"
 
 
 class Door:
-    """A node's JSON-RPC, as `World` wants it."""
+    """A node's JSON-RPC, as `World` wants it: nobody waits for confirmations while it is founded."""
+
+    block_time, confirmations, first_wallet = 0.0, 0, 5000
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self.url, self.urls = url, [url]
         self.port = int(url.rpartition(":")[2])
 
     def rpc(self) -> Rpc:
@@ -62,24 +63,16 @@ class Door:
 
 
 class Exchanges(World):
-    """An exchange founded on real validators, whose parties are admitted side by side."""
+    """An exchange founded on real validators; whoever is admitted has credits in hand, too."""
 
     def __init__(self, door: Any, folder: Path) -> None:
-        self._counting = threading.Lock()
         super().__init__(door, folder, PATIENT)
 
     def admit(self, name: str, roles: int) -> Party:
-        """See `World.admit`; among threads."""
-        with self._counting:
-            self._parties += 1
-            number = self._parties
-        who = wallet(5000 + number)
-        exchange = self.open(who, f"wallet-{number}")
-        self.do(self.council.members.admit(f"{name}-{number}", who.address, roles))
-        org = wait_for("the admission", lambda: exchange.members.member(who.address).org)
-        self.do(self.council.escrow.deposit(org, 10**12))
-        self.do(self.council.credits.transfer(who.address, 10**9))
-        return Party(org, exchange)
+        """See `World.admit`."""
+        party = super().admit(name, roles)
+        self.do(self.council.credits.transfer(party.address, 10**9))
+        return party
 
 
 class Agent:
@@ -216,7 +209,8 @@ def _found(folder: Path, spaces: bool) -> NetworkDescription:
     """Four validators, and a fifth node that is known to all and does not run."""
     description = layout.found(folder, 4, spaces=spaces, now=int(time.time()), slot=_SLOT)
     key = keys.create(folder / "nodes" / LATE)
-    ports = free_ports()
+    taken = {port for node in description.nodes for port in (node.p2p_port, node.rpc_port)}
+    ports = (port for port in free_ports() if port not in taken)
     late = Node(
         name=LATE,
         organisation="org5",
