@@ -93,6 +93,13 @@ class Member:
         [node] = local.status(self.folder).nodes
         return node
 
+    def is_up(self) -> bool:
+        return self.run("up").exit_code == 0
+
+    def has_looked(self) -> bool:
+        [row] = self.does("agent", "--once")
+        return not row["left_alone"]
+
     def exchange(self) -> Exchange:
         return Exchange.open(self.folder / "connection.yaml", self.wallet, self.folder / "state" / "sender")
 
@@ -126,9 +133,9 @@ class Town:
         return [node.address for node in registered(exchange, exchange.rpc.head().number)]
 
     def let_in(self) -> None:
+        """Have every founder's agent look; one whose chain stands just now leaves its node as it is."""
         for founder in self.founders:
-            [row] = founder.does("agent", "--once")
-            assert not row["left_alone"], row
+            wait_for(founder.has_looked, f"the agent of {founder.name}")
 
 
 def _member(folder: Path, name: str) -> Member:
@@ -154,11 +161,13 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
         for founder in founders:
             local.start(founder.folder, while_pid=os.getpid())
         for founder in founders:
-            founder.does("up")
+            wait_for(founder.is_up, "the founders to meet", 180)
         out = folder / "exchange"
         command = ["network", "deploy", "--rpc-url", council.node.rpc_url, "--out", str(out), "--demo"]
-        done = CliRunner().invoke(cli, command, env=council.environment)
-        assert done.exit_code == 0, done.stderr
+        runner = CliRunner()
+        wait_for(
+            lambda: runner.invoke(cli, command, env=council.environment).exit_code == 0, "the exchange", 240
+        )
         for founder in founders:
             founder.does("connection", "--deployment", str(out))
         yield Town(folder, ports, founders)
