@@ -26,6 +26,7 @@ from chain.nodes.description import NetworkDescription, Node, load, save
 from chain.nodes.line import IpcLine
 from chain.nodes.register import Registered, followers, registered
 from chain.nodes.render import network_yaml
+from chain.nodes.scout import BRANCH
 from chain.nodes.view import View, peer_key, view_over
 from chain.wire import RpcRefused
 from market.errors import OcxError, Temporary
@@ -124,6 +125,8 @@ class Agent:
         return block, wanted(description, listed, seen.signers | {str(one).lower() for one in before}, own)
 
     def _require_level(self, description: NetworkDescription, node: Node, seen: View) -> None:
+        if (self._home(node) / BRANCH).exists():
+            raise Temporary(f"{node.name} is looking at another branch", retry_after=5)
         age = self._clock() - seen.time
         if seen.syncing or age > 20 + 10 * description.block_time:
             raise Temporary(

@@ -89,8 +89,8 @@ class _Kept:
                 with self.hands, contextlib.suppress(OcxError):
                     if not ready.is_set():
                         geth.prepare(self.folder)
-                        scout.take_back()
                         ready.set()
+                    scout.take_back()
                     seen = sealer.look()
                     self.note = sealer.note
                     scout.look(seen, here())

@@ -87,7 +87,7 @@ class Scout:
             self._wait_from_now()
 
     def take_back(self) -> None:
-        """Have the node's own blocks again; called before it seals, in case a look was cut short."""
+        """Have the node's own blocks again, if a look was cut short; called each time before it may seal."""
         branch = self._home / BRANCH
         if not branch.exists():
             return
