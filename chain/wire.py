@@ -59,6 +59,8 @@ _NEVER = (
 )
 BlockId = int | str
 _NOT_FOUND = -32601
+_STARTING = "indexing is in progress"
+"""What geth says of receipts right after its start."""
 _LIMIT = -32005
 
 
@@ -71,7 +73,7 @@ class ChainStale(Temporary):
 
 
 class RpcBusy(Temporary):
-    """The node asks to be called less often."""
+    """The node asks to be called less often, or is not done with starting."""
 
 
 class WrongNetwork(Permanent):
@@ -222,6 +224,8 @@ def node_error(method: str, error: Any) -> OcxError:
         return decode_revert(revert, message)
     if code == _LIMIT:
         return RpcBusy(f"the node asks to be called less often: {message}", retry_after=2.0)
+    if _STARTING in message.lower():
+        return RpcBusy(f"the node has only just started: {message}", retry_after=0.5)
     if code == _NOT_FOUND:
         return Permanent(f"the node does not offer {method}", hint="Enable the eth namespace.", method=method)
     return RpcRefused(f"the node refused {method}: {message}", code=code, method=method, data=data)

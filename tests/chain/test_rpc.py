@@ -11,11 +11,11 @@ from eth_utils.crypto import keccak
 
 from chain.abi import Reverted
 from chain.connection import ConnectionFile
-from chain.rpc import ChainStale, Rpc, RpcRefused, RpcUnreachable, WrongNetwork
+from chain.rpc import ChainStale, Rpc, RpcBusy, RpcRefused, RpcUnreachable, WrongNetwork
 from chain.sender import Sender
 from chain.wire import Endpoint
 from market.errors import Refused
-from tests.chain.liar import Liar
+from tests.chain.liar import Between, Liar
 from tests.chain.network import LIMIT, TILL, Network, Relay, add_call, anvil, deploy, free_port, wallet
 
 TOO_MUCH = keccak(text="TooMuch(uint256,uint256)")[:4]
@@ -226,6 +226,28 @@ def test_a_head_from_the_future_is_passed_over_for_one_that_is_not(network: Netw
         assert "in the future" in str(rpc.endpoints()[0]["fault"])
         alone = Rpc(changed(network, rpc_urls=[liar.url]), stale_after=60.0)
         assert alone.head().timestamp > time.time() + 3000
+
+
+def test_a_node_that_has_only_just_started_is_asked_for_receipts_again(
+    network: Network, tmp_path: Path
+) -> None:
+    class Starting(Between):
+        refuses = 3
+
+        def answer(self, port: int, call: dict[str, Any]) -> dict[str, Any]:
+            if call["method"] == "eth_getTransactionReceipt" and self.refuses:
+                self.refuses -= 1
+                error = {"code": -32000, "message": "transaction indexing is in progress"}
+                return {"jsonrpc": "2.0", "id": call["id"], "error": error}
+            return super().answer(port, call)
+
+    with Starting(network.node.port) as node:
+        rpc = Rpc(changed(network, rpc_urls=[node.url]))
+        with pytest.raises(RpcBusy, match="only just started"):
+            rpc.receipt(bytes(32))
+        sender = Sender(rpc, wallet(1), tmp_path)
+        assert sender.send(network.till, add_call(5, "x")).status and not node.refuses
+        sender.close()
 
 
 def test_reverts_become_typed_errors(network: Network) -> None:
