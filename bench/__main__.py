@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import award_to_plugin, gas, idle, reconcile, soak, witness, witness_model
+from bench import award_to_plugin, chain_soak, chain_speed, gas, idle, reconcile, soak, witness, witness_model
 from bench.report import Report
 
 MEASUREMENTS: dict[str, Callable[[list[str]], Report]] = {
@@ -19,8 +19,13 @@ MEASUREMENTS: dict[str, Callable[[list[str]], Report]] = {
     "award_to_plugin": award_to_plugin.run,
     "witness": witness.run,
     "witness_model": witness_model.run,
+    "chain_speed": chain_speed.run,
+    "chain_soak": chain_soak.run,
 }
 """Each measures, prints, and returns what it found."""
+
+_LONG = {"chain_soak"}
+"""Half an hour and more: measured when they are named, and not with all."""
 
 
 def main(argv: list[str]) -> int:
@@ -37,7 +42,11 @@ def main(argv: list[str]) -> int:
         known = ", ".join([*MEASUREMENTS, "soak"])
         print(f"there is no measurement {argv[0]!r}; there are: {known}", file=sys.stderr)
         return 2
-    reports = [MEASUREMENTS[argv[0]](argv[1:])] if argv else [_one(name) for name in MEASUREMENTS]
+    reports = (
+        [MEASUREMENTS[argv[0]](argv[1:])]
+        if argv
+        else [_one(name) for name in MEASUREMENTS if name not in _LONG]
+    )
     if not argv:
         _sum_up(reports)
     if file is not None:
