@@ -20,6 +20,7 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def four(founded: Stage) -> Stage:
     """The same, all four well, and callers told of success."""
     founded.wires.mend()
+    founded.right_clocks()
     founded.keep("start", *founded.names)
     founded.whole()
     return founded

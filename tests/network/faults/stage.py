@@ -118,6 +118,7 @@ class Stage:
     journal: Journal
     callers: list[Caller]
     agents: list[Agent]
+    providers: list[Provider]
     witnesses: list[Witness]
     parties: list[Party]
     spaces: bool
@@ -153,6 +154,13 @@ class Stage:
         """A node's own head."""
         with self.line(name) as line:
             return int(line.call("eth_blockNumber"), 16)
+
+    def right_clocks(self) -> None:
+        """Stop every node whose clock is wrong; the next start is with the right one."""
+        for name in self.names:
+            if (self.home(name) / clockwork.SKEW).exists():
+                self.keep("stop", name)
+                (self.home(name) / clockwork.SKEW).unlink()
 
     def keep(self, do: str, *names: str) -> None:
         """Have the keeper start, stop or kill nodes."""
@@ -314,7 +322,9 @@ def _people(folder: Path, description: NetworkDescription, spaces: bool) -> Stag
         for each in allowed:
             each.result()
     wires = Wires(folder)
-    return Stage(folder, description, world, wires, journal, callers, agents, witnesses, parties, spaces)
+    return Stage(
+        folder, description, world, wires, journal, callers, agents, providers, witnesses, parties, spaces
+    )
 
 
 def _offer_of(provider: Provider) -> int | None:
