@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["connect", "gateway_of", "hinted", "setup", "watch"]
 
 _TOO_EARLY, _PAUSE = 425, 0.5
+
+T = TypeVar("T")
 
 _NUMBER = click.argument("number", type=int)
 _STATES = (
@@ -103,8 +105,11 @@ def setup(app: App, number: int, hostname: str, properties: tuple[str, ...]) -> 
     kept = exchange.leases.lease(number)
     key = _folder(app, exchange, number) / "id_ed25519"
     public = new_ssh_key(key, f"ocx-lease-{number}")
+    gateway, network = gateway_of(exchange, kept.provider), exchange.connection
+    # The lease may count here a moment before it does at the provider's node.
+    patience = 5.0 + 2 * network.confirmations * network.block_time
     with working("telling the provider's gateway"), hinted(number):
-        gateway_of(exchange, kept.provider).put_setup(number, [public], hostname, pairs)
+        _when_due(lambda: gateway.put_setup(number, [public], hostname, pairs), lambda: patience)
     result = {"lease": number, "ssh_key": str(key), "public_key": public, "hostname": hostname or None}
     show(app, result | {"properties": pairs}, value="ssh_key")
 
@@ -201,15 +206,22 @@ def _open_document(
 
 def _when_let_in(exchange: Exchange, gateway: GatewayClient, number: int) -> tuple[bytes, Told]:
     """The sealed data, once the committee has looked; no gateway may hold them back for longer."""
+    return _when_due(
+        lambda: gateway.connection(number), lambda: exchange.leases.terms().accept_time / 2 + _PAUSE
+    )
+
+
+def _when_due(ask: Callable[[], T], patience: Callable[[], float]) -> T:
+    """What a gateway answers once it no longer says that it is too early, or after so many seconds."""
     deadline = None
     while True:
         try:
-            return gateway.connection(number)
+            return ask()
         except Temporary as error:
             if error.evidence.get("status") != _TOO_EARLY:
                 raise
             if deadline is None:
-                deadline = time.monotonic() + exchange.leases.terms().accept_time / 2 + _PAUSE
+                deadline = time.monotonic() + patience()
             if time.monotonic() >= deadline:
                 raise
         time.sleep(_PAUSE)

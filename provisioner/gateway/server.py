@@ -148,6 +148,7 @@ class Gateway:
             setup = read_setup(await read_body(request))
             if lease.ended_at:
                 raise Denied(409, f"lease {lease_id} is over")
+            await run_in_threadpool(self._must_count, caller)
             now = int(self._clock())
             if not await run_in_threadpool(self._store.keep_setup, lease_id, setup, now):
                 raise Denied(409, f"lease {lease_id} is being provisioned; its setup is fixed")
@@ -163,6 +164,19 @@ class Gateway:
             "fixed": fixed,
         }
         return JSONResponse(shown)
+
+    def _must_count(self, caller: Caller) -> None:
+        """Whose key logs in is settled only with the block that opened the lease.
+
+        Were that block taken back, its number could become the lease of somebody else.
+        """
+        _, head = self._exchange.rpc.heads()
+        try:
+            buyer = self._exchange.leases.lease(caller.lease_id, block=head.number).buyer
+        except Leases_Unknown:
+            buyer = 0
+        if buyer != caller.lease.buyer:
+            raise Denied(425, f"lease {caller.lease_id} is too new to count", "Try again in a few seconds.")
 
     async def _of_caller(self, request: Request) -> Caller:
         """The lease asked for, if the caller may buy for its buyer; else the same "no" in every case."""

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from market.errors import Temporary
 from tests.chain.network import anvil
-from tests.provisioner.world import FAR, PARAMS, Buyer, Provider, Running, World, wait_for
+from tests.provisioner.world import FAR, KEY, PARAMS, Buyer, Provider, Running, World, wait_for
 
 pytestmark = pytest.mark.warps("take blocks back when it is told to")
 CONFIRMATIONS = 3
@@ -80,3 +81,25 @@ def test_a_lease_that_ended_in_blocks_the_chain_took_back_keeps_its_machine(
         assert sender.wait(sent).status == 1, "what was asked for is in the journal, and comes again"
         wait_for("the wipe once it is buried", lambda: not plugin.list_owned())
         assert running.health()["ok"]
+
+
+def test_whose_key_logs_in_is_not_settled_before_the_lease_is(
+    world: World, provider: Provider, buyer: Buyer
+) -> None:
+    """Its number could become somebody else's lease, and that would be provisioned with this key."""
+    node = world.node
+    world.begin()
+    with Running(provider.settings(setup_wait=60)) as running:
+        client = buyer.gateway(running.server.url, running.server.key_hash)
+        book, sender = buyer.exchange.book, buyer.exchange.sender
+        node.ask("evm_setIntervalMining", 0)
+        node.ask("evm_setAutomine", False)
+        call = book.buy_now(provider.offer, provider.resources[:1], buyer.window(60))
+        sender.send(call.to, call.data, wait=False)
+        node.mine()
+        lease = buyer.exchange.leases.count()
+        with pytest.raises(Temporary, match="too new to count"):
+            client.put_setup(lease, [KEY])
+        assert running.store.setup(lease) is None
+        node.mine(CONFIRMATIONS)
+        assert client.put_setup(lease, [KEY])["ssh_public_keys"] == [KEY]
