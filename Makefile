@@ -56,8 +56,8 @@ test-network: $(VENV) $(NODE) ## Faults, deployments and the same suites on four
 	$(call say,histories on a network of validators)
 	@python -m pytest $(or $(ARGS),$(NETWORK))
 
-.PHONY: check check-style check-types check-layers check-contracts check-fresh
-CHECKS := check-style check-types check-layers check-contracts check-fresh
+.PHONY: check check-style check-types check-layers check-contracts check-fresh check-ansible
+CHECKS := check-style check-types check-layers check-contracts check-fresh check-ansible
 check: $(VENV) $(NODE) ## Everything CI asks for beside the tests; runs all checks, then names those that failed
 	@failed=; for step in $(CHECKS); do $(MAKE) $$step || failed+=" $$step"; done; \
 	  [ -z "$$failed" ] && printf '\nall checks passed\n' || { printf '\nfailed:%s\n' "$$failed"; exit 1; }
@@ -95,6 +95,10 @@ ifneq ($(SOLIDITY),)
 	@python -m chain.bindings --check
 endif
 	@python -m tools.readme --check
+
+check-ansible: $(VENV) ## ansible-lint: playbooks, roles and their syntax
+	$(call say,ansible-lint)
+	@ANSIBLE_ROLES_PATH=ansible/roles ansible-lint --nocolor -q ansible
 
 .PHONY: artifacts docs bench soak fmt lock clean
 artifacts: $(VENV) $(NODE) ## Compile the contracts, write their artifacts and the Python bindings
