@@ -35,7 +35,7 @@ _ROLES = {
 @click.option(
     "--inventory", type=click.Path(path_type=Path, exists=True), help="Ansible's inventory: a file or folder."
 )
-@click.option("--limit", default="", help="Only hosts of this pattern, as Ansible reads it.")
+@click.option("--limit", help="Only hosts of this pattern, as Ansible reads it.")
 @click.option(
     "--tags", type=click.Choice(list(_ROLES)), multiple=True, help="Only this role; give it for each."
 )
@@ -58,7 +58,7 @@ _ROLES = {
 def deploy(
     app: App,
     inventory: Path | None,
-    limit: str,
+    limit: str | None,
     tags: tuple[str, ...],
     check: bool,
     diff: bool,
@@ -86,7 +86,7 @@ def deploy(
     from cli.plays import Run
 
     playbook = "deploy.yml" if state == "present" else "cleanup.yml"
-    wanted = Run(playbook, inventory, limit, tags, check, diff, vault_password_file)
+    wanted = Run(playbook, inventory, limit or "", tags, check, diff, vault_password_file)
     hosts = _confirm(app, wanted, state)
     progress = _play(app, wanted, forks)
     progress.conclude(state=state, check=check, hosts=hosts)
