@@ -2,99 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from chain.nodes import geth, layout, local
-from chain.nodes.description import NetworkDescription
+from chain.nodes import geth
 from chain.nodes.line import IpcLine
-from chain.nodes.view import View, view
+from chain.nodes.view import View
 from chain.rpc import Rpc
 from tests.chain.network import LIMIT, TILL, wallet
 from tests.chain.nodes.processes import wait_for
+from tests.network.nodes.apart import Apart, all_go_on
 
 pytestmark = pytest.mark.engine
 
 _TRIES = 4
-
-
-@dataclass
-class Apart:
-    """One network, each node in a folder of its own; `names` in the order in which their turns come."""
-
-    description: NetworkDescription
-    folders: dict[str, Path]
-    names: tuple[str, ...]
-
-    def home(self, name: str) -> Path:
-        """A node's folder."""
-        return layout.node_folder(self.folders[name], self.description.node(name))
-
-    def views(self) -> dict[str, View]:
-        """What each node knows."""
-        return {name: view(self.home(name), timeout=20) for name in self.names}
-
-    def link(self, halves: Sequence[Sequence[str]], up: bool) -> None:
-        """Have every node of one half know those of the other, or know them no more; all at once."""
-        with contextlib.ExitStack() as open_lines:
-            lines = {n: open_lines.enter_context(IpcLine(self.home(n) / geth.IPC, 20)) for n in self.names}
-            for near, far in (halves, halves[::-1]):
-                enodes = [self.description.node(name).enode for name in far]
-                what = "add" if up else "remove"
-                calls = [
-                    (f"admin_{what}{kind}", [enode]) for enode in enodes for kind in ("TrustedPeer", "Peer")
-                ]
-                for name in near:
-                    lines[name].call_many(calls)
-
-    def await_turn(self) -> None:
-        """Until the newest block was made by the first or third in turn, and the one before in turn, too.
-
-        Then the half of the next in turn makes one block of weight 2, the other two of weight 1.
-        """
-        with IpcLine(self.home(self.names[0]) / geth.IPC, 20) as line:
-
-            def in_turn() -> bool:
-                head = line.call("eth_getBlockByNumber", "latest", False)
-                number = int(head["number"], 16)
-                before = line.call("eth_getBlockByNumber", hex(number - 1), False)
-                return number % 2 == 0 and head["difficulty"] == before["difficulty"] == "0x2"
-
-            wait_for(in_turn, "blocks in turn", 120)
-
-
-@pytest.fixture
-def apart(tmp_path: Path) -> Iterator[Apart]:
-    """All four are up and know one another."""
-    description = layout.found(tmp_path / "all", 4, spaces=False, now=int(time.time()), block_time=2)
-    folders = {}
-    for node in description.nodes:
-        folder = folders[node.name] = tmp_path / node.name
-        shutil.copytree(tmp_path / "all/nodes" / node.name, folder / "nodes" / node.name)
-        shutil.copy(tmp_path / "all/network.yaml", folder / "network.yaml")
-    order = sorted(description.nodes, key=lambda node: bytes.fromhex(node.address[2:]))
-    made = Apart(description, folders, tuple(node.name for node in order))
-    try:
-        for folder in folders.values():
-            local.start(folder, while_pid=os.getpid())
-        for name in made.names:
-            wait_for(lambda name=name: (made.home(name) / geth.IPC).exists(), f"{name} to be up")
-        wait_for(lambda: _all_go_on(made, 3), "blocks", 120)
-        yield made
-    finally:
-        for folder in folders.values():
-            local.stop(folder)
-
-
-def _all_go_on(apart: Apart, height: int) -> bool:
-    return all(len(seen.peers) == 3 and seen.number > height for seen in apart.views().values())
 
 
 def _sent(url: str, number: int) -> str:
@@ -153,7 +76,7 @@ def test_a_tie_ends_what_counted_stays_and_what_was_sent_on_either_side_is_done(
         hashes = {name: _hash(home, number) for name, (number, home) in counted.items()}
         apart.link((apart.names[:2], apart.names[2:]), True)
         top = max(seen.number for seen in found.values())
-        wait_for(lambda top=top: _all_go_on(apart, top + 4), "the chain to go on", 240)
+        wait_for(lambda top=top: all_go_on(apart, top + 4), "the chain to go on", 240)
         for name in apart.names:
             for other, (number, _) in counted.items():
                 assert _hash(apart.home(name), number) == hashes[other], "a block that counted is gone"
