@@ -1,4 +1,4 @@
-"""Operators vote where their validators are; a vote passes when more than half of the validators have cast it."""
+"""Operators vote where their validators are; a vote passes once more than half of the validators voted so."""
 
 from __future__ import annotations
 
