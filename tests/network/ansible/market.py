@@ -110,6 +110,8 @@ class Market:
         """Inventory variables by which the sellers' agents and the witnesses' nodes are set up."""
         connection = str(self.site.record / "connection.yaml")
         for name in SELLERS:
+            # Guests of the fake cloud let tenants in as the agent's own user, who has no shell.
+            self.site.on(name, "ln -sf /bin/sh /usr/sbin/nologin")
             self.site.variables[name] |= self._agent(name, "provider_agent", "operator", connection) | {
                 "provider_agent_gateway_port": _GATEWAY,
                 "provider_agent_plugins": [{"name": "fake", "settings": self._cloud(name)}],
