@@ -93,9 +93,12 @@ def read_inventory(run: Run) -> Inventory:
             hint="see what hangs: ansible-inventory --list",
         ) from None
     if done.returncode:
+        why = _complaint(done.stderr)
         raise InvalidInput(
-            f"the inventory {run.inventory} cannot be read: {_complaint(done.stderr)}",
-            hint="correct it; ocx deploy --example prints one to begin with",
+            f"the inventory {run.inventory} cannot be read: {why}",
+            hint="give --vault-password-file FILE"
+            if "vault secrets" in why
+            else "correct it; ocx deploy --example prints one to begin with",
         )
     groups: dict[str, Any] = json.loads(done.stdout)
     return {name: list(dict.fromkeys(_members(groups, name))) for name in groups if name != "_meta"}
@@ -105,7 +108,8 @@ def _complaint(said: str) -> str:
     """What Ansible dislikes of an inventory; it tries every form there is, and YAML is the one we show."""
     lines = [line for line in said.splitlines() if "'yaml' plugin:" in line]
     lines = lines or [line for line in said.splitlines() if "ERROR" in line] or said.splitlines()[:3]
-    return " ".join(" ".join(lines[:1]).split()).rpartition("plugin: ")[2][:400].rstrip(".")
+    why = " ".join(" ".join(lines[:1]).split()).removeprefix("[ERROR]: ")
+    return why.rpartition("plugin: ")[2][:400].rstrip(".")
 
 
 def _members(groups: dict[str, Any], name: str) -> Iterator[str]:

@@ -69,6 +69,10 @@ def test_the_example_is_an_inventory() -> None:
     [
         ([], "no inventory was given; give --inventory FILE"),
         (["--inventory", "broken.yml"], "cannot be read: YAML parsing failed"),
+        (
+            ["--inventory", "inventory.yml", "--limit", "eye-1", "--tags", "docker"],
+            "in the groups docker_hosts",
+        ),
         (["--inventory", "inventory.yml"], "there is no terminal to confirm this at; give --yes"),
     ],
 )
@@ -92,6 +96,31 @@ def test_hosts_that_cannot_be_reached_are_named_with_what_to_do(tmp_path: Path) 
     assert "see whether ssh gets in as the inventory says; then give the same command again" in last
     assert "very secret words" not in done.stdout + done.stderr
     assert not list(tmp_path.glob("ocx-deploy-*"))
+
+
+def test_what_is_encrypted_is_read_with_the_vaults_password_and_told_without_it(tmp_path: Path) -> None:
+    path, password = inventory(tmp_path, next(free_ports())), tmp_path / "vault-pass"
+    password.write_text("open sesame\n")
+    vault = [OCX.with_name("ansible-vault"), "encrypt", "--vault-password-file", password]
+    group = tmp_path / "group_vars" / "witnesses.yml"
+    group.parent.mkdir()
+    group.write_text("ansible_port: 1\n")
+    subprocess.run([*vault, group], check=True, capture_output=True)
+    shut = run("--inventory", str(path), "--limit", "eye-1", "--yes", "--check")
+    assert shut.returncode == 1
+    assert shut.stderr.splitlines()[-1].endswith("give --vault-password-file FILE")
+    opened = run(
+        "--inventory",
+        str(path),
+        "--limit",
+        "eye-1",
+        "--yes",
+        "--check",
+        "--vault-password-file",
+        str(password),
+    )
+    assert " cannot be reached: " in opened.stderr.splitlines()[-1]
+    assert "open sesame" not in opened.stdout + opened.stderr
 
 
 def test_ctrl_c_ends_the_play_and_everything_it_started(tmp_path: Path) -> None:
