@@ -147,7 +147,7 @@ def params(fake: bool, engine: str) -> dict[str, int]:
         "quantum": 1,
         "sign_time": 20 if engine == "anvil" else 40,
         "fence_time": 60,
-        "deliver_time": 60 if fake else 120,
+        "deliver_time": 60 if fake else 240,
         "accept_time": 20 if fake else 30,
         "wipe_time": 60 if fake else 120,
         "notice": 2,

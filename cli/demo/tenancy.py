@@ -44,7 +44,7 @@ class Tenancy:
         """The buyer's side of a delivery: its key to the provider, a login."""
         customer, began = self.customer, self.stage.elapsed()
         customer.ocx(f"lease setup {lease}", step=f"lease {lease}: sends its fresh SSH key to the provider")
-        self.await_state(lease, LeaseState.DELIVERED, 150)
+        self.await_state(lease, LeaseState.DELIVERED, 240)
         provider = self.name_of(self.observer.leases.lease(lease).provider)
         self.stage.note(
             provider, f"lease {lease}: signed, provisioned, delivered", self.stage.elapsed() - began

@@ -6,8 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from cli.main import cli
 from tests.engine import REAL, Chain, Validators, begun
 from tests.provisioner.world import wait_for
 
+Does = Callable[[str], Any]
+"""Runs a command of somebody's that must succeed; its result."""
 PARAMS = """
 slot: 10
 quantum: 1
@@ -43,8 +46,6 @@ class Person:
     folder: Path
     connection: Path | None = None
     more: dict[str, str] = field(default_factory=dict)
-    apart: bool = False
-    """Its commands run in processes of their own, so that several people can act at once."""
 
     def __post_init__(self) -> None:
         """Give it a folder and a passphrase."""
@@ -77,20 +78,7 @@ class Person:
 
     def run(self, command: str, *more: str, **env: str) -> Result:
         """Run a command as it stands."""
-        if self.apart:
-            return self._run_apart([*command.split(), *more], env)
         return CliRunner().invoke(cli, [*command.split(), *more], env=self.environment | env)
-
-    def _run_apart(self, command: list[str], env: dict[str, str]) -> Result:
-        done = subprocess.run(
-            [sys.executable, "-m", "cli.main", *command],
-            env=os.environ | self.environment | env,
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
-        out, err = done.stdout, done.stderr
-        return Result(CliRunner(), out, err, out + err, None, done.returncode, None)
 
     def does(self, command: str, *more: str) -> Any:
         """Run a command that must succeed; its result."""
@@ -184,27 +172,56 @@ def found(node: Chain, folder: Path, params: str = PARAMS) -> Market:
         person.connection = Path(deployed["connection"])
     market = Market(node, **people)
     newcomers = (market.north, market.south, market.buyer)
-    for person in people.values():
-        person.apart = REAL
-    with ThreadPoolExecutor(len(newcomers) if REAL else 1) as pool:
-        list(pool.map(lambda person: _let_in(market, person), newcomers))
-    for person in people.values():
-        person.apart = False
+    if REAL:  # waiting takes the time there: all at once
+        with ThreadPoolExecutor(len(newcomers)) as pool:
+            list(pool.map(lambda person: _let_in_apart(market, person), newcomers))
+    else:
+        for person in newcomers:
+            _let_in(market, person, council.does, person.does)
     return market
 
 
-def _let_in(market: Market, person: Person) -> None:
-    address = person.does("wallet show")["address"]
+def _let_in_apart(market: Market, person: Person) -> None:
+    """Two processes act for it, the council's and its own."""
+    with ExitStack() as stack:
+        by_council, by_person = (stack.enter_context(_clerk(who)) for who in (market.council, person))
+        _let_in(market, person, by_council, by_person)
+
+
+@contextmanager
+def _clerk(person: Person) -> Iterator[Does]:
+    """A process that runs somebody's commands, one after the other."""
+    environment = os.environ | person.environment | {"OCX_FORMAT": "json", "OCX_YES": "1"}
+    command = [sys.executable, "-m", "cli.main", "batch"]
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin and process.stdout
+        said, heard = process.stdin, process.stdout
+
+        def does(line: str) -> Any:
+            said.write(line + "\n")
+            said.flush()
+            answer = json.loads(heard.readline())
+            assert answer["exit_code"] == 0, answer
+            return answer["result"]
+
+        yield does
+        said.close()
+
+
+def _let_in(market: Market, person: Person, by_council: Does, by_person: Does) -> None:
+    address = by_person("wallet show")["address"]
     roles = "buyer" if person is market.buyer else "seller"
-    market.council.does(f"member admit {person.name} {address} --roles {roles}")
-    market.council.does(f"credits mint {address} 1000")
-    person.does("credits deposit 900")
+    by_council(f"member admit {person.name} {address} --roles {roles}")
+    by_council(f"credits mint {address} 1000")
+    by_person("credits deposit 900")
     if person is market.buyer:
         return
-    registered = person.does(f"node register --config {config_of(person)}")["registered"]
+    registered = by_person(f"node register --config {config_of(person)}")["registered"]
     nodes = market.nodes[person.name] = [item["resource"] for item in registered]
     options = " ".join(f"--node {node}" for node in nodes)
-    published = person.does(f"offer publish {options} --start now --for 20h --floor 2 --buy-now 8")
+    published = by_person(f"offer publish {options} --start now --for 20h --floor 2 --buy-now 8")
     market.offers[person.name] = published["offer"]
 
 

@@ -45,14 +45,14 @@ from provisioner.plugins.fake import FakePlugin
 from provisioner.settings import Settings, load, render
 from provisioner.store.store import Store
 from tests.chain.network import die_with_parent, wallet
-from tests.engine import PATIENCE, SETTLE, Chain, Validators
+from tests.engine import PATIENCE, REAL, SETTLE, Chain, Validators
 
 PARAMS = DeployParams(
     slot=2,
     quantum=1,
     sign_time=12 + SETTLE,
-    fence_time=5 + SETTLE,
-    deliver_time=20 + SETTLE,
+    fence_time=12 if REAL else 5,
+    deliver_time=60 if REAL else 20,
     accept_time=30 + SETTLE,
     wipe_time=20 + SETTLE,
     notice=1,
@@ -296,10 +296,14 @@ class World:
             provider.resources.append(resource)
         now = int(time.time()) // PARAMS.slot
         terms = OfferTerms(SlotWindow(now, now + 1800), 1_000_000, 2_000_000, sla=sla)
-        before = provider.exchange.book.offer_count()
-        self.do(provider.exchange.book.publish(terms, provider.resources[first:]), provider.exchange)
+        book = provider.exchange.book
+        before = book.offer_count()
+        self.do(book.publish(terms, provider.resources[first:]), provider.exchange)
         provider.offer = wait_for(
-            "the offer", lambda: (n := provider.exchange.book.offer_count()) > before and n
+            "the offer",
+            lambda: next(
+                (n for n in range(before + 1, book.offer_count() + 1) if book.offer(n).org == provider.org), 0
+            ),
         )
 
     def buyer(self) -> Buyer:

@@ -17,16 +17,16 @@ from chain import wallet as wallets
 from chain.contracts.members import Role
 from chain.deploy import DeployParams
 from tests.chain.network import die_with_parent
-from tests.engine import SETTLE
+from tests.engine import REAL, SETTLE
 from tests.provisioner.world import Party, World, wait_for
 
-EPOCH = 10
+EPOCH = 15 if REAL else 10
 PARAMS = DeployParams(
     slot=2,
     quantum=1,
     sign_time=20 + SETTLE,
-    fence_time=5 + SETTLE,
-    deliver_time=20 + SETTLE,
+    fence_time=12 if REAL else 5,
+    deliver_time=60 if REAL else 20,
     accept_time=30 + SETTLE,
     wipe_time=20 + SETTLE,
     notice=1,
