@@ -47,6 +47,8 @@ class Journal:
     """What no caller should have met: errors that are not for waiting."""
     waits: dict[str, int] = field(default_factory=dict)
     """How often callers were told to wait, by kind of error."""
+    doing: dict[str, str] = field(default_factory=dict)
+    """What each caller is at, and what it was told last."""
     _news: threading.Condition = field(default_factory=threading.Condition)
 
     def confirmed(self, who: str, intent: str, receipt: Receipt, amount: int = 0) -> None:
@@ -69,9 +71,15 @@ class Journal:
             self.faults.append(what)
             self._news.notify_all()
 
-    def wait(self, error: Exception) -> None:
+    def at(self, who: str, what: str) -> None:
+        """What a caller is at now."""
+        with self._news:
+            self.doing[who] = what
+
+    def wait(self, who: str, error: Exception) -> None:
         """A caller was told to wait."""
         with self._news:
+            self.doing[who] = f"{self.doing.get(who)}, and was told: {error}"
             name = type(error).__name__
             self.waits[name] = self.waits.get(name, 0) + 1
 
@@ -82,13 +90,14 @@ class Journal:
 
     def first_after(self, at: float, count: int = 1, limit: float = 120.0) -> Told:
         """Wait until so many were told after that moment; the last of them."""
-        self._until(lambda: len(self.since(at)) >= count, f"{count} confirmations", limit)
+        self.until(lambda: len(self.since(at)) >= count, f"{count} confirmations", limit)
         return self.since(at)[count - 1]
 
-    def _until(self, wanted: Callable[[], bool], what: str, limit: float) -> None:
+    def until(self, wanted: Callable[[], bool], what: str, limit: float) -> None:
+        """Wait; a failure says what callers are at."""
         deadline = time.monotonic() + limit
         while not wanted():
             assert not self.faults, self.faults
-            assert time.monotonic() < deadline, f"waited {limit} s for {what}; waits: {self.waits}"
+            assert time.monotonic() < deadline, f"waited {limit} s for {what}: {self.doing}"
             with self._news:
                 self._news.wait(0.5)

@@ -67,12 +67,13 @@ class Caller:
         """Again and again while the client says "wait" (or one of `again`)."""
         deadline = time.monotonic() + _LIMIT
         while True:
+            self.journal.at(self.name, what)
             try:
                 return do()
             except (Temporary, *again) as error:
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"{what}: for {_LIMIT} s {error}") from error
-                self.journal.wait(error)
+                self.journal.wait(self.name, error)
                 time.sleep(0.3)
 
     def send(self, call: Call, intent: str, *, amount: int = 0, **more: Any) -> Receipt:
@@ -130,7 +131,7 @@ class Lessee(Caller):
         try:
             receipt = self.send(call, f"{number}/buy")
         except Refused as error:  # not free yet; or by the word of a node whose clock is wrong
-            self.journal.wait(error)
+            self.journal.wait(self.name, error)
             self.enough.wait(0.5)
             return
         [opened] = [e for e in exchange.events(receipt) if isinstance(e, ledger.LeaseOpened)]
