@@ -37,6 +37,7 @@ _LONG = (
     "tests/ansible/test_converge.py",
     "tests/chain/nodes/test_network.py",
     "tests/chain/nodes/test_join.py",
+    "tests/chain/nodes/test_votes.py",
     "tests/provisioner/chaos/test_chain.py",
     "tests/provisioner/chaos/test_cloud.py",
     "tests/provisioner/agent/test_committees.py",
