@@ -123,14 +123,14 @@ def _furnish(folder: Path, sellers: int, buyers: int, machines: int) -> ChainSta
     return ChainStage(folder, description, folder / "connection.yaml", council, shops, parties[sellers:])
 
 
-def _client(folder: Path, name: str) -> Exchange:
-    return Exchange(connection_file.load(folder / "connection.yaml"), wallet(name), folder / name)
+def _client(folder: Path, name: str, rpc: Rpc | None = None) -> Exchange:
+    return Exchange(connection_file.load(folder / "connection.yaml"), wallet(name), folder / name, rpc=rpc)
 
 
 def _admit(folder: Path, council: Exchange, names: list[tuple[str, Role]]) -> list[Party]:
-    """Organisations with half their money in Escrow and half in the hand."""
+    """Organisations with half their money in Escrow and half in the hand; one process, so one `Rpc`."""
     head = Party(0, council)
-    clients = [_client(folder, name) for name, _ in names]
+    clients = [_client(folder, name, council.rpc) for name, _ in names]
     together(
         [
             (head, call)

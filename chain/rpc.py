@@ -22,6 +22,7 @@ from eth_utils.crypto import keccak
 from chain.abi import ZERO_ADDRESS, checksum
 from chain.connection import ConnectionFile
 from chain.endpoints import Endpoints, Fault, Freshness
+from chain.pulse import Pulse
 from chain.wire import (
     Block,
     BlockId,
@@ -94,6 +95,7 @@ class Rpc:
             pace_span=max(10.0, 5 * connection.block_time) if pace_span is None else pace_span,
         )
         self._endpoints = Endpoints(connection, timeout, limits, clock, monotonic)
+        self.pulse = Pulse(self, monotonic)
         self._lock = threading.Lock()
         self._times: OrderedDict[bytes, int] = OrderedDict()
         self._buried: tuple[Block, Block] | None = None

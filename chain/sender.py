@@ -20,7 +20,6 @@ from chain.failures import NotMined, not_mined, refusal, why_reverted
 from chain.fees import bump, sign, suggest
 from chain.nonces import Entry, Journal, Status
 from chain.opinions import are_confirmed
-from chain.pulse import Pulse
 from chain.rpc import Receipt, Rpc, RpcRefused
 from chain.trial import Trial
 from chain.wallet import Wallet
@@ -84,9 +83,8 @@ class Sender:
         self._sleep = sleep
         self._wait_limit = wait_limit or max(60.0, 30 * network.block_time)
         self._stuck_after = stuck_after or max(5.0, 5 * network.block_time)
-        self._poll = min(0.5, max(0.02, network.block_time / 10))
+        self._poll = rpc.pulse.poll
         self._patience = max(1.0, 2 * network.block_time)
-        self._pulse = Pulse(rpc, self._poll, monotonic)
         self._trial = Trial(rpc, wallet.address)
         self._on_step = on_step
         self._recovered = False
@@ -152,12 +150,13 @@ class Sender:
         """
         deadline = self._clock() + (self._wait_limit if limit is None else limit)
         nudge_at = again_at = self._clock() + self._patience
+        rest_until = self._clock()
         found: Receipt | None = None
         looked: int | None = None
         trouble: Temporary | None = None
         while True:
             try:
-                height = -1 if looked is None else self._pulse.height()
+                height = -1 if looked is None else self.rpc.pulse.height()
                 if height != looked or self._clock() >= again_at:
                     looked, again_at = height, self._clock() + self._patience
                     found = found or self._find_receipt(entry)
@@ -165,6 +164,7 @@ class Sender:
                         if self._is_confirmed(found):
                             return self._finish(entry, found)
                         found = self._find_receipt(entry)  # its block may have given way to another
+                    rest_until = self._clock() + self._rest(found, height)
                     if found is None and self._clock() >= nudge_at:
                         entry = self._nudge(entry)
                         nudge_at = self._clock() + self._patience
@@ -173,7 +173,7 @@ class Sender:
                 looked, trouble = None, error
             if self._clock() >= deadline:
                 raise not_mined(entry) from trouble
-            self._sleep(self._poll)
+            self._sleep(max(self._poll, min(rest_until, deadline) - self._clock()))
 
     def recover(self) -> Recovery:
         """After a start: compare the journal with the chain and broadcast what the chain has not seen.
@@ -307,6 +307,13 @@ class Sender:
             if receipt is not None:
                 return receipt
         return None
+
+    def _rest(self, found: Receipt | None, height: int) -> float:
+        """Seconds in which a receipt cannot be confirmed: the blocks it needs are still to come."""
+        if found is None or height < 0:
+            return 0.0
+        missing = found.block_number + self.rpc.connection.confirmations - height
+        return (missing - 0.5) * self.rpc.connection.block_time
 
     def _is_deep(self, receipt: Receipt, height: int) -> bool:
         """Whether it may be confirmed at that height (-1: unknown), so that it is worth asking."""

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from chain.line import Line
 from chain.pulse import Pulse
 from chain.sender import Sender
@@ -17,19 +19,19 @@ from tests.chain.network import Network, add_call, wallet
 def test_the_height_is_asked_once_for_all_who_wait_and_not_while_no_block_can_come(network: Network) -> None:
     now = [0.0]
     rpc = type(network.rpc())(network.connection.model_copy(update={"block_time": 2.0}))
-    pulse = Pulse(rpc, 0.1, lambda: now[0])
+    pulse = Pulse(rpc, lambda: now[0])
     first = pulse.height()
     network.node.mine()
-    for now[0] in (0.1, 0.5, 0.99):  # a block came just now: the next is two seconds off
+    for now[0] in (0.1, 0.5, 1.39):  # a block came just now: the next is two seconds off
         assert pulse.height() == first
-    now[0] = 1.0
+    now[0] = 1.41
     assert pulse.height() == first + 1
-    now[0] = 2.0
+    now[0] = 3.0
     assert pulse.height() == first + 1
     network.node.mine()
-    now[0] = 2.05
+    now[0] = 3.19
     assert pulse.height() == first + 1
-    now[0] = 2.1
+    now[0] = 3.21
     assert pulse.height() == first + 2
 
 
@@ -63,3 +65,25 @@ def test_who_waits_asks_for_a_receipt_only_when_the_chain_has_grown(
         Line.make_request = plain  # type: ignore[method-assign]
     assert looks >= 50
     assert asked["eth_getTransactionReceipt"] <= 3
+
+
+def test_who_waits_for_confirmations_looks_when_the_last_of_them_can_be_there(
+    slow_network: Network, tmp_path: Path
+) -> None:
+    """Three blocks of a second each: after the receipt two and a half seconds pass in one go, then one look."""
+    network = slow_network
+    connection = network.connection.model_copy(update={"confirmations": 3, "block_time": 1.0})
+    now = [0.0]
+    naps: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        naps.append(seconds)
+        now[0] += seconds
+        if len(naps) <= 2:
+            network.node.mine(1 if len(naps) == 1 else 3)
+
+    rpc = type(network.rpc())(connection, monotonic=lambda: now[0])
+    sender = Sender(rpc, wallet(1), tmp_path, clock=lambda: now[0], monotonic=lambda: now[0], sleep=sleep)
+    entry = sender.send(network.till, add_call(1, "a"), wait=False)
+    assert sender.wait(entry).status == 1
+    assert naps == pytest.approx([0.1, 2.5])
