@@ -204,7 +204,7 @@ def test_the_node_dies_and_comes_back(world: World, provider: Provider, buyer: B
 
 def test_a_second_key_takes_over_what_the_first_left(provider: Provider, buyer: Buyer) -> None:
     first = Process(provider.folder / "first.yaml")
-    settings = provider.settings("first", cloud={"provision_seconds": 3.0})
+    settings = provider.settings("first", cloud={"provision_seconds": 3.0 * PATIENCE})
     with first.running():
         wait_for("the first agent", lambda: health_file(settings).get("organisation"))
         lease = buyer.buy(provider, 60)
