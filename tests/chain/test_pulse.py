@@ -70,7 +70,7 @@ def test_who_waits_asks_for_a_receipt_only_when_the_chain_has_grown(
 def test_who_waits_for_confirmations_looks_when_the_last_of_them_can_be_there(
     slow_network: Network, tmp_path: Path
 ) -> None:
-    """Three blocks of a second each: after the receipt two and a half seconds pass in one go, then one look."""
+    """Three blocks of a second each: after the receipt two and a half seconds pass in one go."""
     network = slow_network
     connection = network.connection.model_copy(update={"confirmations": 3, "block_time": 1.0})
     now = [0.0]
