@@ -108,7 +108,7 @@ artifacts: $(VENV) $(NODE) ## Compile the contracts, write their artifacts and t
 docs: $(VENV) ## Write the live command help into the pages
 	@python -m tools.readme
 
-bench: $(VENV) $(NODE) ## Gas per call and the times the design promises
+bench: $(VENV) $(NODE) ## Gas, speed and the times the design promises; ARGS=NAME for one, ARGS=chain_soak for half an hour
 	@if [ -f bench/__main__.py ]; then python -m bench $(ARGS); else echo 'no benchmarks yet'; fi
 
 soak: $(VENV) $(NODE) ## Kill agents thousands of times and count doubles and losses; ARGS="--kills 500 --seed 7"
