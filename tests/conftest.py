@@ -86,6 +86,10 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["PATH"] = f"{_ROOT / 'node_modules' / '.bin'}{os.pathsep}{os.environ['PATH']}"
     sys.addaudithook(_refuse_foreign_connections)
     if config.getoption("--engine") == "clique" and not hasattr(config, "workerinput"):
+        try:
+            find_engine()
+        except OcxError as error:
+            pytest.exit(str(error), returncode=int("OCX_REQUIRE_ENGINE" in os.environ))
         validators.start(Path(tempfile.mkdtemp(prefix="ocx-validators-")))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -23,6 +24,7 @@ def start(folder: Path) -> None:
 
 
 def stop() -> None:
-    """End it, if this process started it."""
+    """End it, if this process started it, and leave nothing of it."""
     if (folder := os.environ.pop(FOLDER, None)) is not None:
         local.stop(Path(folder))
+        shutil.rmtree(folder, ignore_errors=True)
