@@ -123,8 +123,8 @@ class Timing:
 _QUIET = {
     ("anvil", True): (Timing(4, 4, 20, 20), 18.0),
     ("anvil", False): (Timing(5, 5, 70, 150), 32.0),
-    ("clique", True): (Timing(12, 12, 75, 45), 80.0),
-    ("clique", False): (Timing(13, 13, 90, 170), 90.0),
+    ("clique", True): (Timing(12, 12, 105, 45), 80.0),
+    ("clique", False): (Timing(13, 13, 130, 170), 90.0),
 }
 """For each engine, without labs and with: the timing, and the seconds until trade begins, on two quiet cores.
 Where a block counts only once others stand on it, everybody learns of everything later."""
