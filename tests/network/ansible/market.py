@@ -25,7 +25,7 @@ NEWCOMER = "mid"
 WITNESSES = ("east", "west", NEWCOMER)
 CUSTOMER = "customer"
 _GRANT, _STAKE = 100, 10
-_LIMIT = 240.0
+_LIMIT = 400.0
 _GATEWAY = 8443
 _CLASS = "host.large"
 
@@ -58,7 +58,7 @@ class Market:
     def found(self) -> None:
         """The contracts, by the council; the connection file, for everybody."""
         constants = self.site.folder / "params.yaml"
-        slow = {"sign_time": 120, "deliver_time": 300, "accept_time": 120, "wipe_time": 300, "epoch": 20}
+        slow = {"sign_time": 120, "deliver_time": 300, "accept_time": 240, "wipe_time": 300, "epoch": 20}
         constants.write_text(json.dumps({**params(True, "clique"), **slow}))
         deployed, record = self.site.folder / "exchange", self.site.record
         council = self.parties["council"]
@@ -148,11 +148,12 @@ class Market:
         }
 
     def open(self) -> None:
-        """Sellers appoint their agents' keys, pin gateways and offer a machine each; witnesses stake."""
-        self._together(
-            *(partial(self._settle_in, name) for name in SELLERS),
-            *(partial(self._stake, name) for name in WITNESSES),
-        )
+        """Sellers appoint their agents' keys, pin their gateways and offer a machine each."""
+        self._together(*(partial(self._settle_in, name) for name in SELLERS))
+
+    def stake(self) -> None:
+        """Witnesses enter the pool; who misses a tick then is not drawn for thirty epochs."""
+        self._together(*(partial(self._stake, name) for name in WITNESSES))
 
     def _settle_in(self, name: str) -> None:
         party, place = self.parties[name], self.site.hosts.address(name)
