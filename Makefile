@@ -55,6 +55,7 @@ test-brownie: $(VENV) $(NODE) $(BROWNIE) ## The Brownie scenario, in its own env
 test-network: $(VENV) $(NODE) ## Faults, deployments and the same suites on four validators; needs `make engine`
 	$(call say,histories on a network of validators)
 	@python -m pytest $(or $(ARGS),$(NETWORK))
+	@$(if $(ARGS),,python -m pytest --engine clique -n 5 --dist loadgroup --no-loadscope-reorder @$(NETWORK)/suites/on_validators.txt)
 
 .PHONY: check check-style check-types check-layers check-contracts check-fresh check-ansible
 CHECKS := check-style check-types check-layers check-contracts check-fresh check-ansible
