@@ -21,6 +21,7 @@ from chain.fees import bump, sign, suggest
 from chain.nonces import Entry, Journal, Status
 from chain.opinions import are_confirmed
 from chain.rpc import Receipt, Rpc, RpcRefused
+from chain.taken import is_taken
 from chain.trial import Trial
 from chain.wallet import Wallet
 from chain.wire import BroadcastReply, broadcast_reply
@@ -290,11 +291,10 @@ class Sender:
     def _settle(self, entry: Entry) -> Entry:
         """Ask the chain what became of an entry and note it; unchanged while it may still be mined."""
         for last_look in (False, True):
-            used = self.rpc.transaction_count(self.address) > entry.nonce
             receipt = self._find_receipt(entry)
             if receipt is not None:
                 return self._note(entry, receipt) if self._is_confirmed(receipt) else entry
-            if not used:
+            if not is_taken(self.rpc, self.address, entry):
                 return entry
             if not last_look:
                 self._sleep(self._poll)

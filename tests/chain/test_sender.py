@@ -292,6 +292,24 @@ def test_an_intent_whose_nonce_was_taken_goes_out_with_another(slow_network: Net
     assert sender.send(network.till, add_call(1, "a"), intent="a") == receipt
 
 
+def test_a_nonce_used_in_a_block_that_may_go_again_is_not_given_up(
+    slow_network: Network, tmp_path: Path
+) -> None:
+    """Else, if that block goes and ours is mined after all, the act is done twice."""
+    network = slow_network
+    patient = ConnectionFile(**(network.connection.model_dump() | {"confirmations": 2}))
+    sender = Sender(Rpc(patient), wallet(1), tmp_path)
+    entry = sender.send(network.till, add_call(1, "a"), wait=False)
+    network.node.ask("anvil_dropAllTransactions")
+    foreign(network, 1, 0, "foreign")
+    network.node.mine(2)
+    with pytest.raises(NotMined):
+        sender.wait(entry, limit=2.5)
+    assert sender.journal.get(entry.id).live
+    network.node.mine(1)
+    assert sender._settle(sender.journal.get(entry.id)).status is Status.LOST
+
+
 def test_what_the_chain_took_back_is_sent_again(network: Network, tmp_path: Path) -> None:
     sender = Sender(network.rpc(), wallet(1), tmp_path)
     snapshot = network.node.ask("evm_snapshot")
