@@ -28,7 +28,7 @@ def test_with_one_wrong_clock_of_four_the_chain_goes_on_and_keeps_its_word(four:
     four.keep("stop", "v4")
     (four.home("v4") / clockwork.SKEW).write_text(str(seconds))
     four.keep("start", "v4")
-    wait_for("it to have met the others", lambda: _peers(four, "v4") >= 3, 120)
+    wait_for("it to have met another", lambda: _peers(four, "v4") >= 1, 120)
     began, height = time.monotonic(), four.head("v1")
     told = four.journal.first_after(began, 6)
     wait_for("15 blocks further", lambda: four.head("v1") >= height + 15, 180)
