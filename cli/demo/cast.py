@@ -121,8 +121,8 @@ class Timing:
 
 
 _QUIET = {
-    ("anvil", True): (Timing(4, 4, 20, 20), 18.0),
-    ("anvil", False): (Timing(5, 5, 70, 150), 32.0),
+    ("anvil", True): (Timing(4, 4, 20, 20), 13.0),
+    ("anvil", False): (Timing(5, 5, 70, 150), 28.0),
     ("clique", True): (Timing(12, 12, 105, 45), 80.0),
     ("clique", False): (Timing(13, 13, 130, 170), 90.0),
 }
