@@ -40,6 +40,6 @@ def test_client_and_bound_are_measured_in_one_run(stage: ChainStage) -> None:
     assert rows["maximum: gas"].peer is not None
     assert rows["50% of maximum: call to confirmed, p99"].value > 0
     assert rows["at the maximum: CPU a call"].value > 0
-    assert rows["  eth_sendRawTransaction"].value >= 1
+    assert rows["  eth_sendRawTransaction"].value > 0
     assert "signatures by CoinCurveECCBackend" in report.notes
     assert not [note for note in report.notes if "failed" in note]

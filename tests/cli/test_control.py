@@ -19,6 +19,7 @@ from market.errors import InvalidInput, Refused
 from tests.chain.network import anvil, die_with_parent
 from tests.cli.conftest import Market, Person, found
 from tests.cli.test_access import FAR, _where, agent_config, with_key
+from tests.provisioner.world import wait_for
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -74,15 +75,20 @@ def rented(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rented]:
             assert agent.wait(30) == 0
 
 
+def _told_power(rented: Rented) -> list[str | None]:
+    north = rented.market.north
+    health = north.does(f"provider status --config {north.folder}/provider.yaml")
+    assert health["ok"]
+    return [item["power"] for item in health["leases"]]
+
+
 def test_off_makes_the_machines_unreachable_and_on_brings_them_back(rented: Rented) -> None:
     assert [rented.ssh(node) for node in rented.nodes] == [7, 7]
     told = rented.buyer.does(f"lease power {rented.lease} off")
     assert (told["action"], told["state"], told["done"]) == ("off", "done", rented.nodes)
     assert [rented.ssh(node) for node in rented.nodes] == [255, 255]
     assert rented.buyer.does(f"lease power {rented.lease} status") == told
-    health = rented.market.north.does(f"provider status --config {rented.market.north.folder}/provider.yaml")
-    assert health["ok"]
-    assert [item["power"] for item in health["leases"]] == ["switched off by its tenant"]
+    wait_for("the agent's page to tell", lambda: _told_power(rented) == ["switched off by its tenant"])
     assert rented.buyer.does(f"lease power {rented.lease} on")["nonce"] > told["nonce"]
     assert [rented.ssh(node) for node in rented.nodes] == [7, 7]
 

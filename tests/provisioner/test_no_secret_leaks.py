@@ -314,7 +314,8 @@ class Stage:
         made = self.buyer.open(client, lease).ssh_private_key
         assert made is not None
         self.secrets["SSH key the provider made"] = pem_forms(made)
-        self.secrets["gateway TLS key"] = pem_forms(self.settings.gateway_key.read_text())
+        # Its last line is of the public half, which stands in the certificate, too.
+        self.secrets["gateway TLS key"] = pem_forms(self.settings.gateway_key.read_text())[:1]
         with contextlib.closing(sqlite3.connect(self.settings.database)) as db:
             salts = [row[0] for row in db.execute("SELECT salt FROM bid")]
             self.told["agent's journal"] = str(db.execute("SELECT * FROM journal").fetchall()).encode()
