@@ -6,7 +6,7 @@ Data and files only; what happens with them is `cli.demo.story`'s.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +116,8 @@ class Timing:
         A real deployment takes longer than none, and its verdicts are to come while the lease runs.
         """
         quiet, usual = _QUIET[engine, fake]
-        pace = min(max(1.0, spent / usual), 2.0 if fake else 1.5)
-        return replace(quiet, wanted=round(quiet.wanted * pace), bought=round(quiet.bought * pace))
+        pace = min(max(1.0, spent / usual), 2.0)
+        return cls(*(round(seconds * pace) for seconds in astuple(quiet)))
 
 
 _QUIET = {

@@ -21,16 +21,13 @@ from typing import Any
 
 from chain.exchange import Exchange
 from chain.generated.enums import LeaseState
-from chain.generated.enums import Stage as TenderStage
 from cli.demo.cast import (
-    CLASS,
     EC2_RATE,
     GRANT,
     OPERATOR_RIGHTS,
     PARTIES,
     PROVIDERS,
     SLA,
-    SLA_ID,
     WITNESSES,
     Timing,
     agent_settings,
@@ -38,12 +35,12 @@ from cli.demo.cast import (
 )
 from cli.demo.chains import Chain
 from cli.demo.lab.service import free_ports
+from cli.demo.market import Market
 from cli.demo.outage import FakeOutage, Outage, RedfishOutage
 from cli.demo.stage import Party, Stage, poll, together
 from cli.demo.tenancy import Tenancy
 from cli.demo.watch import Watch
 from cli.render import credits_text
-from market.errors import Permanent
 
 __all__ = ["Play"]
 
@@ -255,47 +252,20 @@ class Play:
     def _trade(self, pool: ThreadPoolExecutor) -> None:
         """Two tenders and a buy-now, each followed to a working login, all at once."""
         timing = Timing.of(self.fake, self.chain.name, self.stage.elapsed())
-        customer = self.parties["customer"]
         self.witnesses.await_drawable(self.orgs, timing.commit + timing.reveal)
-        posted = [self._post(customer, timing) for _ in range(2)]
-        offer, node = self._for_sale_now()
-        bought = customer.ocx(
-            f"offer buy {offer} --node {node} --start now --for {timing.bought}s",
-            step="buys a third server at its buy-now rate",
-        )
-        follow = [partial(self._follow, request) for request in posted]
-        together(pool, partial(self.tenancy.use_up, int(bought["lease"])), *follow)
+        market = Market(self.stage, self.parties["customer"], self.observer, timing)
+        requests = [market.post() for _ in range(2)]
+        bought = market.buy_now()
+        follow = [partial(self._follow, market, request) for request in requests]
+        together(pool, partial(self.tenancy.use_up, bought), *follow)
 
-    def _post(self, customer: Party, timing: Timing) -> int:
-        posted = customer.ocx(
-            f"request post --class {CLASS} --count 1 --spec cores=32,memory=256GiB --start now "
-            f"--for {timing.wanted}s --ceiling 10 --sla {SLA_ID} "
-            f"--commit-for {timing.commit}s --reveal-for {timing.reveal}s",
-            step=f"puts a request to sealed tender, with SLA {SLA_ID}",
-        )
-        return int(posted["request"])
-
-    def _for_sale_now(self) -> tuple[int, int]:
-        """An offer with a buy-now rate, and a node of it."""
-        book = self.observer.book
-        offers = ((number, book.offer(number)) for number in range(1, book.offer_count() + 1))
-        number = next(number for number, offer in offers if offer.buy_now_rate)
-        return number, book.resources_of(number)[0]
-
-    def _follow(self, request: int) -> None:
+    def _follow(self, market: Market, request: int) -> None:
         """Wait until the tender is awarded, then use the lease it made."""
-        began, tender = self.stage.elapsed(), self.observer.tender
-        stage = poll(
-            f"the award of tender {request}",
-            lambda: found if (found := tender.tender(request).stage) != TenderStage.OPEN else None,
-            self.stage,
-            60,
-        )
-        if stage != TenderStage.AWARDED:
-            raise Permanent(f"tender {request} ended {stage.name.lower()}, not awarded")
-        lease = self._lease_of(request)
-        winner = self.name_of(self.observer.leases.lease(lease).provider)
-        self.stage.note("chain", f"tender {request} is won by {winner}", self.stage.elapsed() - began)
+        began = self.stage.elapsed()
+        lease = market.lease_of(request)
+        won = self.observer.leases.lease(lease)
+        winner = self.name_of(won.provider)
+        self.stage.note("chain", f"tender {won.request} is won by {winner}", self.stage.elapsed() - began)
         self.tenancy.receive(lease)
         if winner == "north":
             self.tenancy.suffer(lease, self._outage())
@@ -308,11 +278,6 @@ class Play:
         if self.fake:
             return FakeOutage(self.parties["north"].folder / "provider.yaml")
         return RedfishOutage(self.labs["north"])
-
-    def _lease_of(self, request: int) -> int:
-        leases = self.observer.leases
-        numbers = range(1, leases.count() + 1)
-        return next(number for number in numbers if leases.lease(number).request == request)
 
     # ---- the end -------------------------------------------------------------------------------------
 

@@ -67,7 +67,7 @@ class Tenancy:
         dark = self.observer.now()
         back = dark + 2 * grid.epoch
         poll("half of an outage", lambda: self.observer.now() >= dark + grid.epoch, self.stage, 120)
-        self.witnesses.ask(lease, self.customer, dark)
+        self.witnesses.ask(lease, self.customer, dark, dark + grid.epoch)
         poll("the power to be back", lambda: self.observer.now() >= back, self.stage, 120)
         self.stage.note("north", f"lease {lease}: {outage.restore()}", 0)
 

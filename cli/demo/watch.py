@@ -17,7 +17,7 @@ from chain.history import Entry, history
 from chain.published import judges
 from cli.demo.cast import SLA_ID, STAKE, WITNESSES, witness_settings
 from cli.demo.stage import Party, Stage, poll
-from cli.render import credits_text
+from cli.render import credits_text, time_text
 from market.errors import Permanent
 from market.verdicts import Sla
 
@@ -89,15 +89,15 @@ class Watch:
             words += ", and who signs in it"
         self.stage.note("chain", words, self.stage.elapsed() - began)
 
-    def ask(self, lease: int, party: Party, since: int) -> None:
+    def ask(self, lease: int, party: Party, since: int, until: int) -> None:
         """A party asks how available the machine was; each witness answers from its private log (D7)."""
         inquiries = self.observer().inquiries
         if inquiries is None:
             raise Permanent("this exchange has no inquiries")
-        past = max(1, self.observer().now() - since)
+        question = f"whether it was up for more than 99.9 % of {until - since} s"
         asked = party.ocx(
-            f"sla ask {lease} --from -{past}s --above 99.9 --no-wait",
-            step=f"lease {lease}: asks its witnesses whether it was up for more than 99.9 % of {past} s",
+            f"sla ask {lease} --from {time_text(since)} --to {time_text(until)} --above 99.9 --no-wait",
+            step=f"lease {lease}: asks its witnesses {question}",
         )
         began, number = self.stage.elapsed(), int(asked["inquiry"])
         poll("the witnesses' answer", lambda: inquiries.inquiry(number).result, self.stage, 60)
