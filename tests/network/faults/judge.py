@@ -37,7 +37,12 @@ def chain_keeps_its_word(stage: Stage, names: list[str] | None = None) -> int:
 
 
 def everything_adds_up(stage: Stage) -> dict[str, int]:
-    """Nothing is lost and nothing doubled; counts for the report. Callers must have come to their end."""
+    """Nothing is lost and nothing doubled; counts for the report. Callers must have come to their end.
+
+    They read their last lines at the head, and what is judged is what counts: the head must become that.
+    """
+    height, first = stage.height(), [stage.node(stage.names[0])]
+    wait_for("the heads to count", lambda: _counts(stage, first) >= height, 120)
     confirmed = chain_keeps_its_word(stage)
     everything = _events(stage)
     _each_deposit_once(stage, everything)

@@ -127,7 +127,8 @@ class Lessee(Caller):
     def act(self, number: int) -> None:
         """One lease."""
         exchange, resource = self.exchange, self._provider.resources[self._place]
-        call = exchange.book.buy_now(self._provider.offer, [resource], self._buyer.window(1200))
+        window = self.patiently("a window", lambda: self._buyer.window(1200))
+        call = exchange.book.buy_now(self._provider.offer, [resource], window)
         try:
             receipt = self.send(call, f"{number}/buy")
         except Refused as error:  # not free yet; or by the word of a node whose clock is wrong
@@ -154,7 +155,7 @@ class Lessee(Caller):
         life.delivered = True
         if life.key not in self._witness.ready():
             life.lost = "it was delivered and has no machine"
-        at = leases.lease(life.lease).delivered
+        at = self.patiently("its delivery", lambda: leases.lease(life.lease)).delivered
         # Refused: another endpoint does not know of the delivery yet.
         self.send(leases.accept(life.lease, at), f"{number}/accept", again=(Refused,))
         self.send(leases.end_early(life.lease), f"{number}/end", again=(Refused,))

@@ -50,7 +50,8 @@ def test_with_two_of_four_killed_nothing_is_confirmed_until_one_is_back(four: St
 def test_all_killed_and_started_again_go_on(four: Stage) -> None:
     four.keep("kill", *four.names)
     confirmed = len(four.journal.told)
-    wait_for("callers to notice", lambda: four.journal.waits.get("RpcUnreachable", 0), 60)
+    asked = sum(four.journal.waits.values())
+    four.journal.until(lambda: sum(four.journal.waits.values()) > asked, "callers to be told to wait", 120)
     began = time.monotonic()
     four.keep("start", *four.names)
     four.recovered("all killed", began)
