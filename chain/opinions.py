@@ -2,9 +2,9 @@
 
 An endpoint that proved who it is and how far it is (`chain.endpoints`) may still invent a receipt or an
 event, or keep one back. So a receipt counts once a second endpoint, chosen by chance, has it in the same
-block, and who is contradicted is not asked for a moment; events that a second one tells otherwise are those
-that more than half of all tell. Where the connection file names one endpoint, or one is left, its word is
-taken: name several, and one's own node first.
+block, and who is contradicted (not by one that is only behind) is not asked for a moment; events that a
+second one tells otherwise are those that more than half of all tell. Where the connection file names one
+endpoint, or one is left, its word is taken: name several, and one's own node first.
 
 What a contract answers (`eth_call`) is not compared: acts on it are judged by the contracts themselves.
 """
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chain.rpc import Rpc
-from chain.wire import Log, Receipt, as_bytes, as_log
+from chain.wire import Log, Receipt, as_bytes, as_log, as_number
 from market.errors import Temporary
 
 __all__ = ["agreed_logs", "are_confirmed"]
@@ -31,12 +31,14 @@ def are_confirmed(rpc: Rpc, receipts: Sequence[Receipt]) -> list[bool]:
     asked = [receipt for receipt, deep in zip(receipts, buried, strict=True) if deep]
     if not asked:
         return buried
-    requests = [("eth_getTransactionReceipt", ["0x" + receipt.tx_hash.hex()]) for receipt in asked]
+    requests: list[tuple[str, list[Any]]] = [("eth_blockNumber", [])]
+    requests += [("eth_getTransactionReceipt", ["0x" + receipt.tx_hash.hex()]) for receipt in asked]
     for answers in rpc.others(requests, 1):
-        told = [answer.get("result") for answer in answers]
+        height, *told = (answer.get("result") for answer in answers)
         blocks = [raw and as_bytes(raw["blockHash"]) for raw in told]
         pairs = list(zip(asked, blocks, strict=True))
-        if any(block != it.block_hash for it, block in pairs):
+        known = as_number(height) if height else 0
+        if any(block != it.block_hash for it, block in pairs if block or it.block_number <= known):
             rpc.doubt("another endpoint contradicts it about a receipt")
         seconded = {it.tx_hash for it, block in pairs if block == it.block_hash}
         return [deep and it.tx_hash in seconded for it, deep in zip(receipts, buried, strict=True)]

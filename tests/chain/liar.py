@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from eth_utils.crypto import keccak
 
-__all__ = ["Between", "Liar", "censor", "invent_events"]
+__all__ = ["Between", "Liar", "Lie", "behind", "censor", "deny", "invent_events", "spend"]
 
 
 class Between:
@@ -116,3 +116,20 @@ def invent_events(call: dict[str, Any], told: Any) -> Any:
     if call["method"] != "eth_getLogs":
         return told
     return told + [entry | {"logIndex": hex(int(entry["logIndex"], 16) + 1000)} for entry in told]
+
+
+def deny(call: dict[str, Any], told: Any) -> Any:
+    """There are no receipts."""
+    return None if call["method"] == "eth_getTransactionReceipt" else told
+
+
+def behind(call: dict[str, Any], told: Any) -> Any:
+    """No lie: it has no block yet, and says so."""
+    return "0x0" if call["method"] == "eth_blockNumber" else deny(call, told)
+
+
+def spend(call: dict[str, Any], told: Any) -> Any:
+    """Every account has used many more nonces, and for nothing of ours."""
+    if call["method"] == "eth_getTransactionCount":
+        return hex(int(told, 16) + 10)
+    return deny(call, told)

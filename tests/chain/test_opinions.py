@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from chain.events import Event, EventReader
-from chain.opinions import agreed_logs
+from chain.nonces import Status
+from chain.opinions import agreed_logs, are_confirmed
 from chain.rpc import Rpc
 from chain.sender import NotMined, Sender
 from market.errors import Temporary
-from tests.chain.liar import Between, Liar, censor, invent_events
+from tests.chain.liar import Between, Liar, Lie, behind, censor, deny, invent_events, spend
 from tests.chain.network import TILL, Network, add_call, label, wallet
 
 
@@ -68,12 +69,58 @@ def test_a_receipt_that_only_one_endpoint_has_is_not_believed(
     again.close()
 
 
+def test_a_nonce_is_not_given_up_on_one_endpoints_word(
+    slow_network: Network, tmp_path: Path, stack: ExitStack
+) -> None:
+    """Else the act goes out a second time while its first transaction lives."""
+    network = slow_network
+    sender = Sender(network.rpc(), wallet(2), tmp_path)
+    entry = sender.send(network.till, add_call(5, "five"), intent="five", wait=False)
+    sender.close()
+    liar = stack.enter_context(Liar(network.node.port, spend))
+    again = Sender(_rpc(network, liar), wallet(2), tmp_path)
+    again.recover()
+    assert again.journal.get(entry.id).live
+    network.node.mine(1)
+    assert again.wait(entry, limit=10).status == 1
+    assert network.times(label("five")) == 1
+    again.close()
+
+
+def test_the_only_endpoints_word_of_a_nonce_is_taken(
+    slow_network: Network, tmp_path: Path, stack: ExitStack
+) -> None:
+    network = slow_network
+    sender = Sender(network.rpc(), wallet(2), tmp_path)
+    entry = sender.send(network.till, add_call(5, "five"), intent="five", wait=False)
+    sender.close()
+    liar = stack.enter_context(Liar(network.node.port, spend))
+    again = Sender(_rpc(network, liar, honest=0), wallet(2), tmp_path)
+    assert [lost.id for lost in again.recover().lost] == [entry.id]
+    assert again.journal.get(entry.id).status is Status.LOST
+    again.close()
+
+
+@pytest.mark.parametrize(("second", "first_is"), [(deny, "unreachable"), (behind, "up")])
+def test_who_is_behind_contradicts_nobody(
+    network: Network, tmp_path: Path, stack: ExitStack, second: Lie, first_is: str
+) -> None:
+    sender = Sender(network.rpc(), wallet(1), tmp_path)
+    receipt = sender.send(network.till, add_call(7, "seven"))
+    sender.close()
+    liar = stack.enter_context(Liar(network.node.port, second))
+    urls = (network.node.url, liar.url)
+    rpc = Rpc(network.connection.model_copy(update={"rpc_urls": urls}))
+    assert are_confirmed(rpc, [receipt]) == [False]
+    assert [each["state"] for each in rpc.endpoints()] == [first_is, "up"]
+
+
 @pytest.mark.parametrize("lie", [censor, invent_events])
 def test_events_that_one_of_three_tells_otherwise_are_those_of_the_other_two(
-    network: Network, tmp_path: Path, stack: ExitStack, lie: object
+    network: Network, tmp_path: Path, stack: ExitStack, lie: Lie
 ) -> None:
     _add(network, tmp_path)
-    liar = stack.enter_context(Liar(network.node.port, lie))  # type: ignore[arg-type]
+    liar = stack.enter_context(Liar(network.node.port, lie))
     assert _added(network, _rpc(network, liar), tmp_path) == [7]
 
 
