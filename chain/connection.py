@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from chain.abi import checksum
+from chain.fields import Address
 from chain.forms import fill
 from market.errors import InvalidInput
 
@@ -33,7 +33,7 @@ class ConnectionFile(BaseModel):
     network: str = Field(min_length=1, max_length=64, description="Name of the network, for people")
     chain_id: int = Field(gt=0, strict=True, description="EIP-155 chain id")
     genesis_hash: str = Field(description="Hash of block 0, 0x and 64 hexadecimal digits")
-    directory: str = Field(description="Address of the Directory contract")
+    directory: Address = Field(description="Address of the Directory contract")
     directory_code_hash: str = Field(description="keccak256 of the runtime code at `directory`")
     rpc_urls: tuple[str, ...] = Field(min_length=1, description="JSON-RPC endpoints, best first")
     ws_url: str | None = Field(default=None, description="Websocket endpoint; only a hint to look sooner")
@@ -54,14 +54,6 @@ class ConnectionFile(BaseModel):
         if not _BYTES32.fullmatch(value):
             raise ValueError("must be 0x and 64 hexadecimal digits")
         return value.lower()
-
-    @field_validator("directory")
-    @classmethod
-    def _is_address(cls, value: str) -> str:
-        try:
-            return checksum(value)
-        except InvalidInput as error:
-            raise ValueError(error.message) from error
 
     @field_validator("rpc_urls")
     @classmethod

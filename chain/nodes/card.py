@@ -13,9 +13,10 @@ from typing import Any
 
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from chain.abi import checksum
+from chain.fields import Address
 from chain.messages import signer
 from chain.nodes import keys
 from chain.nodes.description import Node, checked_name, endpoint
@@ -42,21 +43,13 @@ def agreement(handle: str, place: str) -> bytes:
 class Card(Node):
     """A node, whom its organisation's wallet shall be, and the consent of the node's key."""
 
-    account: str | None = Field(
+    account: Address | None = Field(
         default=None,
         description="Wallet that shall be the organisation's first admin, if it is to be admitted",
     )
     signature: str = Field(
         description="The node key's consent: 0x and 130 hexadecimal digits", pattern="^0x[0-9a-f]{130}$"
     )
-
-    @field_validator("account")
-    @classmethod
-    def _is_account(cls, value: str | None) -> str | None:
-        try:
-            return None if value is None else checksum(value)
-        except InvalidInput as error:
-            raise ValueError(error.message) from error
 
     @model_validator(mode="after")
     def _agreed(self) -> Card:

@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from chain import connection as connection_file
 from chain.abi import checksum
+from chain.fields import Address
 from chain.messages import signer
 from chain.nodes.description import NetworkDescription, Node
 from chain.nodes.render import block_0
@@ -37,26 +38,18 @@ class Invitation(BaseModel):
     version: Literal[1] = Field(default=1, description="Of this format")
     network: NetworkDescription = Field(description="network.yaml with the newcomer's node in it")
     genesis_hash: str = Field(pattern=_BYTES32, description="Hash of block 0")
-    directory: str = Field(description="Address of the Directory contract")
+    directory: Address = Field(description="Address of the Directory contract")
     directory_code_hash: str = Field(pattern=_BYTES32, description="keccak256 of the code there")
     slot: int = Field(gt=0, strict=True, description="Seconds per slot, as deployed")
     gas_price: int | None = Field(ge=0, description="Wei per gas; null where the fee market decides")
     confirmations: int = Field(ge=0, strict=True, description="Blocks on top before a block counts")
-    node: str = Field(description="Address of the node that is invited")
+    node: Address = Field(description="Address of the node that is invited")
     organisation: str = Field(min_length=1, max_length=64, description="Whose node it is")
     roles: tuple[str, ...] = Field(description="What the organisation may be, at the time of signing")
     issued: int = Field(gt=0, strict=True, description="When it was signed")
     expires: int = Field(gt=0, strict=True, description="From when on it is worth nothing")
-    inviter: str = Field(description="The wallet that signed")
+    inviter: Address = Field(description="The wallet that signed")
     signature: str = Field(default="0x", pattern="^0x([0-9a-f]{130})?$", description="Of all of the above")
-
-    @field_validator("directory", "node", "inviter")
-    @classmethod
-    def _is_address(cls, value: str) -> str:
-        try:
-            return checksum(value)
-        except InvalidInput as error:
-            raise ValueError(error.message) from error
 
     @model_validator(mode="after")
     def _names_its_node(self) -> Invitation:
