@@ -209,7 +209,6 @@ class Market:
         customer.ocx(f"lease setup {lease}")
         self.await_state(lease, LeaseState.DELIVERED)
         answer = customer.ocx(f"lease connect {lease} --run {shlex.quote('echo I am $(hostname)')}")
-        customer.ocx(f"lease accept {lease}")
         return str(answer["output"]).strip()
 
     def await_state(self, lease: int, least: LeaseState) -> None:
