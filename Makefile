@@ -16,7 +16,7 @@ NODE := node_modules/.stamp
 ALONE := tests/witness/byzantine
 # One more than there are cores: these tests wait for others about as long as they compute.
 WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
-# Histories on networks of several validators: minutes each, a target of their own.
+# Histories of minutes each, most on networks of several validators: a target of their own.
 NETWORK := tests/network
 PACKAGES := market chain daemons provisioner witness cli
 SOLIDITY := $(shell find contracts tests/contracts -name '*.sol' 2>/dev/null)
@@ -52,7 +52,7 @@ test-brownie: $(VENV) $(NODE) $(BROWNIE) ## The Brownie scenario, in its own env
 	$(call say,brownie)
 	@tools/brownie
 
-test-network: $(VENV) $(NODE) ## Faults, deployments and the same suites on four validators; needs `make engine`
+test-network: $(VENV) $(NODE) $(LAB) ## Long histories: whole demos, faults, deployments, suites on four validators; needs `make engine`
 	$(call say,histories on a network of validators)
 	@python -m pytest $(or $(ARGS),$(NETWORK))
 	@$(if $(ARGS),,python -m pytest --engine clique -n 5 --dist loadgroup --no-loadscope-reorder @$(NETWORK)/suites/on_validators.txt)

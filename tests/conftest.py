@@ -34,7 +34,6 @@ _LONG = (
     "tests/provisioner/chaos/test_agents.py",
     "tests/provisioner/conformance/aws",
     "tests/provisioner/plugins/test_ansible.py",
-    "tests/ansible/test_converge.py",
     "tests/chain/nodes/test_network.py",
     "tests/chain/nodes/test_join.py",
     "tests/chain/nodes/test_votes.py",

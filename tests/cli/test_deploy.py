@@ -1,6 +1,6 @@
 """`ocx deploy` before, beside and instead of a play that works: plans, refusals, Ctrl-C. Real ansible-runner.
 
-What comes of a play that works is in tests/ansible/.
+What comes of a play that works is in tests/network/ansible/.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,8 @@ from click.testing import CliRunner
 from chain.ports import free_ports
 from cli.main import cli
 from provisioner.keeper import tree_below
-from tests.ansible.conftest import OCX
+
+OCX = Path(sys.executable).with_name("ocx")
 
 
 def until(condition: Callable[[], object], seconds: float = 120) -> None:

@@ -80,17 +80,6 @@ def run(folder: Path, *options: str, limit: float = LIMIT) -> dict[str, Any]:
     return report
 
 
-@pytest.mark.lab
-@pytest.mark.timeout(400)
-def test_the_demo_leases_bare_metal_a_virtual_machine_and_what_a_playbook_made(tmp_path: Path) -> None:
-    report = run(tmp_path)
-    assert report["problems"] == []
-    assert {lease["plugin"] for lease in report["leases"]} == {"ironic", "aws", "ansible"}
-    assert set(report["machines"].values()) == {"available, unowned", "terminated", "unowned"}
-    assert report["conserved"] is True
-    assert_no_process_is_left(tmp_path)
-
-
 def test_an_engine_that_cannot_be_had_is_refused_in_one_line_and_nothing_is_begun(tmp_path: Path) -> None:
     refused = subprocess.run(
         [sys.executable, "-m", "cli.main", "demo", "--dir", str(tmp_path / "demo"), "--engine", "qbft"],

@@ -1,4 +1,4 @@
-"""`ocx demo` on four validators: to its end, and broken off."""
+"""`ocx demo` in its longest forms: with real clouds, and on four validators, to its end and broken off."""
 
 from __future__ import annotations
 
@@ -10,9 +10,19 @@ import pytest
 
 from tests.cli.demo.test_demo import assert_no_process_is_left, playing, processes_of, run
 
-pytestmark = pytest.mark.engine
+
+@pytest.mark.lab
+@pytest.mark.timeout(400)
+def test_the_demo_leases_bare_metal_a_virtual_machine_and_what_a_playbook_made(tmp_path: Path) -> None:
+    report = run(tmp_path)
+    assert report["problems"] == []
+    assert {lease["plugin"] for lease in report["leases"]} == {"ironic", "aws", "ansible"}
+    assert set(report["machines"].values()) == {"available, unowned", "terminated", "unowned"}
+    assert report["conserved"] is True
+    assert_no_process_is_left(tmp_path)
 
 
+@pytest.mark.engine
 @pytest.mark.timeout(600)
 def test_the_main_job_is_played_on_four_validators(tmp_path: Path) -> None:
     report = run(tmp_path, "--fake", "--engine", "clique", limit=540)
@@ -21,6 +31,7 @@ def test_the_main_job_is_played_on_four_validators(tmp_path: Path) -> None:
     assert_no_process_is_left(tmp_path)
 
 
+@pytest.mark.engine
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_its_validators_end_with_it(tmp_path: Path, how: signal.Signals) -> None:
     with playing(tmp_path, "4 validators make blocks", "--fake", "--engine", "clique") as demo:

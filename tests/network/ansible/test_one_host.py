@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.ansible.conftest import PASSPHRASE, Site
+from chain.ports import free_ports
+from tests.network.ansible.one_host import PASSPHRASE, Site
 
-pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="services of other users need root"),
-    pytest.mark.timeout(900),
-]
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A site with nothing on its host; what still runs at the end is ended."""
+    (tmp_path / "tmp").mkdir()
+    found = Site(tmp_path, next(free_ports()))
+    yield found
+    if found.supervisor:
+        os.killpg(found.supervisor, signal.SIGKILL)
 
 
 def alive(pid: int) -> bool:

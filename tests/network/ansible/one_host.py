@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from chain.connection import render
 from chain.ports import free_ports
 from chain.wallet import create
 
+__all__ = ["PASSPHRASE", "Site"]
+
 PASSPHRASE = "a passphrase nobody may read"
-OCX = Path(sys.executable).with_name("ocx")
+_OCX = Path(sys.executable).with_name("ocx")
 
 
 @dataclass
@@ -58,7 +57,7 @@ class Site:
             "ansible_connection": "local",
             "ansible_python_interpreter": sys.executable,
             "ocx_install": "none",
-            "ocx_program": str(OCX),
+            "ocx_program": str(_OCX),
             "ocx_service_manager": "process",
             "ocx_user": "root",
             "ocx_group": "root",
@@ -85,7 +84,7 @@ class Site:
 
     def command(self, *more: str) -> list[str]:
         """The command on this inventory."""
-        return [str(OCX), "deploy", "--inventory", str(self.inventory), "--yes", *more]
+        return [str(_OCX), "deploy", "--inventory", str(self.inventory), "--yes", *more]
 
     def deploy(self, *more: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Give the command and wait for it."""
@@ -111,13 +110,3 @@ class Site:
         """Process of the agent's supervisor; 0 if none is noted."""
         note = self.host / "run" / "ocx-provider.json"
         return int(json.loads(note.read_text())["pid"]) if note.exists() else 0
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    """A site with nothing on its host; what still runs at the end is ended."""
-    (tmp_path / "tmp").mkdir()
-    found = Site(tmp_path, next(free_ports()))
-    yield found
-    if found.supervisor:
-        os.killpg(found.supervisor, signal.SIGKILL)
