@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import award_to_plugin, chain_soak, chain_speed, gas, idle, reconcile, soak, witness, witness_model
+from bench import award_to_plugin, gas, idle, reconcile, soak, witness, witness_model
+from bench.chain import soak as chain_soak
+from bench.chain import speed as chain_speed
 from bench.report import Report
 
 MEASUREMENTS: dict[str, Callable[[list[str]], Report]] = {

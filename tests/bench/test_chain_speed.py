@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from bench.chain_load import Latency, Load, Sample, latencies
-from bench.chain_meter import Meter, metered
-from bench.chain_mix import SHARES, Mix
-from bench.chain_soak import size_of, slope
-from bench.chain_speed import Pace
-from bench.chain_stage import Shop
-from bench.chain_watch import Seen, Watch
+from bench.chain.load import Latency, Load, Sample, latencies
+from bench.chain.meter import Meter, metered
+from bench.chain.mix import SHARES, Mix
+from bench.chain.soak import size_of, slope
+from bench.chain.speed import Pace
+from bench.chain.stage import ChainStage, Shop
+from bench.chain.watch import Seen, Watch
 from chain.line import Line
 from chain.wallet import Wallet
 from chain.wire import Receipt
@@ -151,12 +151,16 @@ def _party(org: int) -> Any:
     return SimpleNamespace(org=org, client=None)
 
 
-def _mix(clock: Any = time.time, slots: int = 1000) -> Mix:
+def _stage(slots: int = 1000) -> ChainStage:
     shops = [
         Shop(_party(n), n, (10 * n, 10 * n + 1, 10 * n + 2), SlotWindow(100, 100 + slots)) for n in (1, 2)
     ]
-    stage: Any = SimpleNamespace(shops=shops, buyers=[_party(3), _party(4)])
-    return Mix(stage, clock=clock)
+    nothing: Any = None
+    return ChainStage(nothing, nothing, nothing, nothing, shops, [_party(3), _party(4)])
+
+
+def _mix(clock: Any = time.time) -> Mix:
+    return Mix(_stage(), clock=clock)
 
 
 def test_the_mix_is_a_hundred_parts_and_is_drawn_by_them() -> None:
@@ -170,11 +174,11 @@ def test_the_mix_is_a_hundred_parts_and_is_drawn_by_them() -> None:
 
 
 def test_no_machine_is_bought_twice_in_a_slot_and_those_for_tenders_never() -> None:
-    mix = _mix(slots=100)
-    pieces = list(mix._pieces)
+    stage = _stage(slots=100)
+    pieces = list(stage.pieces)
     assert len(pieces) == len({(machine, slot) for _, machine, slot in pieces}) == 2 * 2 * 100
     assert not {machine for _, machine, _ in pieces} & {12, 22}
-    assert mix._buy() is None
+    assert Mix(stage)._buy() is None, "another load sells from the same shelves"
 
 
 def test_a_tender_is_bid_on_by_each_seller_once_and_revealed_when_bids_are_closed(
@@ -183,8 +187,8 @@ def test_a_tender_is_bid_on_by_each_seller_once_and_revealed_when_bids_are_close
     now = [1000.0]
     mix = _mix(lambda: now[0])
     opened = SimpleNamespace(request=7)
-    monkeypatch.setattr("bench.chain_mix.events.TenderOpened", SimpleNamespace)
-    monkeypatch.setattr("bench.chain_mix.decode_logs", lambda logs: [opened])
+    monkeypatch.setattr("bench.chain.mix.events.TenderOpened", SimpleNamespace)
+    monkeypatch.setattr("bench.chain.mix.decode_logs", lambda logs: [opened])
     receipt: Receipt = SimpleNamespace(logs=())  # type: ignore[assignment]
     mix._post().done(receipt)
     bids = [mix._seal(), mix._seal()]

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.chain_mix import Mix
-from bench.chain_soak import Soak
-from bench.chain_speed import Speed
-from bench.chain_stage import ChainStage, open_chain
-from bench.chain_watch import Watch
+from bench.chain.mix import Mix
+from bench.chain.soak import Soak
+from bench.chain.speed import Speed
+from bench.chain.stage import ChainStage, open_chain
+from bench.chain.watch import Watch
 
 pytestmark = pytest.mark.engine
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 
 from eth_keys.backends import get_backend_class
 
-from bench.chain_bound import Bound
-from bench.chain_load import Latency, Load, drive, latencies
-from bench.chain_meter import Meter, metered
-from bench.chain_mix import SHARES, Mix
-from bench.chain_stage import ChainStage, open_chain
-from bench.chain_watch import Seen, Watch
+from bench.chain.bound import Bound
+from bench.chain.load import Latency, Load, drive, latencies
+from bench.chain.meter import Meter, metered
+from bench.chain.mix import SHARES, Mix
+from bench.chain.stage import ChainStage, open_chain
+from bench.chain.watch import Seen, Watch
 from bench.report import Report, Row
 from bench.stage import Party
 

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from bench.chain_mix import Act, Mix
-from bench.chain_watch import Watch
+from bench.chain.mix import Act, Mix
+from bench.chain.watch import Watch
 from bench.report import percentile
 from bench.stage import Party
 from chain.nonces import Entry

@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.chain_load import Latency, Sample, drive
-from bench.chain_mix import Mix
-from bench.chain_speed import Pace, parties_of
-from bench.chain_stage import ChainStage, open_chain
-from bench.chain_watch import Watch
+from bench.chain.load import Latency, Sample, drive
+from bench.chain.mix import Mix
+from bench.chain.speed import Pace, parties_of
+from bench.chain.stage import ChainStage, open_chain
+from bench.chain.watch import Watch
 from bench.probe import Usage
 from bench.report import Report, Row
 from chain.nodes import layout

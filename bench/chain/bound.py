@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from bench.chain_load import Latency
-from bench.chain_stage import ChainStage, together
-from bench.chain_watch import Watch
+from bench.chain.load import Latency
+from bench.chain.stage import ChainStage, together
+from bench.chain.watch import Watch
 from bench.probe import Node
 from bench.stage import Party, wallet
 from chain.wallet import Wallet

@@ -10,10 +10,10 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.chain_stage import FLOOR, ChainStage, Shop
+from bench.chain.stage import FLOOR, ChainStage, Shop
 from bench.stage import CLASS, SPEC, Party
 from chain.contracts.base import Call
 from chain.contracts.book import OfferTerms, RequestTerms
@@ -60,7 +60,6 @@ class Mix:
         self._stage, self._clock = stage, clock
         self._random = random.Random(seed)  # noqa: S311  what is drawn need not be a secret
         self._lock = threading.Lock()
-        self._pieces = _pieces(stage.shops)
         self._parties = [shop.party for shop in stage.shops] + stage.buyers
         self._unsealed: deque[tuple[int, float, Shop]] = deque()
         self._sealed: deque[tuple[int, float, Shop, Bid]] = deque()
@@ -85,7 +84,7 @@ class Mix:
 
     def _buy(self) -> Act | None:
         buyer = self._random.choice(self._stage.buyers)
-        piece = next(self._pieces, None)
+        piece = next(self._stage.pieces, None)
         if piece is None:  # sold out, after hundreds of thousands
             return None
         shop, machine, slot = piece
@@ -143,11 +142,3 @@ class Mix:
         number, _, shop, bid = self._sealed.popleft()
         client, org = shop.party.client, shop.party.org
         return Act("reveal a bid", shop.party, lambda: client.tender.reveal(number, org, bid, _SALT))
-
-
-def _pieces(shops: list[Shop]) -> Iterator[tuple[Shop, int, int]]:
-    """Each machine of each shop in each slot, once; the last machine is for tenders."""
-    for slot in range(shops[0].window.start_slot, shops[0].window.end_slot):
-        for shop in shops:
-            for machine in shop.machines[:-1]:
-                yield shop, machine, slot

@@ -55,7 +55,7 @@ class Shop:
 
 @dataclass
 class ChainStage:
-    """The network, its folder, and who trades on it."""
+    """The network, its folder, who trades on it, and what is still for sale: `pieces`."""
 
     folder: Path
     description: NetworkDescription
@@ -63,6 +63,10 @@ class ChainStage:
     council: Exchange
     shops: list[Shop]
     buyers: list[Party]
+
+    def __post_init__(self) -> None:
+        """Every load buys from the same shelves, so that nothing is asked for twice."""
+        self.pieces = _pieces(self.shops)
 
     @property
     def urls(self) -> list[str]:
@@ -178,3 +182,11 @@ def _register(seller: Party, number: int) -> Call:
 def _one(receipt: Receipt, kind: type) -> Any:
     [found] = [event for event in decode_logs(receipt.logs) if isinstance(event, kind)]
     return found
+
+
+def _pieces(shops: list[Shop]) -> Iterator[tuple[Shop, int, int]]:
+    """Each machine of each shop in each slot, once; the last machine is for tenders."""
+    for slot in range(shops[0].window.start_slot, shops[0].window.end_slot):
+        for shop in shops:
+            for machine in shop.machines[:-1]:
+                yield shop, machine, slot
