@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.act import Plan, apply, finish
 from cli.app import App, Group, pass_app
+from cli.files import read_json
 from cli.offer import span_text
 from cli.options import for_option, sla_option, window_end, window_start
 from cli.parse import DURATION, RATE, wanted_window
 from cli.promise import fee_fact, require_sla, sla_text
 from cli.render import credits_text, history_rows, show, time_text, word
 from market.billing import buyers_half, ppm_of
+from market.errors import Refused
 from market.specs import Spec, parse_spec
 from market.tenders import fund
 
@@ -164,3 +167,49 @@ def show_(app: App, number: int) -> None:
         ),
     }
     show(app, result, value="stage")
+
+
+@request.command()
+@click.argument("expression_file", metavar="EXPR.json", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("document_file", metavar="DOC.json", type=click.Path(path_type=Path, dir_okay=False))
+@pass_app
+def check(app: App, expression_file: Path, document_file: Path) -> None:
+    """Say for each clause of an expression whether it holds for a document, and why.
+
+    EXPR.json is a list of [JMESPath, operator, value], all of which must hold; DOC.json is a resource's
+    document, any JSON. Needs no network. Fails if a clause does not hold.
+    """
+    from market.expressions import judge, parse_expression
+
+    expression = parse_expression(read_json(expression_file, "expression"))
+    findings = judge(expression, read_json(document_file, "document"))
+    rows = [
+        {
+            "clause": number,
+            "path": finding.clause.path,
+            "operator": finding.clause.operator,
+            "value": _listed(finding.clause.value),
+            "holds": finding.holds,
+            "found": finding.found,
+            "why": finding.why,
+        }
+        for number, finding in enumerate(findings, 1)
+    ]
+    failed = [row for row in rows if not row["holds"]]
+    if app.format == "json":
+        show(app, {"eligible": not failed, "clauses": rows})
+    else:
+        brief = [
+            {"clause": number, "holds": finding.holds, "condition": str(finding.clause), "why": finding.why}
+            for number, finding in enumerate(findings, 1)
+        ]
+        show(app, brief, value="clause holds")
+    if failed:
+        raise Refused(
+            f"of {len(rows)} clauses these do not hold: {', '.join(str(row['clause']) for row in failed)}",
+            hint="a resource with this document is not eligible",
+        )
+
+
+def _listed(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

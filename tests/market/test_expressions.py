@@ -133,8 +133,8 @@ def test_all_clauses_must_hold() -> None:
     ("raw", "said"),
     [
         ({}, "must be a list"),
-        ([], "0 clauses"),
-        ([["a", "==", 1]] * (MAX_CLAUSES + 1), "too long"),
+        ([], "no clauses"),
+        ([["a", "==", 1]] * (MAX_CLAUSES + 1), "too many"),
         (["a == 1"], "clause 1 is not"),
         ([["a", "==", 1], ["a", "=="]], "clause 2 is not"),
         ([[1, "==", 1]], "must be text"),
