@@ -24,6 +24,7 @@ __all__ = [
     "is_past",
     "outward",
     "parse_duration",
+    "parse_end",
     "parse_time",
     "parse_window",
 ]
@@ -200,13 +201,22 @@ def parse_window(start: str, end: str, *, now: int) -> Window:
     Both `6h` and `+6h` as `end` mean six hours after the start. A window that is already over is refused.
     """
     first = parse_time(start, now=now)
-    last = first + parse_duration(end.strip().lstrip("+")) if _is_duration(end) else parse_time(end, now=now)
-    window = Window(first, last)
+    window = Window(first, parse_end(end, first, now=now))
     if is_past(window.end, now):
         raise InvalidInput(
-            f"the window ended {now - window.end} s ago", hint="give an end in the future", end=last, now=now
+            f"the window ended {now - window.end} s ago",
+            hint="give an end in the future",
+            end=window.end,
+            now=now,
         )
     return window
+
+
+def parse_end(text: str, start: int, *, now: int) -> int:
+    """Unix seconds of a window's end: a time as in `parse_time`, or a duration from the window's start."""
+    if _is_duration(text):
+        return start + parse_duration(text.strip().lstrip("+"))
+    return parse_time(text, now=now)
 
 
 def _is_duration(text: str) -> bool:
@@ -293,6 +303,12 @@ class Calendar:
             if end - start >= max(min_slots, 1):
                 found.append(SlotWindow(window.start_slot + start, window.start_slot + end))
         return found
+
+    def booked(self, window: SlotWindow) -> list[SlotWindow]:
+        """What is booked of the window, in order: the longest runs, cut at the window's ends."""
+        text = format(self._cut(window.start_slot, window.slots), "b")[::-1]
+        first = window.start_slot
+        return [SlotWindow(first + run.start(), first + run.end()) for run in re.finditer("1+", text)]
 
     def _cut(self, from_slot: int, count: int) -> int:
         """The `count` bits from `from_slot` on."""

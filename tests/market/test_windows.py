@@ -18,6 +18,7 @@ from market.windows import (
     is_past,
     outward,
     parse_duration,
+    parse_end,
     parse_time,
     parse_window,
 )
@@ -152,6 +153,11 @@ def test_what_is_no_exact_time_is_refused(text: str) -> None:
 @pytest.mark.parametrize("end", ["6h", "+6h", "2027-01-16T14:00Z"])
 def test_an_end_is_a_length_or_a_time(end: str) -> None:
     assert parse_window("2027-01-16T08:00Z", end, now=NOW) == Window(1_800_086_400, 1_800_108_000)
+
+
+def test_an_end_may_be_before_now_where_the_past_is_asked_for() -> None:
+    assert parse_end("6h", NOW - 86_400, now=NOW) == NOW - 64_800
+    assert parse_end("now", NOW - 86_400, now=NOW) == NOW
 
 
 @pytest.mark.parametrize(
