@@ -4,8 +4,8 @@ Everything is counted in slots and half-open: a lease `[3, 5)` and a booking `[5
 holds leases with their turnarounds; a new lease needs its own turnaround free besides, which may reach beyond
 the offer's window (T3). The current slot may be booked; what ends where it begins, or before, is past (T1).
 
-No clock, no chain: `now_slot` is passed in. `conflicts` names nothing if, and only if, the contracts would book
-the window; who may buy and who can pay is not asked here.
+No clock, no chain: `now_slot` is passed in. `conflicts` names nothing if, and only if, the contracts would
+book the window; who may buy and who can pay is not asked here.
 """
 
 from __future__ import annotations
