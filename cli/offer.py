@@ -10,16 +10,18 @@ import click
 
 from cli.act import Plan, apply, finish, working
 from cli.app import App, Group, pass_app
+from cli.availability import availability, shelf_of
 from cli.options import for_option, load_settings, node_option, sla_option, window_end, window_start
 from cli.parse import RATE, increasing, offered_window, wanted_window
 from cli.promise import fee_fact, require_sla, sla_text
 from cli.render import credits_text, history_rows, show, time_text, word
+from market.availability import Offered, free_parts
 from market.billing import amount_up, bond, buyers_half, ppm_of, price
 from market.errors import InvalidInput, Refused
+from market.windows import SlotWindow
 
 if TYPE_CHECKING:
     from chain.exchange import Exchange
-    from market.windows import SlotWindow
 
 __all__ = ["offer", "offer_state", "offer_terms", "span_text"]
 
@@ -63,18 +65,12 @@ def _leases(exchange: Exchange, resources: tuple[int, ...], org: int) -> list[in
 
 def _free(exchange: Exchange, resource: int, window: SlotWindow) -> list[SlotWindow]:
     """What is still free of a resource inside a window, from the current slot on."""
-    from market.windows import Calendar, SlotWindow
-
     first = max(window.start_slot, exchange.now() // exchange.slot)
     if first >= window.end_slot:
         return []
-    kept = exchange.inventory.resource(resource)
-    if kept.retired or kept.holds:
-        return []
-    last = (window.end_slot + kept.turnaround) >> 8
-    words = {word: exchange.inventory.calendar(resource, word) for word in range(first >> 8, last + 1)}
     rest = SlotWindow(first, window.end_slot)
-    return Calendar.from_words(words).availability(rest, turnaround=kept.turnaround)
+    offered = Offered(rest, (shelf_of(exchange, resource, rest),))
+    return [part.window for part in free_parts(offered, first)]
 
 
 def offer_terms(exchange: Exchange, numbers: Iterable[int]) -> list[dict[str, Any]]:
@@ -100,6 +96,9 @@ def offer_terms(exchange: Exchange, numbers: Iterable[int]) -> list[dict[str, An
 @click.group(cls=Group)
 def offer() -> None:
     """Offers: publish, look, cancel, buy now."""
+
+
+offer.add_command(availability)
 
 
 @offer.command()
