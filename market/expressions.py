@@ -220,7 +220,7 @@ def _need_utf8(clause: Clause) -> None:
         ) from error
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _regex(pattern: str) -> Any:
     """The compiled pattern. Its memory bounds its size, and so the time of a search, whatever the text."""
     options = re2.Options()

@@ -132,8 +132,9 @@ def test_what_is_asked_for_is_cut_out_of_what_is_free() -> None:
     ],
 )
 def test_an_offer_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
+    terms: dict[str, Any] = {"window": DAY, "shelves": (Shelf(1),)}
     with pytest.raises(InvalidInput):
-        Offered(**{"window": DAY, "shelves": (Shelf(1),)} | change)
+        Offered(**terms | change)
 
 
 def test_a_negative_turnaround_is_refused() -> None:
