@@ -1,1 +1,1 @@
-"""The market's rules as pure functions: no input or output, no clock; what else may be imported says ADR 9."""
+"""The market's rules as pure functions: no input or output, no clock; ADR 9 says what it imports."""
