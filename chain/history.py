@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Entry", "history", "topic"]
 
+_MOST_VALUES = 200
+"""Values that a node is asked for at once."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -43,13 +46,14 @@ def history(
     exchange: Exchange,
     contracts: Sequence[Contract],
     field: str,
-    value: int | bytes,
+    value: int | bytes | list[int] | list[bytes],
     *,
     kinds: Iterable[type[Event]] | None = None,
 ) -> list[Entry]:
     """The events of `contracts` whose indexed argument `field` is `value`, oldest first.
 
-    `kinds` narrows it to some events; else all that have such an argument are looked for.
+    With a list of values: is one of them. `kinds` narrows it to some events; else all that have such an
+    argument are looked for.
     """
     names = {contract.NAME for contract in contracts}
     wanted = list(events.REGISTRY.values()) if kinds is None else list(kinds)
@@ -60,10 +64,15 @@ def history(
             places.setdefault(place, []).append(kind.TOPIC)
     addresses = [contract.address for contract in contracts]
     logs: list[Log] = []
+    values = [topic(item) for item in value] if isinstance(value, list) else [topic(value)]
+    if not values:
+        return []
     head = exchange.rpc.head().number
     for place, topics in sorted(places.items()):
-        filters: list[bytes | Sequence[bytes] | None] = [topics, *[None] * (place - 1), topic(value)]
-        logs += _logs(exchange, addresses, 0, head, filters)
+        for first in range(0, len(values), _MOST_VALUES):
+            chosen = values[first : first + _MOST_VALUES]
+            filters: list[bytes | Sequence[bytes] | None] = [topics, *[None] * (place - 1), chosen]
+            logs += _logs(exchange, addresses, 0, head, filters)
     logs.sort(key=lambda log: (log.block_number, log.log_index))
     return [entry for entry in (_entry(exchange, log) for log in logs) if entry is not None]
 

@@ -11,6 +11,7 @@ from cli.app import App, Group, pass_app
 from cli.member import handles, own_org
 from cli.parse import ADDRESS, CREDITS, org_id
 from cli.render import credits_text, history_rows, show, word
+from cli.statement import statement
 from market.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ __all__ = ["credits_"]
 
 @click.group("credits", cls=Group)
 def credits_() -> None:
-    """Credits: mint, deposit, withdraw, transfer, look at balances."""
+    """Credits: mint, burn, deposit, withdraw, transfer, look at balances, monthly statements."""
 
 
 @credits_.command()
@@ -35,6 +36,24 @@ def mint(app: App, address: str, amount: int, ref: str) -> None:
     facts = {"to": address, "amount": f"{credits_text(amount)} credits", "reference": ref}
     done = apply(app, exchange, Plan("Mint credits.", [exchange.credits.mint(address, amount, ref)], facts))
     finish(app, done, {"to": address, "amount": amount, "ref": ref})
+
+
+@credits_.command()
+@click.argument("amount", type=CREDITS)
+@click.option(
+    "--ref", required=True, help="What is given out for them outside, e.g. a payment's number (31 bytes)."
+)
+@pass_app
+def burn(app: App, amount: int, ref: str) -> None:
+    """Take AMOUNT credits of the wallet's own out of the world, for ever (council)."""
+    if amount == 0:
+        raise InvalidInput("to burn nothing is no burning", hint="give more than 0 credits")
+    exchange = app.exchange(sign=True)
+    call = exchange.credits.burn(amount, ref)
+    _require_wallet_credits(exchange, amount)
+    facts = {"amount": f"{credits_text(amount)} credits", "reference": ref}
+    done = apply(app, exchange, Plan("Burn credits.", [call], facts))
+    finish(app, done, {"amount": amount, "ref": ref, "total_supply": exchange.credits.total_supply()})
 
 
 @credits_.command()
@@ -146,3 +165,6 @@ def history(app: App, organisation: str | None) -> None:
             }
         )
     show(app, rows, empty=f"{handles(exchange)[org]} has moved no credits yet")
+
+
+credits_.add_command(statement)

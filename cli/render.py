@@ -32,6 +32,7 @@ _MONEY = frozenset(
         "ceiling_rate clearing_rate deposit disputed fee fees fees_paid fine floor floor_rate free limit",
         "locked min_stake offers org_free paid penalty price prices rate refunded requests reserve returned",
         "share sla_penalty slashed spent stake to_buyer to_fund to_provider total wallet_credits withheld",
+        "earned free_change given_back locked_change moved penalties total_supply",
     )
     for name in line.split()
 )
