@@ -34,7 +34,7 @@ def agent(app: App, folder: Path, once: bool, interval: float, log_level: str) -
     node's own word counts; a node that is not level is left as it is.
     """
     from chain import connection as connection_file
-    from chain.nodes.agent import Agent, connection_path, follow
+    from chain.nodes.admission.agent import Agent, connection_path, follow
     from daemons.logs import begin
     from daemons.signals import stop_on_signals
 

@@ -20,9 +20,9 @@ from market.errors import InvalidInput, Refused
 
 if TYPE_CHECKING:
     from chain.exchange import Exchange
-    from chain.nodes.card import Card
+    from chain.nodes.admission.card import Card
+    from chain.nodes.admission.invitation import Invitation
     from chain.nodes.description import NetworkDescription
-    from chain.nodes.invitation import Invitation
 
 __all__ = ["COMMANDS"]
 
@@ -61,7 +61,7 @@ def invite(
     An organisation that is not there yet is admitted with --role (council). The node is put on the members'
     list (council, or admin of its organisation). Cut short, the same command goes on.
     """
-    from chain.nodes.card import load as load_card
+    from chain.nodes.admission.card import load as load_card
     from chain.nodes.description import load
     from chain.nodes.layout import description_path
     from chain.wallet import write_private
@@ -170,10 +170,10 @@ def _require_sensible(exchange: Exchange, card: Card, org: int, bits: int) -> bo
 
 
 def _written(exchange: Exchange, card: Card, description: NetworkDescription, expires: int) -> Invitation:
+    from chain.nodes.admission.invitation import Invitation, sign
+    from chain.nodes.admission.joining import may_invite
+    from chain.nodes.admission.register import counting_block, followers, registered
     from chain.nodes.description import parse
-    from chain.nodes.invitation import Invitation, sign
-    from chain.nodes.joining import may_invite
-    from chain.nodes.register import counting_block, followers, registered
 
     assert exchange.wallet is not None  # noqa: S101  it was opened to sign
     wallet, connection, members = exchange.wallet, exchange.connection, exchange.members
@@ -216,7 +216,7 @@ def node() -> None:
 @pass_app
 def list_(app: App) -> None:
     """All nodes on the list, and whether they are to be let in."""
-    from chain.nodes.register import registered
+    from chain.nodes.admission.register import registered
 
     rows = [
         {

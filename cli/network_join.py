@@ -22,9 +22,9 @@ from market.errors import InvalidInput, OcxError, Refused, Temporary
 
 if TYPE_CHECKING:
     from chain.exchange import Exchange
+    from chain.nodes.admission.invitation import Invitation
+    from chain.nodes.admission.register import Registered
     from chain.nodes.description import NetworkDescription, Node
-    from chain.nodes.invitation import Invitation
-    from chain.nodes.register import Registered
 
 __all__ = ["COMMANDS", "use_connection_of"]
 
@@ -62,7 +62,7 @@ def card(
 
     Nothing in the card is secret. Given again, it is the same key.
     """
-    from chain.nodes.card import make
+    from chain.nodes.admission.card import make
     from chain.wallet import write_private
 
     made = make(
@@ -106,8 +106,9 @@ def init(
     One founder makes it; the others take that file (--from). All compare the fingerprint (of
     genesis.json), then each runs `ocx network up`. Given again, it is the same network.
     """
-    from chain.nodes import joining, layout
-    from chain.nodes.card import load as load_card
+    from chain.nodes import layout
+    from chain.nodes.admission import joining
+    from chain.nodes.admission.card import load as load_card
     from chain.nodes.description import load
     from chain.nodes.render import genesis
 
@@ -154,9 +155,10 @@ def join(app: App, folder: Path, source: Path, inviter: str | None) -> None:
     Without --inviter it asks whether the one who signed is who you think. Writes connection.yaml into --dir.
     Cut short, the same command goes on.
     """
-    from chain.nodes import joining, layout, local
+    from chain.nodes import layout, local
+    from chain.nodes.admission import joining
+    from chain.nodes.admission.invitation import load, require_valid
     from chain.nodes.engine import find_engine
-    from chain.nodes.invitation import load, require_valid
     from chain.wallet import write_private
 
     find_engine()
@@ -259,7 +261,7 @@ def leave(app: App, folder: Path) -> None:
 def _refuse_validators(folder: Path, own: tuple[Node, ...]) -> None:
     """Refused while a node here is a validator, or if none answers to say so."""
     from chain.nodes import layout
-    from chain.nodes.view import view
+    from chain.nodes.consensus.view import view
 
     seen = []
     for node in own:
@@ -282,7 +284,7 @@ def _listed(app: App, description: NetworkDescription, own: tuple[Node, ...]) ->
     """Which of them stand on the list at the node's newest block, however old: one cut off has no newer."""
     from chain.connection import load
     from chain.exchange import Exchange
-    from chain.nodes.register import registered
+    from chain.nodes.admission.register import registered
     from chain.rpc import Rpc
 
     connection = load(app.connection_path())
@@ -301,7 +303,8 @@ def _remove(
     app: App, exchange: Exchange, folder: Path, own: tuple[Node, ...], listed: list[Registered]
 ) -> None:
     """Take them off the list; where others cut us off before enough blocks are on top, it is done, too."""
-    from chain.nodes import joining, layout
+    from chain.nodes import layout
+    from chain.nodes.admission import joining
 
     title = f"Leave the network with {', '.join(node.name for node in listed)}."
     confirm(app, title, {"wallet": exchange.sender.address, "transactions": str(len(listed))})

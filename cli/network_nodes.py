@@ -262,8 +262,8 @@ def connection(app: App, folder: Path, deployment: Path, first: str | None) -> N
 
     from chain.nodes import layout, local
     from chain.nodes import render as files
+    from chain.nodes.consensus.view import majority
     from chain.nodes.description import load
-    from chain.nodes.view import majority
     from chain.wallet import write_private
 
     description = load(layout.description_path(folder))

@@ -15,7 +15,7 @@ from cli.render import show
 from market.errors import Temporary
 
 if TYPE_CHECKING:
-    from chain.nodes import votes
+    from chain.nodes.consensus import votes
 
 __all__ = ["validator"]
 
@@ -67,10 +67,10 @@ def remove(app: App, node: str, folder: Path, no_wait: bool, timeout: int) -> No
 
 
 def _vote(app: App, name: str, adds: bool, folder: Path, timeout: int | None) -> None:
-    from chain.nodes import votes
+    from chain.nodes.consensus import votes
+    from chain.nodes.consensus.view import majority
     from chain.nodes.description import load
     from chain.nodes.layout import description_path, node_folder
-    from chain.nodes.view import majority
 
     description = load(description_path(folder))
     homes = {node.name: node_folder(folder, node) for node in description.nodes}
@@ -112,7 +112,7 @@ def _vote(app: App, name: str, adds: bool, folder: Path, timeout: int | None) ->
 
 def _wait(vote: votes.Vote, timeout: int) -> votes.Count:
     """Until the vote has passed and no branch of a minority can undo it; says how far it is."""
-    from chain.nodes import votes
+    from chain.nodes.consensus import votes
 
     deadline = time.monotonic() + timeout
     told = -1

@@ -5,7 +5,7 @@ connection.yaml if there is one. The chain need not be in it, as the others have
 sooner. Who has no passphrase learns from it what network.yaml says. This module must not start or stop nodes.
 
 A validator that was restored beside its still running original would sign twice at one height. So it gets a
-mark, `chain.nodes.sealing.RESTORED`, and begins to seal only once the chain has shown its key to be idle.
+mark, `consensus.sealing.RESTORED`, and begins to seal only once the chain has shown its key to be idle.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from pathlib import Path, PurePosixPath
 from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
 
 from chain.nodes import geth, keys, layout, render
+from chain.nodes.consensus.sealing import RESTORED
 from chain.nodes.description import NetworkDescription, Node, load, parse
-from chain.nodes.sealing import RESTORED
 from chain.wallet import write_private
 from market.errors import InvalidInput, Refused
 

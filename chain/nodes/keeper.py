@@ -1,8 +1,8 @@
 """Keeps the nodes of one folder running: `python -m chain.nodes.keeper FOLDER [--while-pid PID]`.
 
-One process per network. It starts every node, has those seal whom the chain names (`chain.nodes.sealing`),
-ends ties (`chain.nodes.untie`, `.scout`), keeps their allow-list once there is a connection file
-(`chain.nodes.agent`), hears what to do over `keeper.sock`, and ends when told to, on SIGTERM or SIGINT, or
+One process per network. It starts every node, has those seal whom the chain names (`consensus.sealing`),
+ends ties (`consensus.untie`, `.scout`), keeps their allow-list once there is a connection file
+(`admission.agent`), hears what to do over `keeper.sock`, and ends when told to, on SIGTERM or SIGINT, or
 with process PID. No node and no namespace outlives it, whatever ends it: nodes get SIGKILL from the kernel
 when it dies, namespaces are its open files.
 It does not start again what ended: who counts on a node must see that it is gone (`ocx network status`), and
@@ -30,14 +30,14 @@ from pathlib import Path
 from typing import Any
 
 from chain.nodes import geth, layout
+from chain.nodes.consensus.scout import Scout
+from chain.nodes.consensus.sealing import Sealer
+from chain.nodes.consensus.untie import Watch
 from chain.nodes.description import Node, load
 from chain.nodes.engine import find_engine
 from chain.nodes.forward import Forward
 from chain.nodes.line import listening
-from chain.nodes.scout import Scout
-from chain.nodes.sealing import Sealer
 from chain.nodes.space import Spaces, enter
-from chain.nodes.untie import Watch
 from market.errors import InvalidInput, OcxError
 
 __all__ = ["Keeper", "main"]
@@ -134,7 +134,7 @@ class Keeper:
         while not connection.exists():
             if self._closed.wait(_LOOK):
                 return
-        from chain.nodes.agent import follow  # it knows contracts, which most keepers never need
+        from chain.nodes.admission.agent import follow  # it knows contracts, which most keepers never need
 
         follow(self._folder, connection, self._closed)
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from chain.nodes import geth
+from chain.nodes.consensus.votes import Proposal, proposals
 from chain.nodes.description import NetworkDescription, Node
 from chain.nodes.line import IpcLine
-from chain.nodes.votes import Proposal, proposals
 from chain.wire import as_number
 from market.errors import OcxError
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from chain.nodes import backup, keys, layout
+from chain.nodes.consensus.sealing import RESTORED
 from chain.nodes.description import load
-from chain.nodes.sealing import RESTORED
 from market.errors import InvalidInput, OcxError, Refused
 
 SECRET = "correct horse"

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from chain.nodes import geth, layout, local, render
+from chain.nodes.consensus.untie import heads
 from chain.nodes.description import NetworkDescription, Node, load, parse, save
 from chain.nodes.engine import find_engine
 from chain.nodes.line import IpcLine
 from chain.nodes.status import NetworkStatus
-from chain.nodes.untie import heads
 from chain.ports import free_ports
 from chain.rpc import Rpc
 from chain.sender import Sender

@@ -21,7 +21,8 @@ from chain import connection as connection_file
 from chain.connection import ConnectionFile
 from chain.contracts.members import Role
 from chain.exchange import Exchange
-from chain.nodes import geth, keys, layout, local, render, space, untie
+from chain.nodes import geth, keys, layout, local, render, space
+from chain.nodes.consensus import untie
 from chain.nodes.description import NetworkDescription, Node, parse, save
 from chain.nodes.line import IpcLine
 from chain.nodes.status import NetworkStatus

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chain.nodes import geth, layout
+from chain.nodes.consensus.view import View, view
 from chain.nodes.description import NetworkDescription
 from chain.nodes.line import IpcLine
-from chain.nodes.view import View, view
 from tests.chain.nodes.processes import wait_for
 
 __all__ = ["Apart", "all_go_on"]

@@ -16,11 +16,11 @@ from chain.contracts.members import Role
 from chain.deploy import DeployParams, deploy
 from chain.exchange import Exchange
 from chain.nodes import keys, layout, local
-from chain.nodes.agent import Agent
-from chain.nodes.card import agreement
+from chain.nodes.admission.agent import Agent
+from chain.nodes.admission.card import agreement
+from chain.nodes.consensus.view import view
 from chain.nodes.description import Node, load, parse, save
 from chain.nodes.render import connection, network_yaml
-from chain.nodes.view import view
 from chain.ports import free_ports
 from chain.rpc import Rpc
 from chain.sender import Sender

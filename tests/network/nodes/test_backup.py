@@ -12,11 +12,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from chain.nodes import geth, layout, local
+from chain.nodes.consensus.sealing import RESTORED
+from chain.nodes.consensus.view import view
 from chain.nodes.description import load, parse, save
 from chain.nodes.line import IpcLine
 from chain.nodes.render import network_yaml
-from chain.nodes.sealing import RESTORED
-from chain.nodes.view import view
 from chain.ports import free_ports
 from cli.main import cli
 from tests.chain.nodes.processes import wait_for

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from chain.nodes import geth
+from chain.nodes.consensus.view import View
 from chain.nodes.line import IpcLine
-from chain.nodes.view import View
 from chain.rpc import Rpc
 from tests.chain.network import LIMIT, TILL, wallet
 from tests.chain.nodes.processes import wait_for

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from chain.nodes import geth, local
+from chain.nodes.consensus.view import view
 from chain.nodes.line import IpcLine
-from chain.nodes.view import view
 from cli.main import cli
 from tests.chain.nodes.processes import wait_for
 from tests.network.nodes.apart import Apart

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from chain.nodes import geth, layout, local
+from chain.nodes.consensus.scout import BRANCH, Scout
+from chain.nodes.consensus.view import View, view
 from chain.nodes.description import load
 from chain.nodes.line import IpcLine
-from chain.nodes.scout import BRANCH, Scout
-from chain.nodes.view import View, view
 from chain.wire import RpcUnreachable
 from tests.chain.nodes.founding import description
 from tests.chain.nodes.processes import alive_in, wait_for

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.nodes.agent import wanted
+from chain.nodes.admission.agent import wanted
+from chain.nodes.admission.register import Registered
 from chain.nodes.description import Node
-from chain.nodes.register import Registered
 from tests.chain.nodes.founding import description, node
 
 FOUNDERS = frozenset(str(node(number)["address"]).lower() for number in range(1, 5))

@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from chain.nodes import geth, layout, local
+from chain.nodes.consensus.view import view
 from chain.nodes.description import NetworkDescription, load, parse
 from chain.nodes.line import IpcLine
 from chain.nodes.render import network_yaml
-from chain.nodes.view import view
 from cli.main import cli
 from tests.chain.nodes.processes import wait_for
 

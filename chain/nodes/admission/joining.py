@@ -16,11 +16,11 @@ from chain.abi import checksum
 from chain.contracts.members import MemberRight, Role
 from chain.exchange import Exchange
 from chain.nodes import geth, keys, layout, render
-from chain.nodes.card import Card
+from chain.nodes.admission.card import Card
+from chain.nodes.admission.invitation import Invitation
+from chain.nodes.admission.register import counting_block, registered
 from chain.nodes.description import NetworkDescription, Node, load, parse, save
-from chain.nodes.invitation import Invitation
 from chain.nodes.line import IpcLine
-from chain.nodes.register import counting_block, registered
 from chain.rpc import Rpc
 from chain.wire import as_number
 from market.errors import InvalidInput, OcxError, Refused, Temporary

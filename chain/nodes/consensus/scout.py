@@ -4,7 +4,7 @@ geth does not say what its peers' newest blocks are, and fetches a branch only i
 So a validator whose chain stands, though a quorum is connected and it may not sign the next block itself,
 puts its newest blocks into a file, forgets them, calls only those validators that sealed none of them, and
 takes what they have. Then it knows both branches and keeps the better one by the rule all keepers share
-(`chain.nodes.untie.better`); it seals nothing in between. So only validators on the worse branch ever change
+(`consensus.untie.better`); it seals nothing in between. So only validators on the worse branch ever change
 sides, and several may look at once. Blocks that count are never forgotten, and its own come back from the
 file if there is nothing better. It must never touch a node whose chain moves.
 """
@@ -19,10 +19,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from chain.nodes import geth, layout
+from chain.nodes.consensus.untie import better, head_of, send_again, transactions
+from chain.nodes.consensus.view import View, majority, view_over
 from chain.nodes.description import Node, load
 from chain.nodes.line import IpcLine
-from chain.nodes.untie import better, head_of, send_again, transactions
-from chain.nodes.view import View, majority, view_over
 from chain.wire import RpcRefused
 from market.errors import OcxError
 
@@ -65,7 +65,7 @@ class Scout:
     def look(self, seen: View, here: Set[str]) -> bool:
         """Whether it was time to look at other branches; `here` are the addresses of this keeper's nodes.
 
-        Where they are a quorum, `chain.nodes.untie` sees enough.
+        Where they are a quorum, `consensus.untie` sees enough.
         """
         if seen.hash != self._head:
             self._head, self._tries = seen.hash, 0

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chain.nodes import untie
-from chain.nodes.untie import Head, Watch, losers
+from chain.nodes.consensus import untie
+from chain.nodes.consensus.untie import Head, Watch, losers
 
 
 def _head(hash_: str, weight: int, peers: int = 3) -> Head:

@@ -11,9 +11,9 @@ from eth_keys.datatypes import PrivateKey
 from eth_utils.crypto import keccak
 
 from chain import messages
-from chain.nodes import card as cards
 from chain.nodes import keys
-from chain.nodes.card import Card, agreement, node_name
+from chain.nodes.admission import card as cards
+from chain.nodes.admission.card import Card, agreement, node_name
 from chain.nodes.description import Node
 from market.errors import InvalidInput
 
@@ -43,7 +43,7 @@ def test_a_card_is_read_as_it_was_written(made: Card, tmp_path: Path) -> None:
 
 
 def test_the_key_agrees_to_what_members_asks_for(made: Card) -> None:
-    """The contract's own words; tests/chain/nodes/test_join.py asks the contract."""
+    """The contract's own words; tests/chain/nodes/admission/test_join.py asks the contract."""
     assert made.place == "192.0.2.7:30303"
     assert messages.signer(agreement("north", "192.0.2.7:30303"), made.consent) == made.address
 

@@ -22,12 +22,12 @@ from chain import connection as connection_file
 from chain.connection import ConnectionFile
 from chain.exchange import Exchange
 from chain.nodes import geth, layout
+from chain.nodes.admission.register import Registered, followers, registered
+from chain.nodes.consensus.scout import BRANCH
+from chain.nodes.consensus.view import View, peer_key, view_over
 from chain.nodes.description import NetworkDescription, Node, load, save
 from chain.nodes.line import IpcLine
-from chain.nodes.register import Registered, followers, registered
 from chain.nodes.render import network_yaml
-from chain.nodes.scout import BRANCH
-from chain.nodes.view import View, peer_key, view_over
 from chain.wire import RpcRefused
 from market.errors import OcxError, Temporary
 

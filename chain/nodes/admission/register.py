@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from chain.nodes.card import node_name
+from chain.nodes.admission.card import node_name
 from chain.nodes.description import NetworkDescription, Node
 from market.errors import InvalidInput
 from market.specs import class_name

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chain.nodes import geth
+from chain.nodes.consensus.view import View, majority, view
 from chain.nodes.description import NetworkDescription, Node
 from chain.nodes.line import IpcLine
-from chain.nodes.view import View, majority, view
 from market.errors import InvalidInput, OcxError, Refused, Temporary
 
 __all__ = ["Count", "Proposal", "Vote", "cast", "count", "prepare", "proposals", "tidy"]

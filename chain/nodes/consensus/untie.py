@@ -4,7 +4,7 @@ After a split down the middle, or when validators seal before they have met, two
 Nobody leaves its own, and on each those who may sign next are on the other: the chain stands, with everybody
 connected. Whoever sees both branches can end that: one is chosen, and the nodes on others forget their last
 blocks, which nobody took for final, and take the chosen ones. It must never touch nodes whose chain moves.
-A keeper whose nodes are all on one branch cannot see this: `chain.nodes.scout`.
+A keeper whose nodes are all on one branch cannot see this: `consensus.scout`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from chain.nodes import geth
+from chain.nodes.consensus.view import View, majority, view
 from chain.nodes.line import IpcLine
-from chain.nodes.view import View, majority, view
 from chain.wire import RpcRefused
 from market.errors import OcxError
 
@@ -90,7 +90,7 @@ def rewind(folders: Mapping[str, Path], found: Mapping[str, Head], late: Sequenc
 
 
 def _take(folder: Path, height: int, branch: str) -> None:
-    """Whether it seals afterwards is for the keeper, which looks every second (`chain.nodes.sealing`)."""
+    """Whether it seals afterwards is for the keeper, which looks every second (`consensus.sealing`)."""
     with IpcLine(folder / geth.IPC, _PATIENCE) as line:
         line.call("miner_stop")
         lost = transactions(line, height + 1)

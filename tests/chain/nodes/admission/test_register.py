@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from chain.nodes.admission.register import Registered, followers
 from chain.nodes.description import NetworkDescription, parse
-from chain.nodes.register import Registered, followers
 from tests.chain.nodes.founding import description, node, raw
 
 

@@ -2,7 +2,7 @@
 
 A node seals while the validators at its newest block name it: founders from block 0 on, others once they are
 voted in, and none after being voted out. It begins only once it has met a quorum, as validators that seal
-before they have met make branches that may tie (`chain.nodes.untie`). One that was restored from a back-up
+before they have met make branches that may tie (`consensus.untie`). One that was restored from a back-up
 begins only once the chain has shown that nobody else seals with its key (`RESTORED`), and none goes on beside
 another that does: each start of a node puts a mark of its own into its blocks, so a block by its key with
 another mark is somebody else's. This module must not start or end processes.
@@ -17,9 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chain.nodes import geth
+from chain.nodes.consensus.view import View, view_over
+from chain.nodes.consensus.votes import tidy
 from chain.nodes.line import IpcLine
-from chain.nodes.view import View, view_over
-from chain.nodes.votes import tidy
 from chain.wire import as_bytes, as_number
 
 __all__ = ["RESTORED", "Sealer"]

@@ -18,12 +18,13 @@ from click.testing import CliRunner, Result
 from eth_utils.crypto import keccak
 
 from chain.exchange import Exchange
-from chain.nodes import card as cards
-from chain.nodes import joining, layout, local
+from chain.nodes import layout, local
+from chain.nodes.admission import card as cards
+from chain.nodes.admission import joining
+from chain.nodes.admission.invitation import Invitation, sign
+from chain.nodes.admission.invitation import load as load_invitation
+from chain.nodes.admission.register import registered
 from chain.nodes.description import Node, load
-from chain.nodes.invitation import Invitation, sign
-from chain.nodes.invitation import load as load_invitation
-from chain.nodes.register import registered
 from chain.nodes.render import block_0
 from chain.ports import free_ports
 from chain.rpc import Rpc

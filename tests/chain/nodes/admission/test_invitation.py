@@ -10,9 +10,9 @@ import pytest
 
 from chain.connection import ConnectionFile
 from chain.nodes import keys
+from chain.nodes.admission.invitation import Invitation, load, require_valid, sign
+from chain.nodes.admission.joining import take_in
 from chain.nodes.description import parse
-from chain.nodes.invitation import Invitation, load, require_valid, sign
-from chain.nodes.joining import take_in
 from chain.nodes.render import block_0
 from market.errors import InvalidInput, Refused
 from tests.chain.network import wallet
@@ -194,7 +194,7 @@ def test_repeated_it_keeps_whom_an_agent_let_in_since(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", [{"founded": 7}, {"gas_limit": 10_000_000}])
 def test_block_0_is_that_of_its_founding(change: dict[str, int]) -> None:
-    """tests/chain/nodes/test_join.py compares it with the engine's."""
+    """tests/chain/nodes/admission/test_join.py compares it with the engine's."""
     assert block_0(description()) == block_0(parse(raw(followers=[node(5)], slot=7)))
     assert block_0(description()) != block_0(parse(raw(**change)))
     assert block_0(description()) != block_0(description(3))

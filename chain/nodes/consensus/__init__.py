@@ -1,0 +1,1 @@
+"""Which branch holds, who seals and who votes: what validators do beside running."""
