@@ -12,7 +12,7 @@ _COMMANDS = {
     "network": ("cli.network:network", "Run a chain, deploy the contracts, show them, check endpoints."),
     "wallet": ("cli.wallet:wallet", "The key that signs, the encryption key that opens connection data."),
     "member": ("cli.member:member", "Organisations and the accounts that act for them."),
-    "credits": ("cli.credits:credits_", "Mint, deposit, withdraw, transfer credits; balances."),
+    "credits": ("cli.credits:credits_", "Mint, burn, deposit, transfer credits; balances, statements."),
     "node": ("cli.node:node", "The machines that can be offered."),
     "offer": ("cli.offer:offer", "Nodes for rent: publish, look, cancel, buy now."),
     "request": ("cli.request:request", "What a buyer needs, put to a sealed tender."),

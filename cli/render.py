@@ -41,7 +41,7 @@ _TIME = frozenset(
     for line in (
         "asked_at awarded_at billed_from block_time buyer_signed_at commit_end committed_at committee_at",
         "created_at deadline delivered_at end ended_at ends expires fence_until final_at final_until",
-        "reveal_end reveal_from reveal_until signed_at start time wiped_at",
+        "reveal_end reveal_from reveal_until signed_at start time wiped_at as_of",
     )
     for name in line.split()
 )

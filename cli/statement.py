@@ -55,7 +55,7 @@ _COLUMNS = ["row", "time", "lease", "role", "counterparty", "handle", "class", "
     "--started-hours",
     is_flag=True,
     help="Also state the hours each machine has begun, in the month they began in. This changes what is "
-    "stated, never what was paid: leases are billed by the second.",
+    "stated, never what was paid, which follows the billed seconds.",
 )
 @pass_app
 def statement(
@@ -84,7 +84,7 @@ def statement(
         "start": window.start,
         "end": window.end,
         "complete": made.complete,
-        "as_of": time_text(ledger.as_of),
+        "as_of": ledger.as_of,
         "block": ledger.block,
         "opening": _balance(made.opening.free, made.opening.locked),
         "closing": _balance(made.closing.free, made.closing.locked),
@@ -93,7 +93,8 @@ def statement(
     }
     if not made.complete and app.format != "json":
         click.echo(
-            f"{result['month']} is not over: this is what the ledger had at {result['as_of']}", err=True
+            f"{result['month']} is not over: this is what the ledger had at {time_text(ledger.as_of)}",
+            err=True,
         )
     if csv_file is None:
         show(app, result if app.format == "json" else _for_people(result), value="opening closing")
@@ -198,8 +199,8 @@ def csv_text(result: Mapping[str, Any], started: bool) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, [*_COLUMNS, *hours, *money, "transactions", "note"], restval="")
     writer.writeheader()
-    last = time_text(result["end"]) if result["complete"] else result["as_of"]
-    note = "" if result["complete"] else f"the month is not over: as of {result['as_of']}"
+    last = time_text(result["end"]) if result["complete"] else time_text(result["as_of"])
+    note = "" if result["complete"] else f"the month is not over: as of {last}"
     writer.writerow(_csv_row({"row": "opening", "time": time_text(result["start"]), **result["opening"]}))
     for row in result["leases"]:
         ended = time_text(row["postings"][-1]["time"]) if row["postings"] else ""

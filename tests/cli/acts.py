@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from chain.contracts.leases import Delivery
 from tests.cli.conftest import Market, Person
@@ -39,3 +40,27 @@ def deliver(market: Market, lease: int) -> None:
     exchange = market.north.exchange()
     exchange.send(exchange.leases.deliver(lease, Delivery(1, b"c" * 32, b"h" * 32, b"s" * 32)))
     exchange.sender.close()
+
+
+def month(market: Market) -> str:
+    """The chain's month."""
+    return datetime.fromtimestamp(market.node.rpc().chain_time(), UTC).strftime("%Y-%m")
+
+
+def summed(rows: list[dict[str, Any]], column: str) -> int:
+    """What a column of amounts comes to."""
+    return sum(int(row[column]) for row in rows)
+
+
+def assert_adds_up(person: Person, stated: dict[str, Any]) -> None:
+    """The rows lead from opening to closing, and the closing is what the ledger has."""
+    lines = stated["leases"] + stated["others"]
+    for part in ("free", "locked"):
+        change = summed(lines, f"{part}_change")
+        assert stated["opening"][part] + change == stated["closing"][part]
+    now = person.does("credits balance")
+    assert stated["closing"]["free"] == now["free"]
+    assert stated["closing"]["locked"] == now["locked"]
+    for line in stated["leases"]:
+        told = line["earned"] - line["paid"] + line["penalties"] + line["fees"] + line["moved"]
+        assert told == line["free_change"] + line["locked_change"]

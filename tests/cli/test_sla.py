@@ -14,6 +14,7 @@ from chain.contracts.inquiries import Answer
 from chain.power import Action
 from cli.parse import past_time, percent
 from market.errors import InvalidInput
+from tests.cli.acts import assert_adds_up, month
 from tests.cli.watched import EPOCH, GRID, ROUNDS, Watched, watched
 
 pytestmark = pytest.mark.timeout(120)
@@ -270,6 +271,28 @@ def test_a_buyer_ends_for_breach_and_the_witnesses_are_paid(
     assert paid["amount"] == sum(row["amount"] for row in paid["paid_to"]) > 0
     told = world.market.buyer.does(f"sla report {lease}")
     assert sum(row["amount"] for row in told["pay"]) == paid["amount"]
+
+
+def test_statements_of_all_sides_tell_the_same_penalties_and_fees(
+    world: Watched, first: int, claimed: dict[str, object]
+) -> None:
+    market = world.market
+    told = {}
+    for person in (market.buyer, market.south, *world.admins):
+        told[person.name] = person.does(f"credits statement --month {month(market)} --started-hours")
+        assert_adds_up(person, told[person.name])
+    rows = {
+        name: next(row for row in stated["leases"] if row["lease"] == world.lease)
+        for name, stated in told.items()
+        if any(row["lease"] == world.lease for row in stated["leases"])
+    }
+    buyer, provider = rows.pop("buyer"), rows.pop("south")
+    assert buyer["paid"] == provider["earned"] > 0
+    assert buyer["given_back"] == provider["given_back"] > 0
+    assert buyer["penalties"] == -provider["penalties"] > 0
+    assert {row["role"] for row in rows.values()} == {"witness"}
+    assert sum(row["fees"] for row in rows.values()) == -buyer["fees"] - provider["fees"] > 0
+    assert buyer["billed_seconds"] == provider["billed_seconds"] > 0
 
 
 @pytest.mark.parametrize(("text", "ppm"), [("99.95", 999_500), ("100%", 1_000_000), ("0.0001 %", 1)])

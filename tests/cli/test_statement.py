@@ -4,47 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cli.statement import guarded
-from tests.cli.acts import buy, deliver
-from tests.cli.conftest import Market, Person
+from tests.cli.acts import assert_adds_up, buy, deliver, month, summed
+from tests.cli.conftest import Market
 
 pytestmark = pytest.mark.timeout(120)
-
-
-def month(market: Market) -> str:
-    """The chain's month."""
-    return datetime.fromtimestamp(market.node.rpc().chain_time(), UTC).strftime("%Y-%m")
 
 
 def rows_of(text: str) -> list[dict[str, str]]:
     """A CSV statement's rows, which must stand on lines as RFC 4180 has them."""
     assert text.count("\r\n") == text.count("\n")
     return list(csv.DictReader(io.StringIO(text, newline="")))
-
-
-def summed(rows: list[dict[str, Any]], column: str) -> int:
-    """What a column of amounts comes to."""
-    return sum(int(row[column]) for row in rows)
-
-
-def assert_adds_up(person: Person, stated: dict[str, Any]) -> None:
-    """The rows lead from opening to closing, and the closing is what the ledger has."""
-    lines = stated["leases"] + stated["others"]
-    for part in ("free", "locked"):
-        change = summed(lines, f"{part}_change")
-        assert stated["opening"][part] + change == stated["closing"][part]
-    now = person.does("credits balance")
-    assert stated["closing"]["free"] == now["free"]
-    assert stated["closing"]["locked"] == now["locked"]
-    for line in stated["leases"]:
-        told = line["earned"] - line["paid"] + line["penalties"] + line["fees"] + line["moved"]
-        assert told == line["free_change"] + line["locked_change"]
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +72,23 @@ def test_deposit_of_a_bid_that_was_not_revealed_is_told_as_lost(
     [lost] = [row for row in stated["others"] if row["what"] == "lost"]
     assert lost["amount"] == -lost["locked_change"] > 0
     assert lost["note"].startswith("deposit of request ")
+
+
+def test_deposit_of_a_winner_that_cannot_cover_its_bond_is_told_as_lost(market: Market) -> None:
+    number = market.request()
+    node = market.nodes["south"][2]
+    market.south.does(f"tender bid {number} --offer {market.offers['south']} --node {node} --rate 4")
+    market.warp(31)
+    market.south.does(f"tender reveal {number}")
+    free = market.south.does("credits balance")["free"]
+    market.south.does(f"credits withdraw {free // 1_000_000}.{free % 1_000_000:06d}")
+    market.warp(31)
+    assert market.buyer.does(f"tender award {number}")["leases"] == []
+    stated = market.south.does(f"credits statement --month {month(market)}")
+    [lost] = [row for row in stated["others"] if row["what"] == "lost"]
+    assert lost["note"] == f"deposit of request {number}"
+    assert (stated["closing"]["free"], lost["free_change"]) == (0, 0)
+    market.south.does("credits deposit 800")
 
 
 def test_every_row_names_a_transaction_that_is_on_the_chain(market: Market, leases: tuple[int, int]) -> None:
