@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cli.statement import guarded
 from tests.cli.acts import assert_adds_up, buy, deliver, month, summed
-from tests.cli.conftest import Market
+from tests.cli.conftest import Market, found
+from tests.engine import begun
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -19,6 +21,13 @@ def rows_of(text: str) -> list[dict[str, str]]:
     """A CSV statement's rows, which must stand on lines as RFC 4180 has them."""
     assert text.count("\r\n") == text.count("\n")
     return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
+    """One where nobody else traded: statements are about everything."""
+    with begun() as node:
+        yield found(node, tmp_path_factory.mktemp("market"))
 
 
 @pytest.fixture(scope="module")
