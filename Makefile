@@ -14,8 +14,8 @@ NODE := node_modules/.stamp
 
 # A dozen witnesses that measure by the second want both cores, and leave none to tests beside them.
 ALONE := tests/witness/byzantine
-# One more than there are cores: these tests wait for others about as long as they compute.
-WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
+# Twice as many as there are cores: these tests wait for others about as long as they compute.
+WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 # Histories of minutes each, most on networks of several validators: a target of their own.
 NETWORK := tests/network
 PACKAGES := market chain daemons provisioner witness cli
