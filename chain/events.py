@@ -19,7 +19,7 @@ from typing import Any
 
 from chain import disk
 from chain.abi import checksum
-from chain.opinions import agreed_logs
+from chain.opinions import agreed_logs, agreed_logs_of
 from chain.rpc import Block, Log, Rpc, RpcRefused, RpcUnreachable
 from market.errors import Bug, Permanent, Temporary
 
@@ -143,7 +143,7 @@ class EventReader:
         if (head.number - 1, head.parent_hash) != (last[0], bytes(last[1])):
             return None
         try:
-            logs = self._rpc.logs_of_block(self._addresses, head.hash)
+            logs = agreed_logs_of(self._rpc, self._addresses, head)
         except RpcRefused:
             return None
         return self._commit(head.number - 1, head, logs, handler)

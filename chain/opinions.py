@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from chain.rpc import Rpc
-from chain.wire import Log, Receipt, as_bytes, as_log, as_number
+from chain.wire import Block, Log, Receipt, as_bytes, as_log, as_number
 from market.errors import Temporary
 
-__all__ = ["agreed_logs", "are_confirmed"]
+__all__ = ["agreed_logs", "agreed_logs_of", "are_confirmed"]
 
 log = logging.getLogger(__name__)
 
@@ -52,31 +52,44 @@ def agreed_logs(rpc: Rpc, addresses: Sequence[str], first: int, last: int) -> li
     """
     logs = rpc.get_logs(addresses, first, last)
     query = {"address": list(addresses), "fromBlock": hex(first), "toBlock": hex(last)}
-    requests = [("eth_getLogs", [query])]
-    for answers in rpc.others(requests, 1):
-        second = _logs(answers)
-        if second is None or _plain(second) != _plain(logs):
-            break
-    else:
+    return _agreed(rpc, logs, query, last)
+
+
+def agreed_logs_of(rpc: Rpc, addresses: Sequence[str], block: Block) -> list[Log]:
+    """The same of this very block; RpcRefused if the endpoint asked first does not have it (any more)."""
+    logs = rpc.logs_of_block(addresses, block.hash)
+    query = {"address": list(addresses), "blockHash": "0x" + block.hash.hex()}
+    return _agreed(rpc, logs, query, block.number)
+
+
+def _agreed(rpc: Rpc, logs: list[Log], query: dict[str, Any], last: int) -> list[Log]:
+    """`logs`, or what more than half tell instead; an endpoint that has no block `last` yet has no say."""
+    requests: list[tuple[str, list[Any]]] = [("eth_blockNumber", []), ("eth_getLogs", [query])]
+    heard = rpc.others(requests, 1)
+    if not heard:
         return logs
-    heard = (_logs(answers) for answers in rpc.others(requests))
-    told = [logs, *(each for each in heard if each is not None)]
+    second = _opinion(heard[0], last)
+    if second is not None and _plain(second) == _plain(logs):
+        return logs
+    opinions = (_opinion(answers, last) for answers in rpc.others(requests))
+    told = [logs, *(each for each in opinions if each is not None)]
     ((most, votes),) = Counter(map(_plain, told)).most_common(1)
-    if 2 * votes <= len(told):
+    if len(told) == 1 or 2 * votes <= len(told):
         raise Temporary(
-            f"endpoints tell different events of the blocks from {first} to {last}",
-            hint="One of them lies, or has another branch; correct rpc_urls, your own node first.",
+            f"endpoints tell different events up to block {last}, or have none of it yet",
+            hint="One of them lies, is behind, or has another branch; correct rpc_urls, your own node first.",
         )
-    log.warning("%d of %d endpoints tell other events than the rest", len(told) - votes, len(told))
+    if votes < len(told):
+        log.warning("%d of %d endpoints tell other events than the rest", len(told) - votes, len(told))
     return next(logs for logs in told if _plain(logs) == most)
 
 
-def _logs(answers: Sequence[Any]) -> list[Log] | None:
-    """What one endpoint answered; None if it refused."""
-    [answer] = answers
-    if not isinstance(answer.get("result"), list):
+def _opinion(answers: Sequence[Any], last: int) -> list[Log] | None:
+    """What one endpoint tells; None if it refused, or is not at block `last` yet."""
+    height, logs = (answer.get("result") for answer in answers)
+    if height is None or as_number(height) < last or not isinstance(logs, list):
         return None
-    return sorted(map(as_log, answer["result"]), key=lambda entry: (entry.block_number, entry.log_index))
+    return sorted(map(as_log, logs), key=lambda entry: (entry.block_number, entry.log_index))
 
 
 def _plain(logs: Sequence[Log]) -> tuple[object, ...]:

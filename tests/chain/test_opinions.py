@@ -124,6 +124,33 @@ def test_events_that_one_of_three_tells_otherwise_are_those_of_the_other_two(
     assert _added(network, _rpc(network, liar), tmp_path) == [7]
 
 
+@pytest.mark.parametrize("lie", [censor, invent_events])
+def test_so_are_those_of_the_one_block_that_follows_the_last_one_read(
+    network: Network, tmp_path: Path, stack: ExitStack, lie: Lie
+) -> None:
+    """An agent reads block by block; what it passes over once it never hears of."""
+    liar = stack.enter_context(Liar(network.node.port, lie))
+    rpc, heard = _rpc(network, liar), []
+    reader = EventReader(rpc, tmp_path / "e.sqlite", [network.till], "r", decode=TILL.decode_event)
+    reader.poll(lambda _, event: heard.append(event.payload.name))
+    _add(network, tmp_path)
+    head = network.node.rpc().head()
+    assert reader.position() == head.number - 1
+    reader.poll(lambda _, event: heard.append(event.payload.name), head=head)
+    assert heard == ["Added"] and reader.position() == head.number
+
+
+def test_who_has_not_got_the_block_yet_has_no_say_in_its_events(
+    network: Network, tmp_path: Path, stack: ExitStack
+) -> None:
+    """Its empty answer looks like that of one who keeps events back."""
+    _add(network, tmp_path)
+    liar = stack.enter_context(Liar(network.node.port, censor))
+    late = stack.enter_context(Liar(network.node.port, lambda call, told: behind(call, censor(call, told))))
+    with pytest.raises(Temporary, match="or have none of it yet"):
+        _added(network, _rpc(network, liar, late, honest=0), tmp_path)
+
+
 def test_of_two_endpoints_that_tell_different_events_neither_is_believed(
     network: Network, tmp_path: Path, stack: ExitStack
 ) -> None:
