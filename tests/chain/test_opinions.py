@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chain.events import Event, EventReader
-from chain.nonces import Status
+from chain.nonces import Entry, Status
 from chain.opinions import agreed_logs, are_confirmed
 from chain.rpc import Rpc
 from chain.sender import NotMined, Sender
@@ -51,6 +51,14 @@ def _add(network: Network, folder: Path) -> None:
     sender.close()
 
 
+def _under_way(network: Network, folder: Path) -> Entry:
+    """A transaction that no block holds yet."""
+    sender = Sender(network.rpc(), wallet(2), folder)
+    entry = sender.send(network.till, add_call(5, "five"), intent="five", wait=False)
+    sender.close()
+    return entry
+
+
 def test_a_receipt_that_only_one_endpoint_has_is_not_believed(
     network: Network, tmp_path: Path, stack: ExitStack
 ) -> None:
@@ -73,10 +81,7 @@ def test_a_nonce_is_not_given_up_on_one_endpoints_word(
     slow_network: Network, tmp_path: Path, stack: ExitStack
 ) -> None:
     """Else the act goes out a second time while its first transaction lives."""
-    network = slow_network
-    sender = Sender(network.rpc(), wallet(2), tmp_path)
-    entry = sender.send(network.till, add_call(5, "five"), intent="five", wait=False)
-    sender.close()
+    network, entry = slow_network, _under_way(slow_network, tmp_path)
     liar = stack.enter_context(Liar(network.node.port, spend))
     again = Sender(_rpc(network, liar), wallet(2), tmp_path)
     again.recover()
@@ -90,10 +95,7 @@ def test_a_nonce_is_not_given_up_on_one_endpoints_word(
 def test_the_only_endpoints_word_of_a_nonce_is_taken(
     slow_network: Network, tmp_path: Path, stack: ExitStack
 ) -> None:
-    network = slow_network
-    sender = Sender(network.rpc(), wallet(2), tmp_path)
-    entry = sender.send(network.till, add_call(5, "five"), intent="five", wait=False)
-    sender.close()
+    network, entry = slow_network, _under_way(slow_network, tmp_path)
     liar = stack.enter_context(Liar(network.node.port, spend))
     again = Sender(_rpc(network, liar, honest=0), wallet(2), tmp_path)
     assert [lost.id for lost in again.recover().lost] == [entry.id]
