@@ -26,6 +26,7 @@ from provisioner.settings import load
 from provisioner.store.store import Blob, Store
 from tests.chain.network import anvil, die_with_parent
 from tests.cli.conftest import Market, Person, config_of, found
+from tests.provisioner.world import wait_for
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -240,9 +241,12 @@ def test_buyer_logs_in_with_its_fresh_key_on_the_machine_an_agent_made(living: M
         assert said["output"] == "here\n"
         assert living.buyer.run(f"lease connect {lease} --run", "exit 7").exit_code == 7
         living.buyer.does(f"lease accept {lease}")
-        health = living.north.does(f"provider status --config {config}")
-        assert health["ok"]
-        assert str(lease) in health["award_to_provision_ms"]
+        status = f"provider status --config {config}"
+        wait_for(  # the agent writes its page now and then
+            "the page to tell of it",
+            lambda: str(lease) in living.north.does(status)["award_to_provision_ms"],
+        )
+        assert living.north.does(status)["ok"]
     finally:
         agent.send_signal(signal.SIGTERM)
         assert agent.wait(30) == 0

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,19 @@ from chain.contracts.leases import Delivery
 from chain.generated.errors import Leases_TooLate
 from tests.chain.network import Relay, free_port
 from tests.cli.acts import free
-from tests.cli.conftest import Market, Person, config_of
+from tests.cli.conftest import Market, Person, config_of, found
 from tests.cli.test_network import with_file
+from tests.engine import begun
 
 pytestmark = pytest.mark.timeout(120)
 PROGRAM = Path(sys.executable).with_name("ocx")
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
+    """One whose machines nobody else has booked: deadlines need them now."""
+    with begun() as node:
+        yield found(node, tmp_path_factory.mktemp("market"))
 
 
 def start(person: Person, command: str) -> subprocess.Popen[str]:
