@@ -1,7 +1,4 @@
-"""An agent whose first endpoints lag or lie of who they are, while leases are bought: the others are asked.
-
-What is made of one that lies of receipts and events is in tests/chain/test_opinions.py.
-"""
+"""An agent whose first endpoints lag or lie, while leases are bought: the others are believed."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.chain.liar import Liar
+from tests.chain.liar import Liar, censor, invent_events
 from tests.network.faults.judge import chain_keeps_its_word
 from tests.network.faults.stage import Stage
 from tests.provisioner.chaos.liars import Lagging, endpoints
@@ -38,6 +35,18 @@ def test_a_node_that_lags_is_of_another_chain_or_has_forged_code_is_passed_over(
             _next_lease_is_delivered(four, "endpoints that lag, of another chain, with forged code")
             states = [each["state"] for each in four.agents[0].health()["endpoints"]]
             assert states[:3] == ["behind", "wrong-network", "wrong-network"] and "up" in states[3:]
+    chain_keeps_its_word(four)
+
+
+@pytest.mark.parametrize("lie", [censor, invent_events])
+def test_a_node_that_lies_of_events_and_keeps_transactions_to_itself_is_outvoted(
+    four: Stage, lie: Any
+) -> None:
+    """It acknowledges each transaction, hands it to nobody, and has a receipt for it."""
+    with Liar(four.node("v1").rpc_port, lie, keeps=True) as liar:
+        with _agent_asks(four, liar.url):
+            _next_lease_is_delivered(four, f"an endpoint that lies: {lie.__name__}, keeps transactions")
+        assert liar.kept, "the agent asked somebody else"
     chain_keeps_its_word(four)
 
 
