@@ -21,14 +21,13 @@ import {
     OrgId,
     Policy,
     ResourceId,
-    Skip,
-    SlaId,
-    Window
+    SlaId
 } from "./interfaces/Types.sol";
 import {Amounts} from "./libraries/Amounts.sol";
 import {PackedIds} from "./libraries/PackedIds.sol";
 import {Rights} from "./libraries/Rights.sol";
 import {Rounds} from "./libraries/Rounds.sol";
+import {Traits} from "./libraries/Traits.sol";
 
 /// @notice See {ILeases}.
 contract Leases is ILeases, Governed {
@@ -36,13 +35,14 @@ contract Leases is ILeases, Governed {
     using PackedIds for mapping(uint256 => uint256);
 
     IMembers public immutable members;
+    /// @inheritdoc ILeases
     IInventory public immutable inventory;
+    /// @inheritdoc ILeases
     ISettlement public immutable settlement;
     uint32 private immutable _slot;
 
     /// @inheritdoc ILeases
     uint32 public count;
-    uint32 private _awards;
     Terms private _terms;
 
     mapping(LeaseId => Lease) private _leases;
@@ -65,49 +65,37 @@ contract Leases is ILeases, Governed {
     // ---- opening -----------------------------------------------------------------------------------------------
 
     /// @inheritdoc ILeases
-    function open(Award calldata award, Leg[] calldata legs)
-        external
-        onlyHolder(Rights.LEASES_OPEN)
-        returns (AwardId id, LeaseId[] memory opened)
-    {
-        id = AwardId.wrap(++_awards);
-        opened = new LeaseId[](legs.length);
-        for (uint256 i; i < legs.length; ++i) {
-            Skip skip = skipOf(award, legs[i]);
-            if (skip == Skip.None) opened[i] = _open(id, award, legs[i]);
-            else emit LegSkipped(id, legs[i].provider, skip);
-        }
-        if (award.fund != 0) settlement.returnFund(award.fund, award.buyer, award.by);
-    }
-
-    function _open(AwardId id, Award calldata award, Leg calldata leg) private returns (LeaseId leaseId) {
-        leaseId = LeaseId.wrap(++count);
-        Lease storage l = _leases[leaseId];
-        l.award = id;
+    function open(
+        AwardId awardId,
+        Award calldata award,
+        Leg calldata leg,
+        ISettlement.Stakes calldata stakes
+    ) external onlyHolder(Rights.LEASES_OPEN) returns (LeaseId id) {
+        id = LeaseId.wrap(++count);
+        Lease storage l = _leases[id];
+        l.award = awardId;
         l.offer = leg.offer;
         l.request = award.request;
         l.provider = leg.provider;
         l.buyer = award.buyer;
-        l.start = award.window.start;
-        l.end = award.window.end;
+        l.start = leg.window.start;
+        l.end = leg.window.end;
         // Safe: more would fit into no transaction.
         // forge-lint: disable-next-line(unsafe-typecast)
         l.count = uint16(leg.resources.length);
         l.policy = award.policy;
-        l.allOrNothing = award.allOrNothing;
+        l.traits = award.traits;
         l.rate = leg.rate;
         l.createdAt = _now();
         l.sla = award.sla;
         if (SlaId.unwrap(award.sla) != 0) l.committee = Committee.Awaited;
-        _resources[leaseId].store(leg.resources);
-        _emitOpened(leaseId, id, award, leg);
+        _resources[id].store(leg.resources);
+        _emitOpened(id, awardId, award, leg);
 
         for (uint256 i; i < leg.resources.length; ++i) {
-            inventory.book(leg.resources[i], award.window.start, award.window.end);
+            inventory.book(leg.resources[i], leg.window.start, leg.window.end);
         }
-        settlement.open(
-            ISettlement.Parties(leaseId, award.buyer, leg.provider, leg.rate), _stakesOf(award, leg)
-        );
+        settlement.open(ISettlement.Parties(id, award.buyer, leg.provider, leg.rate), stakes);
     }
 
     function _emitOpened(LeaseId leaseId, AwardId id, Award calldata award, Leg calldata leg) private {
@@ -119,64 +107,12 @@ contract Leases is ILeases, Governed {
             leg.offer,
             award.request,
             leg.rate,
-            award.window.start,
-            award.window.end,
+            leg.window.start,
+            leg.window.end,
             leg.resources,
             award.policy,
             award.sla
         );
-    }
-
-    /// @inheritdoc ILeases
-    function skipOf(Award calldata award, Leg calldata leg) public view returns (Skip) {
-        unchecked {
-            for (uint256 i; i < leg.resources.length; ++i) {
-                if (!inventory.isFree(leg.resources[i], award.window.start, award.window.end)) {
-                    return Skip.NotFree;
-                }
-            }
-            return settlement.coverOf(award.buyer, leg.provider, _stakesOf(award, leg));
-        }
-    }
-
-    function _stakesOf(Award calldata award, Leg calldata leg)
-        private
-        view
-        returns (ISettlement.Stakes memory s)
-    {
-        uint256 price = priceOf(award, leg);
-        s.buyerBy = award.by;
-        s.price = price.toUint96();
-        s.providerBy = leg.by;
-        s.bond = Amounts.shareDown(price, _terms.defaultPpm).toUint96();
-        if (SlaId.unwrap(award.sla) != 0) s.fee = feeOf(award.window).toUint96();
-        s.fund = award.fund;
-    }
-
-    /// @inheritdoc ILeases
-    function priceOf(Award calldata award, Leg calldata leg) public view returns (uint256) {
-        (uint256 from, uint256 until) = _left(award.window);
-        return Amounts.priceUp(leg.rate, leg.resources.length * (until - from));
-    }
-
-    /// @inheritdoc ILeases
-    function feeOf(Window calldata window) public view returns (uint256) {
-        unchecked {
-            (uint256 from, uint256 until) = _left(window);
-            if (until == from) return 0;
-            uint256 epoch = _terms.epoch;
-            return ((until - 1) / epoch - from / epoch + 1) * _terms.seatFee * _terms.seats;
-        }
-    }
-
-    /// @dev What is left of a window, in seconds; empty if it is over.
-    function _left(Window calldata window) private view returns (uint256 from, uint256 until) {
-        unchecked {
-            from = uint256(window.start) * _slot;
-            until = uint256(window.end) * _slot;
-            if (from < block.timestamp) from = block.timestamp;
-            if (until < from) until = from;
-        }
     }
 
     // ---- signing and the fence ---------------------------------------------------------------------------------
@@ -281,7 +217,7 @@ contract Leases is ILeases, Governed {
         // All or nothing, and not all there: that is for the buyer alone to accept (L1).
         if (
             l.committee != Committee.Drawn || l.accepted == resources || !_isProvable(l)
-                || (l.allOrNothing && resources != _all(l))
+                || (_isWhole(l) && resources != _all(l))
         ) _wrongState(id);
         l.accepted = resources;
         emit LeaseProven(id, resources);
@@ -310,7 +246,7 @@ contract Leases is ILeases, Governed {
         if (l.committee == Committee.Awaited || l.committee == Committee.Drawn) {
             _requireSince(id, _startTime(l));
         }
-        bool incomplete = l.allOrNothing && l.delivered != _all(l) && block.timestamp >= _deliverBy(l);
+        bool incomplete = _isWhole(l) && l.delivered != _all(l) && block.timestamp >= _deliverBy(l);
         _dropMissing(id, l, block.timestamp >= _deliverBy(l));
         uint40 at = _earlier(block.timestamp, _endTime(l));
         _end(id, l, EndReason.Rejected, at, note);
@@ -630,7 +566,7 @@ contract Leases is ILeases, Governed {
     function _acceptBy(Lease storage l) private view returns (uint256 by) {
         unchecked {
             uint256 from = l.deliveredAt;
-            if (l.allOrNothing && l.delivered != _all(l)) from = _deliverBy(l);
+            if (_isWhole(l) && l.delivered != _all(l)) from = _deliverBy(l);
             if (from < l.committeeAt) from = l.committeeAt;
             by = from + _terms.acceptTime;
             if (l.committee == Committee.Awaited && by < _endsAt(l)) by = _endsAt(l);
@@ -690,6 +626,10 @@ contract Leases is ILeases, Governed {
     /// @dev The second the lease ends or ended.
     function _endsAt(Lease storage l) private view returns (uint40) {
         return l.endedAt != 0 ? l.endedAt : uint40(_endTime(l));
+    }
+
+    function _isWhole(Lease storage l) private view returns (bool) {
+        return l.traits & Traits.ALL_OR_NOTHING != 0;
     }
 
     function _all(Lease storage l) private view returns (uint64) {

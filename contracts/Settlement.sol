@@ -20,7 +20,16 @@ contract Settlement is ISettlement, Governed {
     /// @inheritdoc ISettlement
     uint32 public immutable quantum;
 
+    /// @inheritdoc ISettlement
+    address public leases;
+
     mapping(LeaseId => Account) private _accounts;
+
+    /// @dev A right is a name, not a pair: who holds it for another Settlement must not move the money of these leases.
+    modifier onlyLeases() {
+        _requireLeases();
+        _;
+    }
 
     constructor(IDirectory directory_, IEscrow escrow_, uint32 quantum_) Governed(directory_) {
         escrow = escrow_;
@@ -29,6 +38,8 @@ contract Settlement is ISettlement, Governed {
 
     /// @inheritdoc ISettlement
     function open(Parties calldata p, Stakes calldata s) external onlyHolder(Rights.SETTLEMENT_REPORT) {
+        if (leases == address(0)) leases = msg.sender;
+        _requireLeases();
         Account storage a = _accounts[p.lease];
         a.buyerBy = s.buyerBy;
         a.price = s.price;
@@ -43,7 +54,7 @@ contract Settlement is ISettlement, Governed {
     }
 
     /// @inheritdoc ISettlement
-    function returnFund(bytes32 fund, OrgId buyer, address by) external onlyHolder(Rights.SETTLEMENT_REPORT) {
+    function returnFund(bytes32 fund, OrgId buyer, address by) external onlyHolder(Rights.LEASES_OPEN) {
         uint256 left = fundBalance(fund);
         if (left == 0) return;
         emit FundReturned(fund, buyer, left);
@@ -53,7 +64,7 @@ contract Settlement is ISettlement, Governed {
     /// @inheritdoc ISettlement
     function start(Parties calldata p, uint16 units, uint40 from)
         external
-        onlyEverHolder(Rights.SETTLEMENT_REPORT)
+        onlyLeases
     {
         Account storage a = _accounts[p.lease];
         // Safe until the year 2106.
@@ -64,7 +75,7 @@ contract Settlement is ISettlement, Governed {
     }
 
     /// @inheritdoc ISettlement
-    function lowerPrice(Parties calldata p, uint96 price) external onlyEverHolder(Rights.SETTLEMENT_REPORT) {
+    function lowerPrice(Parties calldata p, uint96 price) external onlyLeases {
         Account storage a = _accounts[p.lease];
         if (a.closed || price >= a.price) return;
         uint256 back = a.price - price;
@@ -76,7 +87,7 @@ contract Settlement is ISettlement, Governed {
     /// @inheritdoc ISettlement
     function draw(Parties calldata p, uint40 until, bool last)
         external
-        onlyEverHolder(Rights.SETTLEMENT_REPORT)
+        onlyLeases
     {
         Account storage a = _accounts[p.lease];
         if (a.closed) return;
@@ -94,7 +105,7 @@ contract Settlement is ISettlement, Governed {
     }
 
     /// @inheritdoc ISettlement
-    function payReserve(Parties calldata p, uint256 ppm) external onlyEverHolder(Rights.SETTLEMENT_REPORT) {
+    function payReserve(Parties calldata p, uint256 ppm) external onlyLeases {
         Account storage a = _accounts[p.lease];
         uint256 amount = Amounts.shareDown(a.price, ppm);
         // Safe: a share of the price.
@@ -106,14 +117,14 @@ contract Settlement is ISettlement, Governed {
     }
 
     /// @inheritdoc ISettlement
-    function refund(Parties calldata p) external onlyEverHolder(Rights.SETTLEMENT_REPORT) {
+    function refund(Parties calldata p) external onlyLeases {
         _close(p, _accounts[p.lease]);
     }
 
     /// @inheritdoc ISettlement
     function forfeitBond(Parties calldata p, uint256 part, uint256 whole)
         external
-        onlyEverHolder(Rights.SETTLEMENT_REPORT)
+        onlyLeases
         returns (uint256 amount)
     {
         Account storage a = _accounts[p.lease];
@@ -124,7 +135,7 @@ contract Settlement is ISettlement, Governed {
     /// @inheritdoc ISettlement
     function payUnserved(Parties calldata p, uint40 from, uint256 ppm)
         external
-        onlyEverHolder(Rights.SETTLEMENT_REPORT)
+        onlyLeases
         returns (uint256 amount)
     {
         Account storage a = _accounts[p.lease];
@@ -134,7 +145,7 @@ contract Settlement is ISettlement, Governed {
     }
 
     /// @inheritdoc ISettlement
-    function freeBond(Parties calldata p) external onlyEverHolder(Rights.SETTLEMENT_REPORT) {
+    function freeBond(Parties calldata p) external onlyLeases {
         Account storage a = _accounts[p.lease];
         uint256 left = a.bond;
         if (left == 0) return;
@@ -228,9 +239,7 @@ contract Settlement is ISettlement, Governed {
 
     /// @inheritdoc ISettlement
     function returnFees(Parties calldata p) external {
-        if (!directory.everHadRight(msg.sender, Rights.SETTLEMENT_REPORT)) {
-            directory.requireEverHadRight(msg.sender, Rights.SETTLEMENT_JUDGE);
-        }
+        if (msg.sender != leases) directory.requireEverHadRight(msg.sender, Rights.SETTLEMENT_JUDGE);
         Account storage a = _accounts[p.lease];
         uint256 fee = a.fee;
         uint256 paid = a.feePaid;
@@ -372,6 +381,10 @@ contract Settlement is ISettlement, Governed {
 
     function _unlock(Parties calldata p, Account storage a, uint256 amount) private {
         if (amount != 0) escrow.unlock(_key(p.lease), p.buyer, a.buyerBy, amount);
+    }
+
+    function _requireLeases() private view {
+        if (msg.sender != leases) revert Settlement_NotLeases(msg.sender);
     }
 
     function _ofBuyer(Stakes calldata s) private pure returns (uint256) {

@@ -7,8 +7,10 @@ import {LeaseId, OrgId, Skip} from "./Types.sol";
 /// @notice The money of leases: price, accrual, bond, witness fees, and what a missed duty or a bad verdict costs
 /// (rules E2, E3, E5, C2, C4, L, W9).
 ///
-/// Assumes: `Leases` alone holds `Rights.SETTLEMENT_REPORT` and reports each fact once, with the parties and the rate
-/// that the lease was opened with; holders of `Rights.SETTLEMENT_JUDGE` set penalties after draws reached the span's
+/// It listens to one `Leases`: the holder of `Rights.SETTLEMENT_REPORT` that opened the first lease here. Another one, of
+/// a later version, needs its own.
+///
+/// Assumes: `Leases` reports each fact once, with the parties and the rate that the lease was opened with; holders of `Rights.SETTLEMENT_JUDGE` set penalties after draws reached the span's
 /// first second and before they reach its end.
 /// Does NOT know deadlines, states or evidence: it is told facts and moves money.
 /// Invariant: what is locked of a lease is always
@@ -86,6 +88,13 @@ interface ISettlement {
     /// @notice what a dispute is resolved to is not what it is about
     /// @dev Give both parts so that they add up.
     error Settlement_BadSplit(LeaseId lease, uint256 amount, uint256 parts);
+
+    /// @notice only the contract whose leases these are may report on them
+    /// @dev Go through that contract.
+    error Settlement_NotLeases(address caller);
+
+    /// @notice Whose leases these are; 0 before the first.
+    function leases() external view returns (address);
 
     /// @notice Seconds that billed time is rounded up to, once, at the end (E3).
     function quantum() external view returns (uint32);
