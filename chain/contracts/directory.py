@@ -13,6 +13,7 @@ RIGHTS = (
     "members.charge",
     "inventory.book",
     "book.record",
+    "awards.open",
     "leases.open",
     "settlement.report",
     "leases.witness",

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from chain.contracts.base import Call
-from chain.contracts.leases import Delivery
+from chain.contracts.leases import Delivery, Trait
 from market.errors import Refused
 from market.leases import LeaseState, ending, fault_of, state
 from market.windows import SlotWindow
@@ -130,15 +130,14 @@ class Histories(RuleBasedStateMachine):
                 buyer.org,
                 buyer.account,
                 0,
-                (window.start_slot, window.end_slot),
                 int(both),
-                whole,
+                int(Trait.ALL_OR_NOTHING if whole else Trait.NONE),
                 bytes(32),
                 sla,
             )
-            leg = (seller.org, seller.account, number, rate, chosen)
-            data = self.x.leases.abi.encode_call("open", (award, [leg]))
-            opened = self.tried(self.world.stranger, Call(self.x.leases.address, data, "open"), at, None)
+            leg = (seller.org, seller.account, number, rate, (window.start_slot, window.end_slot), chosen)
+            data = self.x.awards.abi.encode_call("open", (award, [leg]))
+            opened = self.tried(self.world.stranger, Call(self.x.awards.address, data, "open"), at, None)
         leases = [event.lease for event in opened if event.NAME == "LeaseOpened"]
         assert bool(leases) == lawful
         if lawful:

@@ -21,8 +21,7 @@ abstract contract SettlementBase is Exchange {
 
     function setUp() public virtual override {
         super.setUp();
-        vm.prank(address(timelock));
-        directory.setRight(address(this), Rights.SETTLEMENT_REPORT, true);
+        _grant(Rights.SETTLEMENT_REPORT);
         parties = ISettlement.Parties(ID, buyerOrg, northOrg, 3600); // one microcredit a second
     }
 
@@ -47,8 +46,17 @@ abstract contract SettlementBase is Exchange {
         return settlement.account(ID).paid;
     }
 
-    function _noRight(address who) internal pure returns (bytes memory) {
-        return abi.encodeWithSelector(IDirectory.Directory_NoRight.selector, who, Rights.SETTLEMENT_REPORT);
+    function _grant(bytes32 right) internal {
+        vm.prank(address(timelock));
+        directory.setRight(address(this), right, true);
+    }
+
+    function _noRight(address who, bytes32 right) internal pure returns (bytes memory) {
+        return abi.encodeWithSelector(IDirectory.Directory_NoRight.selector, who, right);
+    }
+
+    function _notLeases(address who) internal pure returns (bytes memory) {
+        return abi.encodeWithSelector(ISettlement.Settlement_NotLeases.selector, who);
     }
 }
 
@@ -69,8 +77,7 @@ contract SettlementOpenTest is SettlementBase {
     }
 
     function test_WhenAFundPays_TakesThePriceFromIt() external {
-        vm.prank(address(timelock));
-        directory.setRight(address(this), Rights.ESCROW_MOVE, true);
+        _grant(Rights.ESCROW_MOVE);
         escrow.lock("mine", buyerOrg, buyer, PRICE + 1);
         escrow.pass("mine", address(settlement), "fund", PRICE + 1);
         settlement.open(parties, _stakes(PRICE, "fund"));
@@ -99,7 +106,7 @@ contract SettlementOpenTest is SettlementBase {
     }
 
     function test_RevertWhen_CallerHasNoRight() external {
-        vm.expectRevert(_noRight(buyer));
+        vm.expectRevert(_noRight(buyer, Rights.SETTLEMENT_REPORT));
         vm.prank(buyer);
         settlement.open(parties, _stakes(PRICE, 0));
     }
@@ -107,7 +114,7 @@ contract SettlementOpenTest is SettlementBase {
     function test_RevertWhen_RightTakenAway() external {
         vm.prank(address(timelock));
         directory.setRight(address(this), Rights.SETTLEMENT_REPORT, false);
-        vm.expectRevert(_noRight(address(this)));
+        vm.expectRevert(_noRight(address(this), Rights.SETTLEMENT_REPORT));
         _open();
     }
 }
@@ -116,6 +123,7 @@ contract SettlementReturnFundTest is SettlementBase {
     function test_WhenSomethingIsLeft_GivesItBack() external {
         vm.prank(address(timelock));
         directory.setRight(address(this), Rights.ESCROW_MOVE, true);
+        _grant(Rights.LEASES_OPEN);
         escrow.lock("mine", buyerOrg, buyer, 9);
         escrow.pass("mine", address(settlement), "fund", 9);
         vm.expectEmit(address(settlement));
@@ -125,13 +133,14 @@ contract SettlementReturnFundTest is SettlementBase {
     }
 
     function test_WhenEmpty_DoesNothing() external {
+        _grant(Rights.LEASES_OPEN);
         vm.recordLogs();
         settlement.returnFund("fund", buyerOrg, buyer);
         assertEq(vm.getRecordedLogs().length, 0);
     }
 
     function test_RevertWhen_CallerHasNoRight() external {
-        vm.expectRevert(_noRight(buyer));
+        vm.expectRevert(_noRight(buyer, Rights.LEASES_OPEN));
         vm.prank(buyer);
         settlement.returnFund("fund", buyerOrg, buyer);
     }
@@ -149,14 +158,14 @@ contract SettlementStartTest is SettlementBase {
     }
 
     function test_RevertWhen_CallerHasNoRight() external {
-        vm.expectRevert(_noRight(north));
+        vm.expectRevert(_notLeases(north));
         vm.prank(north);
         settlement.start(parties, 1, FROM);
     }
 }
 
 /// @notice E7: what was begun under a right may be brought to its end without it.
-contract SettlementEverHolderTest is SettlementBase {
+contract SettlementLeasesTest is SettlementBase {
     function test_WhenRightTakenAway_EndsWhatItBegan() external {
         _open();
         vm.prank(address(timelock));
@@ -171,21 +180,46 @@ contract SettlementEverHolderTest is SettlementBase {
         assertEq(_held(), 0);
     }
 
-    function test_RevertWhen_CallerNeverHadTheRight() external {
+    function test_RevertWhen_CallerIsAnother() external {
         _open();
         vm.startPrank(north);
-        vm.expectRevert(_noRight(north));
+        vm.expectRevert(_notLeases(north));
         settlement.lowerPrice(parties, 1);
-        vm.expectRevert(_noRight(north));
+        vm.expectRevert(_notLeases(north));
         settlement.draw(parties, FROM, true);
-        vm.expectRevert(_noRight(north));
+        vm.expectRevert(_notLeases(north));
         settlement.payReserve(parties, 1);
-        vm.expectRevert(_noRight(north));
+        vm.expectRevert(_notLeases(north));
         settlement.refund(parties);
-        vm.expectRevert(_noRight(north));
+        vm.expectRevert(_notLeases(north));
         settlement.forfeitBond(parties, 1, 2);
-        vm.expectRevert(_noRight(north));
+        vm.expectRevert(_notLeases(north));
         settlement.freeBond(parties);
+        vm.expectRevert(_notLeases(north));
+        settlement.payUnserved(parties, FROM, 1);
+    }
+
+    /// A right is a name: the `Leases` of a later version holds it too, for a `Settlement` of its own.
+    function test_RevertWhen_AnotherHoldsTheRight() external {
+        assertEq(settlement.leases(), address(0));
+        _open();
+        assertEq(settlement.leases(), address(this));
+        vm.prank(address(timelock));
+        directory.setRight(north, Rights.SETTLEMENT_REPORT, true);
+        ISettlement.Parties memory mine = parties;
+        mine.buyer = northOrg;
+        vm.startPrank(north);
+        vm.expectRevert(_notLeases(north));
+        settlement.open(mine, _stakes(PRICE, 0));
+        vm.expectRevert(_notLeases(north));
+        settlement.start(mine, 1, FROM);
+        vm.expectRevert(_notLeases(north));
+        settlement.refund(mine);
+        vm.expectRevert(_notLeases(north));
+        settlement.forfeitBond(mine, 1, 1);
+        vm.expectRevert(_noRight(north, Rights.SETTLEMENT_JUDGE));
+        settlement.returnFees(mine);
+        assertEq(_held(), PRICE + BOND);
     }
 }
 

@@ -18,6 +18,7 @@ import {
     ResourceId
 } from "../../../contracts/interfaces/Types.sol";
 import {Rights} from "../../../contracts/libraries/Rights.sol";
+import {Traits} from "../../../contracts/libraries/Traits.sol";
 
 /// @notice What the invariant tests remember beside the contracts: who took part, what each lease's money did as the
 /// events tell it, and which slots each lease holds as the rules say. Three sellers with four machines each, two buyers.
@@ -218,7 +219,7 @@ abstract contract Ghosts is Exchange {
     }
 
     function _acceptBy(ILeases.Lease memory l) internal pure returns (uint256) {
-        uint256 from = l.allOrNothing && l.delivered != _all(l) ? _deliverBy(l) : l.deliveredAt;
+        uint256 from = l.traits & Traits.ALL_OR_NOTHING != 0 && l.delivered != _all(l) ? _deliverBy(l) : l.deliveredAt;
         uint256 by = _max(from, l.committeeAt) + _terms().acceptTime;
         return l.committee == Committee.Awaited ? _max(by, _endsAt(l)) : by;
     }

@@ -21,6 +21,7 @@ import {
     SlaId,
     Window
 } from "../../../contracts/interfaces/Types.sol";
+import {Traits} from "../../../contracts/libraries/Traits.sol";
 
 /// @notice The whole life of the exchange, as lawful acts of several parties. An act that has no lawful object now does
 /// nothing; any other that reverts is a fault of the contracts.
@@ -118,8 +119,8 @@ abstract contract Handler is Ghosts {
         (bool fits, Window memory w) = _inside(o, from, slots);
         if (!fits) return;
         ResourceId[] memory wanted = _some(book.resourcesOf(id), seed);
-        Award memory wish = Award(_orgOf(by), by, RequestId.wrap(0), w, Policy.Provider, false, 0, o.sla);
-        if (leases.skipOf(wish, Leg(o.org, o.by, id, o.buyNowRate, wanted)) != Skip.None) return;
+        Award memory wish = Award(_orgOf(by), by, RequestId.wrap(0), Policy.Provider, 0, 0, o.sla);
+        if (awards.skipOf(wish, Leg(o.org, o.by, id, o.buyNowRate, w, wanted)) != Skip.None) return;
         vm.prank(by);
         book.buyNow(id, wanted, w);
     }
@@ -145,7 +146,7 @@ abstract contract Handler is Ghosts {
         uint40 commitEnd = uint40(clock + 600 + shape % 1800);
         uint40 revealEnd = uint40(commitEnd + 1 + who % 1200);
         uint256 most = uint256(r.ceilingRate) * r.count * (r.window.end - r.window.start);
-        if (SlaId.unwrap(r.sla) != 0) most += r.count * ((leases.feeOf(r.window) + 1) / 2);
+        if (SlaId.unwrap(r.sla) != 0) most += r.count * ((awards.feeOf(r.window) + 1) / 2);
         if (revealEnd >= uint256(r.window.end) * SLOT || !escrow.canLock(_orgOf(by), by, most)) return;
         vm.prank(by);
         tender.post(r, ISealedTender.TenderTerms(commitEnd, revealEnd, shape % 2 == 0));
@@ -455,7 +456,7 @@ abstract contract Handler is Ghosts {
     }
 
     function _provable(ILeases.Lease memory l) internal view returns (bool) {
-        bool whole = !l.allOrNothing || l.delivered == _all(l);
+        bool whole = l.traits & Traits.ALL_OR_NOTHING == 0 || l.delivered == _all(l);
         return l.committee == Committee.Drawn && whole && _acceptable(l);
     }
 

@@ -250,19 +250,26 @@ abstract contract Invariants is Handler {
             members.setRoles(OrgId.wrap(k), 0);
         }
         vm.stopPrank();
-        bytes32[6] memory rights = [
+        bytes32[7] memory rights = [
             Rights.ESCROW_MOVE,
             Rights.MEMBERS_CHARGE,
             Rights.INVENTORY_BOOK,
             Rights.BOOK_RECORD,
+            Rights.AWARDS_OPEN,
             Rights.LEASES_OPEN,
             Rights.SETTLEMENT_REPORT
         ];
-        address[5] memory holders =
-            [address(escrow), address(settlement), address(leases), address(book), address(tender)];
+        address[6] memory holders = [
+            address(escrow),
+            address(settlement),
+            address(leases),
+            address(awards),
+            address(book),
+            address(tender)
+        ];
         vm.startPrank(address(timelock));
-        for (uint256 i; i < 30; ++i) {
-            directory.setRight(holders[i % 5], rights[i / 5], false);
+        for (uint256 i; i < 42; ++i) {
+            directory.setRight(holders[i % 6], rights[i / 6], false);
         }
         directory.setRight(address(this), Rights.LEASES_WITNESS, false);
         directory.setRight(address(this), Rights.SETTLEMENT_JUDGE, false);
