@@ -65,12 +65,11 @@ contract Leases is ILeases, Governed {
     // ---- opening -----------------------------------------------------------------------------------------------
 
     /// @inheritdoc ILeases
-    function open(
-        AwardId awardId,
-        Award calldata award,
-        Leg calldata leg,
-        ISettlement.Stakes calldata stakes
-    ) external onlyHolder(Rights.LEASES_OPEN) returns (LeaseId id) {
+    function open(AwardId awardId, Award calldata award, Leg calldata leg, ISettlement.Stakes calldata stakes)
+        external
+        onlyHolder(Rights.LEASES_OPEN)
+        returns (LeaseId id)
+    {
         id = LeaseId.wrap(++count);
         Lease storage l = _leases[id];
         l.award = awardId;

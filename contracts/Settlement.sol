@@ -62,10 +62,7 @@ contract Settlement is ISettlement, Governed {
     }
 
     /// @inheritdoc ISettlement
-    function start(Parties calldata p, uint16 units, uint40 from)
-        external
-        onlyLeases
-    {
+    function start(Parties calldata p, uint16 units, uint40 from) external onlyLeases {
         Account storage a = _accounts[p.lease];
         // Safe until the year 2106.
         // forge-lint: disable-next-line(unsafe-typecast)
@@ -85,10 +82,7 @@ contract Settlement is ISettlement, Governed {
     }
 
     /// @inheritdoc ISettlement
-    function draw(Parties calldata p, uint40 until, bool last)
-        external
-        onlyLeases
-    {
+    function draw(Parties calldata p, uint40 until, bool last) external onlyLeases {
         Account storage a = _accounts[p.lease];
         if (a.closed) return;
         uint256 sum = _accrued(a, p.rate, until, last);

@@ -219,7 +219,8 @@ abstract contract Ghosts is Exchange {
     }
 
     function _acceptBy(ILeases.Lease memory l) internal pure returns (uint256) {
-        uint256 from = l.traits & Traits.ALL_OR_NOTHING != 0 && l.delivered != _all(l) ? _deliverBy(l) : l.deliveredAt;
+        uint256 from =
+            l.traits & Traits.ALL_OR_NOTHING != 0 && l.delivered != _all(l) ? _deliverBy(l) : l.deliveredAt;
         uint256 by = _max(from, l.committeeAt) + _terms().acceptTime;
         return l.committee == Committee.Awaited ? _max(by, _endsAt(l)) : by;
     }

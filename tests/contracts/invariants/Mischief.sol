@@ -69,8 +69,14 @@ abstract contract Mischief is Handler {
         _refused(by, address(book), abi.encodeCall(IBook.closeRequest, (RequestId.wrap(1))));
         Award memory wish = Award(buyerOrg, buyer, RequestId.wrap(0), Policy.Provider, 0, 0, NO_SLA);
         _refused(by, address(awards), abi.encodeCall(IAwards.open, (wish, new Leg[](0))));
-        Leg memory leg =
-            Leg(northOrg, north, OfferId.wrap(0), 1, Window(type(uint32).max - 9, type(uint32).max - 8), new ResourceId[](1));
+        Leg memory leg = Leg(
+            northOrg,
+            north,
+            OfferId.wrap(0),
+            1,
+            Window(type(uint32).max - 9, type(uint32).max - 8),
+            new ResourceId[](1)
+        );
         ISettlement.Stakes memory none;
         _refused(by, address(leases), abi.encodeCall(ILeases.open, (AwardId.wrap(1), wish, leg, none)));
         _refused(by, address(settlement), abi.encodeCall(ISettlement.returnFund, ("fund", buyerOrg, buyer)));

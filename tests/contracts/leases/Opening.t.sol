@@ -268,9 +268,7 @@ contract AwardsSkipOfTest is LeaseBase {
     }
 
     function _assertSkip(Leg memory leg, Skip skip) private view {
-        assertEq(
-            uint8(awards.skipOf(_award(), leg)), uint8(skip), "skip"
-        );
+        assertEq(uint8(awards.skipOf(_award(), leg)), uint8(skip), "skip");
     }
 }
 
@@ -320,9 +318,7 @@ contract LeasesViewsTest is LeaseBase {
 
     function test_WhenOpen_HoldsItsResources() external {
         ResourceId[] memory machines = _machines(north, 3);
-        LeaseId id = _open(
-            _award(), _leg(RATE, _list(machines[0], machines[2]))
-        );
+        LeaseId id = _open(_award(), _leg(RATE, _list(machines[0], machines[2])));
         assertTrue(leases.holds(id, machines[0]));
         assertFalse(leases.holds(id, machines[1]));
         assertTrue(leases.holds(id, machines[2]));
