@@ -79,7 +79,7 @@ class Policy(IntEnum):
 
 
 class Skip(IntEnum):
-    """Why `Leases.open` left a leg out (rule C1)."""
+    """Why `Awards.open` left a leg out (rule C1)."""
 
     NONE = 0
     NOT_FREE = 1

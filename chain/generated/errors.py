@@ -125,6 +125,7 @@ __all__ = [
     "SealedTender_WrongStage",
     "SealedTender_WrongStatus",
     "Settlement_BadSplit",
+    "Settlement_NotLeases",
     "TimelockInsufficientDelay",
     "TimelockInvalidOperationLength",
     "TimelockUnauthorizedCaller",
@@ -1927,7 +1928,7 @@ class PackedIds_NotIncreasing(codec.ContractError):
 
 
 class SafeCastOverflowedUintDowncast(codec.ContractError):
-    """`Book`: SafeCastOverflowedUintDowncast(uint8 bits, uint256 value)."""
+    """`Awards`: SafeCastOverflowedUintDowncast(uint8 bits, uint256 value)."""
 
     NAME: ClassVar[str] = "SafeCastOverflowedUintDowncast"
     SELECTOR: ClassVar[bytes] = bytes.fromhex("6dfcc650")
@@ -2317,6 +2318,23 @@ class Settlement_BadSplit(codec.ContractError):
         self.lease = lease
         self.amount = amount
         self.parts = parts
+
+
+class Settlement_NotLeases(codec.ContractError):
+    """only the contract whose leases these are may report on them
+
+    `Settlement`: Settlement_NotLeases(address caller).
+    """
+
+    NAME: ClassVar[str] = "Settlement_NotLeases"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("af24dbfb")
+    MESSAGE: ClassVar[str] = "only the contract whose leases these are may report on them"
+    HINT: ClassVar[str | None] = "Go through that contract."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("caller", "address"),)
+
+    def __init__(self, *, caller: str) -> None:
+        super().__init__(caller=caller)
+        self.caller = caller
 
 
 class TimelockInsufficientDelay(codec.ContractError):
@@ -3202,6 +3220,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     SealedTender_WrongStage.SELECTOR: SealedTender_WrongStage,
     SealedTender_WrongStatus.SELECTOR: SealedTender_WrongStatus,
     Settlement_BadSplit.SELECTOR: Settlement_BadSplit,
+    Settlement_NotLeases.SELECTOR: Settlement_NotLeases,
     TimelockInsufficientDelay.SELECTOR: TimelockInsufficientDelay,
     TimelockInvalidOperationLength.SELECTOR: TimelockInvalidOperationLength,
     TimelockUnauthorizedCaller.SELECTOR: TimelockUnauthorizedCaller,

@@ -1211,11 +1211,11 @@ class LeavesPublished(codec.Event):
 
 
 class LegSkipped(codec.Event):
-    """`Leases`: LegSkipped(uint32 award, uint32 provider, uint8 reason)."""
+    """`Awards`: LegSkipped(uint32 award, uint32 provider, uint8 reason)."""
 
     NAME: ClassVar[str] = "LegSkipped"
-    CONTRACT: ClassVar[str] = "Leases"
-    CONTRACTS: ClassVar[tuple[str, ...]] = ("Leases",)
+    CONTRACT: ClassVar[str] = "Awards"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Awards",)
     TOPIC: ClassVar[bytes] = bytes.fromhex("107a8cf882f5d4c4a0ac92693a91b5fc26b0c788001d1f892cabf180df7aa762")
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
         codec.Parameter("award", "uint32", indexed=True),
