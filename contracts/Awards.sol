@@ -9,7 +9,7 @@ import {IDirectory} from "./interfaces/IDirectory.sol";
 import {IInventory} from "./interfaces/IInventory.sol";
 import {ILeases} from "./interfaces/ILeases.sol";
 import {ISettlement} from "./interfaces/ISettlement.sol";
-import {Award, AwardId, LeaseId, Leg, Skip, SlaId, Window} from "./interfaces/Types.sol";
+import {Award, AwardId, Committee, LeaseId, Leg, Skip, SlaId, Window} from "./interfaces/Types.sol";
 import {Amounts} from "./libraries/Amounts.sol";
 import {Rights} from "./libraries/Rights.sol";
 
@@ -76,6 +76,22 @@ contract Awards is IAwards, Governed {
             (uint256 from, uint256 until) = _left(window);
             if (until == from) return 0;
             return ((until - 1) / _epoch - from / _epoch + 1) * _epochFee;
+        }
+    }
+
+    /// @inheritdoc IAwards
+    function extensionOf(LeaseId id, uint32 end, uint64 rate)
+        external
+        view
+        returns (uint96 price, uint96 bond, uint96 fee)
+    {
+        ILeases.Lease memory l = leases.lease(id);
+        uint256 from = uint256(l.end) * _slot;
+        uint256 until = uint256(end) * _slot;
+        price = Amounts.priceUp(rate, (l.count - l.missing) * (until - from)).toUint96();
+        bond = Amounts.shareDown(price, _defaultPpm).toUint96();
+        if (l.committee == Committee.Awaited || l.committee == Committee.Drawn) {
+            fee = (((until - 1) / _epoch - (from - 1) / _epoch) * _epochFee).toUint96();
         }
     }
 

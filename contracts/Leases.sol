@@ -21,7 +21,8 @@ import {
     OrgId,
     Policy,
     ResourceId,
-    SlaId
+    SlaId,
+    Window
 } from "./interfaces/Types.sol";
 import {Amounts} from "./libraries/Amounts.sol";
 import {PackedIds} from "./libraries/PackedIds.sol";
@@ -229,9 +230,60 @@ contract Leases is ILeases, Governed {
         if (l.committee != Committee.Drawn || state != LeaseState.Active || l.endedAt != 0) {
             _wrongState(id);
         }
+        _close(id, l, EndReason.Breach, _now(), _terms.defaultPpm, note);
+    }
+
+    // ---- amendments --------------------------------------------------------------------------------------------
+
+    /// @inheritdoc ILeases
+    function extend(LeaseId id, uint32 end, ISettlement.Extension calldata extension)
+        external
+        onlyHolder(Rights.LEASES_AMEND)
+    {
+        Lease storage l = _existing(id);
+        bool waits = l.delivered != _all(l) && l.missing == 0;
+        if (waits || l.endedAt != 0 || stateOf(id) != LeaseState.Active) _wrongState(id);
+        inventory.requireWindow(Window(l.start, end));
+        uint32 before = l.end;
+        uint40 from = _endsAt(l);
+        l.end = end;
+        emit LeaseExtended(id, end, extension.rate);
+
+        ResourceId[] memory ids = resourcesOf(id);
+        for (uint256 i; i < ids.length; ++i) {
+            if (_has(l.delivered, i)) inventory.extend(ids[i], before, end);
+        }
+        settlement.extend(_parties(id, l), extension, from);
+    }
+
+    /// @inheritdoc ILeases
+    function close(LeaseId id, EndReason reason, uint40 at, uint32 ppm, bytes32 note)
+        external
+        onlyEverHolder(Rights.LEASES_AMEND)
+    {
+        Lease storage l = _existing(id);
+        if (reason < EndReason.Reclaimed) revert Leases_BadReason(reason);
+        if (l.endedAt != 0 || stateOf(id) > LeaseState.Active) _wrongState(id);
+        if (l.delivered == 0) {
+            // Taken back is what was there; before, its provider is bound by the deadline to deliver.
+            if (reason == EndReason.Reclaimed) _wrongState(id);
+            _end(id, l, reason, _now(), note);
+            _refund(id, l);
+            return _freeAll(id, l);
+        }
+        if (at < block.timestamp) revert Leases_TooEarly(id, block.timestamp);
+        if (at >= _endTime(l)) revert Leases_TooLate(id, _endTime(l));
+        _close(id, l, reason, at, ppm, note);
+        settlement.freeUnserved(_parties(id, l), at);
+    }
+
+    /// @dev For a share of what is not served, out of the bond.
+    function _close(LeaseId id, Lease storage l, EndReason reason, uint40 at, uint32 ppm, bytes32 note)
+        private
+    {
         _dropMissing(id, l, block.timestamp >= _deliverBy(l));
-        _end(id, l, EndReason.Breach, _now(), note);
-        settlement.payUnserved(_parties(id, l), _now(), _terms.defaultPpm);
+        _end(id, l, reason, at, note);
+        settlement.payUnserved(_parties(id, l), at, ppm);
     }
 
     // ---- ends --------------------------------------------------------------------------------------------------
@@ -496,7 +548,7 @@ contract Leases is ILeases, Governed {
     }
 
     function _stateBeforeDelivery(Lease storage l) private view returns (LeaseState) {
-        if (l.reason == EndReason.Cancelled) return LeaseState.Cancelled;
+        if (l.reason == EndReason.Cancelled || l.reason > EndReason.Reclaimed) return LeaseState.Cancelled;
         if (l.endedAt != 0) return LeaseState.Defaulted;
         if (l.signedAt == 0) return block.timestamp < _signBy(l) ? LeaseState.Awarded : LeaseState.Defaulted;
         return block.timestamp < _deliverBy(l) ? LeaseState.Signed : LeaseState.Defaulted;
@@ -523,7 +575,8 @@ contract Leases is ILeases, Governed {
 
     function _fault(EndReason reason) private pure returns (Fault) {
         if (reason == EndReason.BuyerUnsigned) return Fault.Buyer;
-        return reason >= EndReason.ProviderUnsigned ? Fault.Provider : Fault.Nobody;
+        bool provider = reason >= EndReason.ProviderUnsigned && reason <= EndReason.Reclaimed;
+        return provider ? Fault.Provider : Fault.Nobody;
     }
 
     /// @dev Until when the one whose turn it is has to sign (C4), and never behind the lease's own end.

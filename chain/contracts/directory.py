@@ -17,6 +17,7 @@ RIGHTS = (
     "leases.open",
     "settlement.report",
     "leases.witness",
+    "leases.amend",
     "settlement.judge",
     "witnesses.slash",
 )

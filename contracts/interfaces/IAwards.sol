@@ -31,6 +31,13 @@ interface IAwards {
     /// (C2). Half from each side, the odd microcredit from the buyer.
     function feeOf(Window calldata window) external view returns (uint256);
 
+    /// @notice What both sides lock to move a lease's end to a slot: price at a rate and its bond for each resource that is
+    /// there, witness fees for the epochs added unless no committee is to come.
+    function extensionOf(LeaseId lease, uint32 end, uint64 rate)
+        external
+        view
+        returns (uint96 price, uint96 bond, uint96 fee);
+
     /// @notice How many awards there are; ids run from 1.
     function count() external view returns (uint32);
 

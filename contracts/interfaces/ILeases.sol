@@ -151,6 +151,8 @@ interface ILeases {
     event LeaseAccepted(LeaseId indexed lease, uint64 resources, address indexed by);
     event CommitteeSet(LeaseId indexed lease, Committee committee);
     event LeaseProven(LeaseId indexed lease, uint64 resources);
+    /// @param rate Of the time added.
+    event LeaseExtended(LeaseId indexed lease, uint32 end, uint64 rate);
     event LeaseEnded(
         LeaseId indexed lease, EndReason indexed reason, Fault fault, uint40 endedAt, bytes32 note
     );
@@ -189,6 +191,9 @@ interface ILeases {
     /// @notice the bitmap names no new resource, or one beyond the lease's count
     /// @dev Name what is up by its place in the lease.
     error Leases_BadBits(LeaseId lease, uint64 resources, uint16 count);
+    /// @notice a lease does not end like that here
+    /// @dev Give one of the later reasons.
+    error Leases_BadReason(EndReason reason);
     /// @notice the provider delivered again in the meantime
     /// @dev Look at what it delivered ('ocx lease connect'), then accept that.
     error Leases_OtherDelivery(LeaseId lease, uint64 delivered);
@@ -262,6 +267,19 @@ interface ILeases {
     /// @notice `Verdicts` says that the SLA was breached and the buyer ends the lease, now. The default share of the
     /// price not served goes from the bond to the buyer (W9).
     function breach(LeaseId lease, bytes32 note) external;
+
+    /// @notice Moves the end of a lease that runs, and is not about to end: books the slots, locks what both sides add (L7).
+    /// @dev Not while something is still to be delivered, or its default to be settled.
+    /// @param end Slot behind the last.
+    /// @param extension As `Awards.extensionOf` says.
+    function extend(LeaseId lease, uint32 end, ISettlement.Extension calldata extension) external;
+
+    /// @notice Ends a lease for a reason that is neither its parties' wish nor a verdict (L5, L8). Before delivery now, and
+    /// price and bond return; else at a second from now on, `ppm` of the price not served goes from the bond to the
+    /// buyer, and that price returns.
+    /// @param reason `Reclaimed` or later.
+    /// @param note A code of up to 32 bytes.
+    function close(LeaseId lease, EndReason reason, uint40 at, uint32 ppm, bytes32 note) external;
 
     /// @notice How many leases there are; ids run from 1.
     function count() external view returns (uint32);

@@ -79,7 +79,11 @@ enum EndReason {
     ProviderUnsigned,
     Undelivered,
     Unproven,
-    Breach
+    Breach,
+    /// The provider takes it back, against notice and compensation.
+    Reclaimed,
+    /// Another lease of its award ended.
+    Partner
 }
 
 /// @notice Whether a lease has a committee of witnesses (rules W2, L3).

@@ -15,6 +15,8 @@ library Rights {
     bytes32 internal constant AWARDS_OPEN = "awards.open";
     /// @notice Open a lease, and give back what an award left in its fund. `Awards` alone.
     bytes32 internal constant LEASES_OPEN = "leases.open";
+    /// @notice Change a lease that runs: extend it, or end it for a reason that is neither its parties' nor a verdict's.
+    bytes32 internal constant LEASES_AMEND = "leases.amend";
     /// @notice Lock the money of leases. `Leases` alone; a `Settlement` listens to the first that does and to no other.
     bytes32 internal constant SETTLEMENT_REPORT = "settlement.report";
     /// @notice Push what a committee found into a lease: drawn, delivered, breached. `Witnesses`, `Verdicts`.
