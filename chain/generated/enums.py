@@ -45,6 +45,8 @@ class EndReason(IntEnum):
     UNDELIVERED = 7
     UNPROVEN = 8
     BREACH = 9
+    RECLAIMED = 10
+    PARTNER = 11
 
 
 class Fault(IntEnum):

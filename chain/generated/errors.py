@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from chain import codec
-from chain.generated.enums import BidStatus, LeaseState, Skip, Stage
+from chain.generated.enums import BidStatus, EndReason, LeaseState, Skip, Stage
 
 __all__ = [
     "REGISTRY",
@@ -75,6 +75,7 @@ __all__ = [
     "Inventory_Unknown",
     "Leases_AlreadySigned",
     "Leases_BadBits",
+    "Leases_BadReason",
     "Leases_BuyerFirst",
     "Leases_FenceHeld",
     "Leases_NoBuyerSignature",
@@ -126,6 +127,7 @@ __all__ = [
     "SealedTender_WrongStatus",
     "Settlement_BadSplit",
     "Settlement_NotLeases",
+    "Settlement_TooManySteps",
     "TimelockInsufficientDelay",
     "TimelockInvalidOperationLength",
     "TimelockUnauthorizedCaller",
@@ -1334,6 +1336,23 @@ class Leases_BadBits(codec.ContractError):
         self.count = count
 
 
+class Leases_BadReason(codec.ContractError):
+    """a lease does not end like that here
+
+    `Leases`: Leases_BadReason(uint8 reason).
+    """
+
+    NAME: ClassVar[str] = "Leases_BadReason"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("8c986e64")
+    MESSAGE: ClassVar[str] = "a lease does not end like that here"
+    HINT: ClassVar[str | None] = "Give one of the later reasons."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("reason", "uint8", enum=EndReason),)
+
+    def __init__(self, *, reason: EndReason) -> None:
+        super().__init__(reason=reason)
+        self.reason = reason
+
+
 class Leases_BuyerFirst(codec.ContractError):
     """the buyer signs this lease first
 
@@ -2337,6 +2356,27 @@ class Settlement_NotLeases(codec.ContractError):
         self.caller = caller
 
 
+class Settlement_TooManySteps(codec.ContractError):
+    """the lease's rate changed too often
+
+    `Settlement`: Settlement_TooManySteps(uint32 lease, uint256 max).
+    """
+
+    NAME: ClassVar[str] = "Settlement_TooManySteps"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("f699515e")
+    MESSAGE: ClassVar[str] = "the lease's rate changed too often"
+    HINT: ClassVar[str | None] = "Extend it at the rate it has now, or take a new lease."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("max", "uint256"),
+    )
+
+    def __init__(self, *, lease: int, max: int) -> None:
+        super().__init__(lease=lease, max=max)
+        self.lease = lease
+        self.max = max
+
+
 class TimelockInsufficientDelay(codec.ContractError):
     """`TimelockController`: TimelockInsufficientDelay(uint256 delay, uint256 minDelay)."""
 
@@ -3170,6 +3210,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Inventory_Unknown.SELECTOR: Inventory_Unknown,
     Leases_AlreadySigned.SELECTOR: Leases_AlreadySigned,
     Leases_BadBits.SELECTOR: Leases_BadBits,
+    Leases_BadReason.SELECTOR: Leases_BadReason,
     Leases_BuyerFirst.SELECTOR: Leases_BuyerFirst,
     Leases_FenceHeld.SELECTOR: Leases_FenceHeld,
     Leases_NoBuyerSignature.SELECTOR: Leases_NoBuyerSignature,
@@ -3221,6 +3262,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     SealedTender_WrongStatus.SELECTOR: SealedTender_WrongStatus,
     Settlement_BadSplit.SELECTOR: Settlement_BadSplit,
     Settlement_NotLeases.SELECTOR: Settlement_NotLeases,
+    Settlement_TooManySteps.SELECTOR: Settlement_TooManySteps,
     TimelockInsufficientDelay.SELECTOR: TimelockInsufficientDelay,
     TimelockInvalidOperationLength.SELECTOR: TimelockInvalidOperationLength,
     TimelockUnauthorizedCaller.SELECTOR: TimelockUnauthorizedCaller,
