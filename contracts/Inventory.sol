@@ -81,8 +81,11 @@ contract Inventory is IInventory, Governed {
     }
 
     /// @inheritdoc IInventory
-    function extend(ResourceId id, uint32 end, uint32 newEnd) external onlyHolder(Rights.INVENTORY_BOOK) {
-        if (newEnd <= end) revert Inventory_BadWindow(end, newEnd);
+    function extend(ResourceId id, uint32 start, uint32 end, uint32 newEnd)
+        external
+        onlyHolder(Rights.INVENTORY_BOOK)
+    {
+        if (newEnd <= end || newEnd - start > maxWindow) revert Inventory_BadWindow(start, newEnd);
         // Its own turnaround is booked already, and moves.
         _book(id, end + _resources[id].turnaround, newEnd);
     }

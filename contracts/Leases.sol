@@ -21,8 +21,7 @@ import {
     OrgId,
     Policy,
     ResourceId,
-    SlaId,
-    Window
+    SlaId
 } from "./interfaces/Types.sol";
 import {Amounts} from "./libraries/Amounts.sol";
 import {PackedIds} from "./libraries/PackedIds.sol";
@@ -243,7 +242,6 @@ contract Leases is ILeases, Governed {
         Lease storage l = _existing(id);
         bool waits = l.delivered != _all(l) && l.missing == 0;
         if (waits || l.endedAt != 0 || stateOf(id) != LeaseState.Active) _wrongState(id);
-        inventory.requireWindow(Window(l.start, end));
         uint32 before = l.end;
         uint40 from = _endsAt(l);
         l.end = end;
@@ -251,7 +249,7 @@ contract Leases is ILeases, Governed {
 
         ResourceId[] memory ids = resourcesOf(id);
         for (uint256 i; i < ids.length; ++i) {
-            if (_has(l.delivered, i)) inventory.extend(ids[i], before, end);
+            if (_has(l.delivered, i)) inventory.extend(ids[i], l.start, before, end);
         }
         settlement.extend(_parties(id, l), extension, from);
     }
@@ -274,7 +272,6 @@ contract Leases is ILeases, Governed {
         if (at < block.timestamp) revert Leases_TooEarly(id, block.timestamp);
         if (at >= _endTime(l)) revert Leases_TooLate(id, _endTime(l));
         _close(id, l, reason, at, ppm, note);
-        settlement.freeUnserved(_parties(id, l), at);
     }
 
     /// @dev For a share of what is not served, out of the bond.
@@ -283,7 +280,7 @@ contract Leases is ILeases, Governed {
     {
         _dropMissing(id, l, block.timestamp >= _deliverBy(l));
         _end(id, l, reason, at, note);
-        settlement.payUnserved(_parties(id, l), at, ppm);
+        settlement.payUnserved(_parties(id, l), at, ppm, reason != EndReason.Breach);
     }
 
     // ---- ends --------------------------------------------------------------------------------------------------

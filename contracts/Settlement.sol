@@ -113,14 +113,6 @@ contract Settlement is ISettlement, Governed {
     }
 
     /// @inheritdoc ISettlement
-    function freeUnserved(Parties calldata p, uint40 from) external onlyLeases {
-        Account storage a = _accounts[p.lease];
-        // Safe: accrual never exceeds the price, which is a uint96.
-        // forge-lint: disable-next-line(unsafe-typecast)
-        _lowerPrice(p, a, uint96(_accrued(p.lease, p.rate, from, true)));
-    }
-
-    /// @inheritdoc ISettlement
     function draw(Parties calldata p, uint40 until, bool last) external onlyLeases {
         Account storage a = _accounts[p.lease];
         if (a.closed) return;
@@ -166,7 +158,7 @@ contract Settlement is ISettlement, Governed {
     }
 
     /// @inheritdoc ISettlement
-    function payUnserved(Parties calldata p, uint40 from, uint256 ppm)
+    function payUnserved(Parties calldata p, uint40 from, uint256 ppm, bool back)
         external
         onlyLeases
         returns (uint256 amount)
@@ -175,6 +167,9 @@ contract Settlement is ISettlement, Governed {
         amount = Amounts.shareDown(a.price - _billed(p.lease, p.rate, from, false), ppm);
         if (amount > a.bond) amount = a.bond;
         _forfeit(p, a, amount);
+        // Safe: accrual never exceeds the price, which is a uint96.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        if (back) _lowerPrice(p, a, uint96(_accrued(p.lease, p.rate, from, true)));
     }
 
     /// @inheritdoc ISettlement

@@ -166,10 +166,10 @@ interface ISettlement {
 
     /// @notice Pays a share of the price of what is not served from a second on to the buyer, out of the bond and at
     /// most what is left of it.
-    function payUnserved(Parties calldata parties, uint40 from, uint256 ppm) external returns (uint256 amount);
-
-    /// @notice Lowers what accrual may reach to what accrues until a second, rounded up to the quantum, and refunds the rest.
-    function freeUnserved(Parties calldata parties, uint40 from) external;
+    /// @param back Whether that price returns at once: all but what accrues until then, rounded up to the quantum.
+    function payUnserved(Parties calldata parties, uint40 from, uint256 ppm, bool back)
+        external
+        returns (uint256 amount);
 
     /// @notice Gives what is left of the bond back to the provider.
     function freeBond(Parties calldata parties) external;

@@ -563,7 +563,7 @@ contract InventoryExtendTest is InventoryTest {
         _book(machine, start, start + 10);
         vm.expectEmit(address(inventory));
         emit IInventory.SlotsBooked(machine, start + 10 + TURNAROUND, start + 15 + TURNAROUND);
-        _extend(machine, start + 10, start + 15);
+        _extend(machine, start, start + 10, start + 15);
         assertFalse(inventory.isFree(machine, start + 14, start + 15));
         assertEq(inventory.resource(machine).bookedUntil, start + 15 + TURNAROUND);
         _release(machine, start, start + 15);
@@ -582,7 +582,7 @@ contract InventoryExtendTest is InventoryTest {
         ResourceId b = _registerAs(north, 3, after_);
         _book(a, start, newEnd);
         _book(b, start, end);
-        _extend(b, end, newEnd);
+        _extend(b, start, end, newEnd);
         for (uint256 word = start >> 8; word <= (newEnd + after_) >> 8; ++word) {
             assertEq(inventory.calendar(a, word), inventory.calendar(b, word));
         }
@@ -593,14 +593,21 @@ contract InventoryExtendTest is InventoryTest {
         uint32 start = _now();
         _book(machine, start, start + 10);
         _book(machine, start + 14, start + 15);
-        _extend(machine, start + 10, start + 12);
+        _extend(machine, start, start + 10, start + 12);
         _notFree(machine, start + 12 + TURNAROUND, start + 13);
-        _extend(machine, start + 12, start + 13);
+        _extend(machine, start, start + 12, start + 13);
     }
 
     function test_RevertWhen_NoLonger() external {
-        vm.expectRevert(abi.encodeWithSelector(IInventory.Inventory_BadWindow.selector, 10, 10));
-        _extend(machine, 10, 10);
+        vm.expectRevert(abi.encodeWithSelector(IInventory.Inventory_BadWindow.selector, 5, 10));
+        _extend(machine, 5, 10, 10);
+    }
+
+    function test_RevertWhen_LongerThanAnyWindow() external {
+        _book(machine, 5, 10);
+        _extend(machine, 5, 10, 5 + 8784);
+        vm.expectRevert(abi.encodeWithSelector(IInventory.Inventory_BadWindow.selector, 5, 6 + 8784));
+        _extend(machine, 5, 5 + 8784, 6 + 8784);
     }
 
     function test_RevertWhen_Held() external {
@@ -608,22 +615,22 @@ contract InventoryExtendTest is InventoryTest {
         _book(machine, start, start + 10);
         _hold(machine);
         _notFree(machine, start + 10 + TURNAROUND, start + 11);
-        _extend(machine, start + 10, start + 11);
+        _extend(machine, start, start + 10, start + 11);
     }
 
     function test_RevertWhen_CallerHasNoRight() external {
         _noRight(north);
-        inventory.extend(machine, 1, 2);
+        inventory.extend(machine, 0, 1, 2);
     }
 
     function test_RevertWhen_RightTakenAway() external {
         _revoke();
         _noRight(address(leases));
-        inventory.extend(machine, 1, 2);
+        inventory.extend(machine, 0, 1, 2);
     }
 
-    function _extend(ResourceId id, uint32 end, uint32 newEnd) private {
+    function _extend(ResourceId id, uint32 start, uint32 end, uint32 newEnd) private {
         vm.prank(address(leases));
-        inventory.extend(id, end, newEnd);
+        inventory.extend(id, start, end, newEnd);
     }
 }

@@ -197,7 +197,7 @@ contract SettlementLeasesTest is SettlementBase {
         vm.expectRevert(_notLeases(north));
         settlement.freeBond(parties);
         vm.expectRevert(_notLeases(north));
-        settlement.payUnserved(parties, FROM, 1);
+        settlement.payUnserved(parties, FROM, 1, true);
     }
 
     /// A right is a name: the `Leases` of a later version holds it too, for a `Settlement` of its own.
@@ -473,7 +473,7 @@ contract SettlementExtendTest is SettlementBase {
     /// The price is what freed and unserved time leave of it, quantum included.
     function test_WhenTheUnservedIsFreed_TheRestStays() external {
         _started(1);
-        settlement.freeUnserved(parties, FROM + 61);
+        settlement.payUnserved(parties, FROM + 61, 0, true);
         assertEq(settlement.account(ID).price, 120);
         assertEq(escrow.free(buyerOrg), MONEY - 120);
         settlement.draw(parties, FROM + 61, true);
@@ -519,8 +519,6 @@ contract SettlementExtendTest is SettlementBase {
         vm.startPrank(north);
         vm.expectRevert(_notLeases(north));
         settlement.extend(parties, _extension(1, 1), FROM);
-        vm.expectRevert(_notLeases(north));
-        settlement.freeUnserved(parties, FROM);
     }
 
     /// E3 over steps: each rate is rounded up once, nothing passes the price, nothing falls.

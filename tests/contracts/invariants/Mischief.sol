@@ -13,6 +13,7 @@ import {ISettlement} from "../../../contracts/interfaces/ISettlement.sol";
 import {
     Award,
     AwardId,
+    EndReason,
     LeaseId,
     Leg,
     OfferId,
@@ -56,7 +57,7 @@ abstract contract Mischief is Handler {
         _refused(by, address(settlement), abi.encodeCall(ISettlement.refund, (p)));
         _refused(by, address(settlement), abi.encodeCall(ISettlement.lowerPrice, (p, 0)));
         _refused(by, address(settlement), abi.encodeCall(ISettlement.forfeitBond, (p, 1, 1)));
-        _refused(by, address(settlement), abi.encodeCall(ISettlement.payUnserved, (p, 1, 1)));
+        _refused(by, address(settlement), abi.encodeCall(ISettlement.payUnserved, (p, 1, 1, true)));
         _refused(by, address(settlement), abi.encodeCall(ISettlement.applyVerdict, (p, 0, 1, 1, 1, 1)));
         _refused(by, address(settlement), abi.encodeCall(ISettlement.dispute, (p, 1, true, 1)));
         _refused(by, address(settlement), abi.encodeCall(ISettlement.resolve, (p, 0, 0, 0)));
@@ -65,6 +66,11 @@ abstract contract Mischief is Handler {
         _refused(by, address(leases), abi.encodeCall(ILeases.setCommittee, (id, true)));
         _refused(by, address(leases), abi.encodeCall(ILeases.prove, (id, 1)));
         _refused(by, address(leases), abi.encodeCall(ILeases.breach, (id, 0)));
+        ISettlement.Extension memory more;
+        _refused(by, address(leases), abi.encodeCall(ILeases.extend, (id, type(uint32).max, more)));
+        _refused(by, address(leases), abi.encodeCall(ILeases.close, (id, EndReason.Partner, 1, 0, 0)));
+        _refused(by, address(settlement), abi.encodeCall(ISettlement.extend, (p, more, 1)));
+        _refused(by, address(inventory), abi.encodeCall(IInventory.extend, (ResourceId.wrap(1), 1, 2, 3)));
         _refused(by, address(settlement), abi.encodeCall(ISettlement.freeBond, (p)));
         _refused(by, address(book), abi.encodeCall(IBook.closeRequest, (RequestId.wrap(1))));
         Award memory wish = Award(buyerOrg, buyer, RequestId.wrap(0), Policy.Provider, 0, 0, NO_SLA);

@@ -250,7 +250,8 @@ contract LeasesExtendTest is AmendBase {
         LeaseId id = _active();
         uint32 end = leases.lease(id).end;
         ISettlement.Extension memory none;
-        vm.expectRevert(abi.encodeWithSelector(IInventory.Inventory_BadWindow.selector, end, end));
+        uint32 start = leases.lease(id).start;
+        vm.expectRevert(abi.encodeWithSelector(IInventory.Inventory_BadWindow.selector, start, end));
         leases.extend(id, end, none);
     }
 
