@@ -95,7 +95,7 @@ def test_every_end_has_a_fault_a_sentence_and_evidence(reason: EndReason) -> Non
 
 
 def test_faults_of_ends_are_those_of_the_contract() -> None:
-    """Leases._fault: the buyer's that it did not sign; from no signature of the provider to reclaiming, its own."""
+    """Leases._fault: the buyer's that it did not sign; the provider's what follows, up to reclaiming."""
     buyers = {EndReason.BUYER_UNSIGNED}
     providers = {
         EndReason.PROVIDER_UNSIGNED,
