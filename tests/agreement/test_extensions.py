@@ -1,4 +1,7 @@
-"""Extended leases (L7): `Settlement` bills each rate as `market.billing` does, and locks what `Awards` says."""
+"""Extended leases (L7): `Settlement` bills each rate as `market.billing` does, and locks what `Awards` tells.
+
+Nothing here may ask the contracts what the pure Python ought to answer.
+"""
 
 from __future__ import annotations
 
