@@ -193,7 +193,7 @@ class Histories(RuleBasedStateMachine):
         for id_, lease in self.leases.items():
             _, price, _, bond, *rest = next(answers)
             sums = lease.sums
-            expected = [lease.paid, 0, 0, sums.units, lease.closed]
+            expected = [lease.paid, 0, 0, sums.units, lease.closed, 0]
             expected += [0, 0, 0, sums.first_start, lease.fee, 0, sums.start_sum]
             assert (price, bond, rest) == (lease.price, lease.bond, expected), f"lease {id_}"
         assert dict(zip(self.market.free, answers, strict=True)) == self.market.free
