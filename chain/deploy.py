@@ -34,8 +34,9 @@ _GRANTS = (
     ("SealedTender", "escrow.move"),
     ("Leases", "inventory.book"),
     ("Leases", "settlement.report"),
-    ("Book", "leases.open"),
-    ("SealedTender", "leases.open"),
+    ("Awards", "leases.open"),
+    ("Book", "awards.open"),
+    ("SealedTender", "awards.open"),
     ("SealedTender", "book.record"),
     ("Witnesses", "escrow.move"),
     ("Verdicts", "escrow.move"),
@@ -289,9 +290,13 @@ class _Founding:
         )
         settlement = at["Settlement"]
         self._create("Leases", directory, members, inventory, settlement, terms)
+        self._mined()
+        leases = at["Leases"]
+        self._create("Awards", directory, leases)
+        awards = at["Awards"]
         both = (directory, members, inventory, escrow)
-        self._create("Book", *both, at["Leases"], p.max_open_orders, p.order_deposit_ppm)
-        self._create("SealedTender", *both, at["Book"], at["Leases"], settlement, p.deposit_ppm)
+        self._create("Book", *both, awards, p.max_open_orders, p.order_deposit_ppm)
+        self._create("SealedTender", *both, at["Book"], awards, leases, settlement, p.deposit_ppm)
         self._mined()
         self._create_witnesses()
 

@@ -14,6 +14,7 @@ from chain import connection as connection_file
 from chain.codec import Event
 from chain.connection import ConnectionFile
 from chain.contracts.audits import Audits
+from chain.contracts.awards import Awards
 from chain.contracts.base import Call, Contract
 from chain.contracts.book import Book
 from chain.contracts.directory import Directory
@@ -90,6 +91,11 @@ class Exchange:
         return Leases(self.directory.latest("Leases"), self.rpc)
 
     @cached_property
+    def awards(self) -> Awards:
+        """What leases of one outcome share."""
+        return Awards(self.directory.latest("Awards"), self.rpc)
+
+    @cached_property
     def book(self) -> Book:
         """Offers and requests."""
         return Book(self.directory.latest("Book"), self.rpc)
@@ -143,6 +149,7 @@ class Exchange:
             self.inventory,
             self.settlement,
             self.leases,
+            self.awards,
             self.book,
             self.tender,
         ]

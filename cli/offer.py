@@ -326,7 +326,7 @@ def buy(
     seconds = window.window(exchange.slot)
     most = price(o.buy_now_rate, len(resources), seconds.start, seconds.end, exchange.now())
     require_sla(exchange, o.sla)
-    fees = buyers_half(exchange.leases.fee_of(window)) if o.sla else 0
+    fees = buyers_half(exchange.awards.fee_of(window)) if o.sla else 0
     _require_cover(exchange, most + fees)
     facts = {
         "window": span_text(window, exchange.slot),

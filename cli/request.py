@@ -90,7 +90,7 @@ def post(
     wanted = RequestTerms(window, count, ceiling, class_name, least, policy, all_or_nothing, sla)
     seconds = window.window(exchange.slot)
     amount = fund(ceiling, count, seconds.start, seconds.end, now)
-    fees = count * buyers_half(exchange.leases.fee_of(window)) if sla else 0
+    fees = count * buyers_half(exchange.awards.fee_of(window)) if sla else 0
     facts = {
         "needs": f"{count} of {class_name} with {least}" + (", all or nothing" if all_or_nothing else ""),
         "window": span_text(window, exchange.slot),

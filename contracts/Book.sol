@@ -4,11 +4,11 @@ pragma solidity 0.8.30;
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {Governed} from "./Governed.sol";
+import {IAwards} from "./interfaces/IAwards.sol";
 import {IBook} from "./interfaces/IBook.sol";
 import {IDirectory} from "./interfaces/IDirectory.sol";
 import {IEscrow} from "./interfaces/IEscrow.sol";
 import {IInventory} from "./interfaces/IInventory.sol";
-import {ILeases} from "./interfaces/ILeases.sol";
 import {IMembers, MemberRights, Roles} from "./interfaces/IMembers.sol";
 import {
     Award,
@@ -36,7 +36,7 @@ contract Book is IBook, Governed {
     IMembers public immutable members;
     IInventory public immutable inventory;
     IEscrow public immutable escrow;
-    ILeases public immutable leases;
+    IAwards public immutable awards;
     /// @inheritdoc IBook
     uint32 public immutable maxOpenOrders;
     /// @inheritdoc IBook
@@ -60,14 +60,14 @@ contract Book is IBook, Governed {
         IMembers members_,
         IInventory inventory_,
         IEscrow escrow_,
-        ILeases leases_,
+        IAwards awards_,
         uint32 maxOpenOrders_,
         uint32 orderDepositPpm_
     ) Governed(directory_) {
         members = members_;
         inventory = inventory_;
         escrow = escrow_;
-        leases = leases_;
+        awards = awards_;
         maxOpenOrders = maxOpenOrders_;
         orderDepositPpm = orderDepositPpm_;
         _slot = inventory_.slot();
@@ -141,13 +141,12 @@ contract Book is IBook, Governed {
         requireOffered(id, o.org, resources, window, o.buyNowRate);
 
         Leg[] memory legs = new Leg[](1);
-        legs[0] = Leg(o.org, o.by, id, o.buyNowRate, resources);
-        Award memory award =
-            Award(buyer, msg.sender, RequestId.wrap(0), window, Policy.Provider, false, 0, o.sla);
-        Skip skip = leases.skipOf(award, legs[0]);
+        legs[0] = Leg(o.org, o.by, id, o.buyNowRate, window, resources);
+        Award memory award = Award(buyer, msg.sender, RequestId.wrap(0), Policy.Provider, 0, 0, o.sla);
+        Skip skip = awards.skipOf(award, legs[0]);
         if (skip != Skip.None) revert Book_Skipped(skip);
         LeaseId[] memory opened;
-        (awardId, opened) = leases.open(award, legs);
+        (awardId, opened) = awards.open(award, legs);
         lease = opened[0];
         emit BoughtNow(id, buyer, awardId, lease);
     }

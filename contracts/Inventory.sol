@@ -77,17 +77,17 @@ contract Inventory is IInventory, Governed {
 
     /// @inheritdoc IInventory
     function book(ResourceId id, uint32 start, uint32 end) external onlyHolder(Rights.INVENTORY_BOOK) {
-        Resource storage r = _resources[id];
-        uint32 last = end + r.turnaround;
-        if (r.retired || r.holds != 0) revert Inventory_NotFree(id, start, end);
-        for (uint256 word = start >> 8; word << 8 < last; ++word) {
-            uint256 mask = _mask(word, start, last);
-            uint256 booked = calendar[id][word];
-            if (booked & mask != 0) revert Inventory_NotFree(id, start, end);
-            calendar[id][word] = booked | mask;
-        }
-        if (last > r.bookedUntil) r.bookedUntil = last;
-        emit SlotsBooked(id, start, last);
+        _book(id, start, end);
+    }
+
+    /// @inheritdoc IInventory
+    function extend(ResourceId id, uint32 start, uint32 end, uint32 newEnd)
+        external
+        onlyHolder(Rights.INVENTORY_BOOK)
+    {
+        if (newEnd <= end || newEnd - start > maxWindow) revert Inventory_BadWindow(start, newEnd);
+        // Its own turnaround is booked already, and moves.
+        _book(id, end + _resources[id].turnaround, newEnd);
     }
 
     /// @inheritdoc IInventory
@@ -161,6 +161,20 @@ contract Inventory is IInventory, Governed {
         if (uint256(window.end) * slot <= block.timestamp) {
             revert Inventory_PastWindow(window.end, block.timestamp);
         }
+    }
+
+    function _book(ResourceId id, uint32 start, uint32 end) private {
+        Resource storage r = _resources[id];
+        uint32 last = end + r.turnaround;
+        if (r.retired || r.holds != 0) revert Inventory_NotFree(id, start, end);
+        for (uint256 word = start >> 8; word << 8 < last; ++word) {
+            uint256 mask = _mask(word, start, last);
+            uint256 booked = calendar[id][word];
+            if (booked & mask != 0) revert Inventory_NotFree(id, start, end);
+            calendar[id][word] = booked | mask;
+        }
+        if (last > r.bookedUntil) r.bookedUntil = last;
+        emit SlotsBooked(id, start, last);
     }
 
     /// @dev The bits of `[start, end)` that lie in a word.

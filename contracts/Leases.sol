@@ -21,14 +21,13 @@ import {
     OrgId,
     Policy,
     ResourceId,
-    Skip,
-    SlaId,
-    Window
+    SlaId
 } from "./interfaces/Types.sol";
 import {Amounts} from "./libraries/Amounts.sol";
 import {PackedIds} from "./libraries/PackedIds.sol";
 import {Rights} from "./libraries/Rights.sol";
 import {Rounds} from "./libraries/Rounds.sol";
+import {Traits} from "./libraries/Traits.sol";
 
 /// @notice See {ILeases}.
 contract Leases is ILeases, Governed {
@@ -36,13 +35,14 @@ contract Leases is ILeases, Governed {
     using PackedIds for mapping(uint256 => uint256);
 
     IMembers public immutable members;
+    /// @inheritdoc ILeases
     IInventory public immutable inventory;
+    /// @inheritdoc ILeases
     ISettlement public immutable settlement;
     uint32 private immutable _slot;
 
     /// @inheritdoc ILeases
     uint32 public count;
-    uint32 private _awards;
     Terms private _terms;
 
     mapping(LeaseId => Lease) private _leases;
@@ -65,49 +65,36 @@ contract Leases is ILeases, Governed {
     // ---- opening -----------------------------------------------------------------------------------------------
 
     /// @inheritdoc ILeases
-    function open(Award calldata award, Leg[] calldata legs)
+    function open(AwardId awardId, Award calldata award, Leg calldata leg, ISettlement.Stakes calldata stakes)
         external
         onlyHolder(Rights.LEASES_OPEN)
-        returns (AwardId id, LeaseId[] memory opened)
+        returns (LeaseId id)
     {
-        id = AwardId.wrap(++_awards);
-        opened = new LeaseId[](legs.length);
-        for (uint256 i; i < legs.length; ++i) {
-            Skip skip = skipOf(award, legs[i]);
-            if (skip == Skip.None) opened[i] = _open(id, award, legs[i]);
-            else emit LegSkipped(id, legs[i].provider, skip);
-        }
-        if (award.fund != 0) settlement.returnFund(award.fund, award.buyer, award.by);
-    }
-
-    function _open(AwardId id, Award calldata award, Leg calldata leg) private returns (LeaseId leaseId) {
-        leaseId = LeaseId.wrap(++count);
-        Lease storage l = _leases[leaseId];
-        l.award = id;
+        id = LeaseId.wrap(++count);
+        Lease storage l = _leases[id];
+        l.award = awardId;
         l.offer = leg.offer;
         l.request = award.request;
         l.provider = leg.provider;
         l.buyer = award.buyer;
-        l.start = award.window.start;
-        l.end = award.window.end;
+        l.start = leg.window.start;
+        l.end = leg.window.end;
         // Safe: more would fit into no transaction.
         // forge-lint: disable-next-line(unsafe-typecast)
         l.count = uint16(leg.resources.length);
         l.policy = award.policy;
-        l.allOrNothing = award.allOrNothing;
+        l.traits = award.traits;
         l.rate = leg.rate;
         l.createdAt = _now();
         l.sla = award.sla;
         if (SlaId.unwrap(award.sla) != 0) l.committee = Committee.Awaited;
-        _resources[leaseId].store(leg.resources);
-        _emitOpened(leaseId, id, award, leg);
+        _resources[id].store(leg.resources);
+        _emitOpened(id, awardId, award, leg);
 
         for (uint256 i; i < leg.resources.length; ++i) {
-            inventory.book(leg.resources[i], award.window.start, award.window.end);
+            inventory.book(leg.resources[i], leg.window.start, leg.window.end);
         }
-        settlement.open(
-            ISettlement.Parties(leaseId, award.buyer, leg.provider, leg.rate), _stakesOf(award, leg)
-        );
+        settlement.open(ISettlement.Parties(id, award.buyer, leg.provider, leg.rate), stakes);
     }
 
     function _emitOpened(LeaseId leaseId, AwardId id, Award calldata award, Leg calldata leg) private {
@@ -119,64 +106,12 @@ contract Leases is ILeases, Governed {
             leg.offer,
             award.request,
             leg.rate,
-            award.window.start,
-            award.window.end,
+            leg.window.start,
+            leg.window.end,
             leg.resources,
             award.policy,
             award.sla
         );
-    }
-
-    /// @inheritdoc ILeases
-    function skipOf(Award calldata award, Leg calldata leg) public view returns (Skip) {
-        unchecked {
-            for (uint256 i; i < leg.resources.length; ++i) {
-                if (!inventory.isFree(leg.resources[i], award.window.start, award.window.end)) {
-                    return Skip.NotFree;
-                }
-            }
-            return settlement.coverOf(award.buyer, leg.provider, _stakesOf(award, leg));
-        }
-    }
-
-    function _stakesOf(Award calldata award, Leg calldata leg)
-        private
-        view
-        returns (ISettlement.Stakes memory s)
-    {
-        uint256 price = priceOf(award, leg);
-        s.buyerBy = award.by;
-        s.price = price.toUint96();
-        s.providerBy = leg.by;
-        s.bond = Amounts.shareDown(price, _terms.defaultPpm).toUint96();
-        if (SlaId.unwrap(award.sla) != 0) s.fee = feeOf(award.window).toUint96();
-        s.fund = award.fund;
-    }
-
-    /// @inheritdoc ILeases
-    function priceOf(Award calldata award, Leg calldata leg) public view returns (uint256) {
-        (uint256 from, uint256 until) = _left(award.window);
-        return Amounts.priceUp(leg.rate, leg.resources.length * (until - from));
-    }
-
-    /// @inheritdoc ILeases
-    function feeOf(Window calldata window) public view returns (uint256) {
-        unchecked {
-            (uint256 from, uint256 until) = _left(window);
-            if (until == from) return 0;
-            uint256 epoch = _terms.epoch;
-            return ((until - 1) / epoch - from / epoch + 1) * _terms.seatFee * _terms.seats;
-        }
-    }
-
-    /// @dev What is left of a window, in seconds; empty if it is over.
-    function _left(Window calldata window) private view returns (uint256 from, uint256 until) {
-        unchecked {
-            from = uint256(window.start) * _slot;
-            until = uint256(window.end) * _slot;
-            if (from < block.timestamp) from = block.timestamp;
-            if (until < from) until = from;
-        }
     }
 
     // ---- signing and the fence ---------------------------------------------------------------------------------
@@ -281,7 +216,7 @@ contract Leases is ILeases, Governed {
         // All or nothing, and not all there: that is for the buyer alone to accept (L1).
         if (
             l.committee != Committee.Drawn || l.accepted == resources || !_isProvable(l)
-                || (l.allOrNothing && resources != _all(l))
+                || (_isWhole(l) && resources != _all(l))
         ) _wrongState(id);
         l.accepted = resources;
         emit LeaseProven(id, resources);
@@ -294,9 +229,58 @@ contract Leases is ILeases, Governed {
         if (l.committee != Committee.Drawn || state != LeaseState.Active || l.endedAt != 0) {
             _wrongState(id);
         }
+        _close(id, l, EndReason.Breach, _now(), _terms.defaultPpm, note);
+    }
+
+    // ---- amendments --------------------------------------------------------------------------------------------
+
+    /// @inheritdoc ILeases
+    function extend(LeaseId id, uint32 end, ISettlement.Extension calldata extension)
+        external
+        onlyHolder(Rights.LEASES_AMEND)
+    {
+        Lease storage l = _existing(id);
+        bool waits = l.delivered != _all(l) && l.missing == 0;
+        if (waits || l.endedAt != 0 || stateOf(id) != LeaseState.Active) _wrongState(id);
+        uint32 before = l.end;
+        uint40 from = _endsAt(l);
+        l.end = end;
+        emit LeaseExtended(id, end, extension.rate);
+
+        ResourceId[] memory ids = resourcesOf(id);
+        for (uint256 i; i < ids.length; ++i) {
+            if (_has(l.delivered, i)) inventory.extend(ids[i], l.start, before, end);
+        }
+        settlement.extend(_parties(id, l), extension, from);
+    }
+
+    /// @inheritdoc ILeases
+    function close(LeaseId id, EndReason reason, uint40 at, uint32 ppm, bytes32 note)
+        external
+        onlyEverHolder(Rights.LEASES_AMEND)
+    {
+        Lease storage l = _existing(id);
+        if (reason < EndReason.Reclaimed) revert Leases_BadReason(reason);
+        if (l.endedAt != 0 || stateOf(id) > LeaseState.Active) _wrongState(id);
+        if (l.delivered == 0) {
+            // Taken back is what was there; before, its provider is bound by the deadline to deliver.
+            if (reason == EndReason.Reclaimed) _wrongState(id);
+            _end(id, l, reason, _now(), note);
+            _refund(id, l);
+            return _freeAll(id, l);
+        }
+        if (at < block.timestamp) revert Leases_TooEarly(id, block.timestamp);
+        if (at >= _endTime(l)) revert Leases_TooLate(id, _endTime(l));
+        _close(id, l, reason, at, ppm, note);
+    }
+
+    /// @dev For a share of what is not served, out of the bond.
+    function _close(LeaseId id, Lease storage l, EndReason reason, uint40 at, uint32 ppm, bytes32 note)
+        private
+    {
         _dropMissing(id, l, block.timestamp >= _deliverBy(l));
-        _end(id, l, EndReason.Breach, _now(), note);
-        settlement.payUnserved(_parties(id, l), _now(), _terms.defaultPpm);
+        _end(id, l, reason, at, note);
+        settlement.payUnserved(_parties(id, l), at, ppm, reason != EndReason.Breach);
     }
 
     // ---- ends --------------------------------------------------------------------------------------------------
@@ -310,7 +294,7 @@ contract Leases is ILeases, Governed {
         if (l.committee == Committee.Awaited || l.committee == Committee.Drawn) {
             _requireSince(id, _startTime(l));
         }
-        bool incomplete = l.allOrNothing && l.delivered != _all(l) && block.timestamp >= _deliverBy(l);
+        bool incomplete = _isWhole(l) && l.delivered != _all(l) && block.timestamp >= _deliverBy(l);
         _dropMissing(id, l, block.timestamp >= _deliverBy(l));
         uint40 at = _earlier(block.timestamp, _endTime(l));
         _end(id, l, EndReason.Rejected, at, note);
@@ -561,7 +545,7 @@ contract Leases is ILeases, Governed {
     }
 
     function _stateBeforeDelivery(Lease storage l) private view returns (LeaseState) {
-        if (l.reason == EndReason.Cancelled) return LeaseState.Cancelled;
+        if (l.reason == EndReason.Cancelled || l.reason > EndReason.Reclaimed) return LeaseState.Cancelled;
         if (l.endedAt != 0) return LeaseState.Defaulted;
         if (l.signedAt == 0) return block.timestamp < _signBy(l) ? LeaseState.Awarded : LeaseState.Defaulted;
         return block.timestamp < _deliverBy(l) ? LeaseState.Signed : LeaseState.Defaulted;
@@ -588,7 +572,8 @@ contract Leases is ILeases, Governed {
 
     function _fault(EndReason reason) private pure returns (Fault) {
         if (reason == EndReason.BuyerUnsigned) return Fault.Buyer;
-        return reason >= EndReason.ProviderUnsigned ? Fault.Provider : Fault.Nobody;
+        bool provider = reason >= EndReason.ProviderUnsigned && reason <= EndReason.Reclaimed;
+        return provider ? Fault.Provider : Fault.Nobody;
     }
 
     /// @dev Until when the one whose turn it is has to sign (C4), and never behind the lease's own end.
@@ -630,7 +615,7 @@ contract Leases is ILeases, Governed {
     function _acceptBy(Lease storage l) private view returns (uint256 by) {
         unchecked {
             uint256 from = l.deliveredAt;
-            if (l.allOrNothing && l.delivered != _all(l)) from = _deliverBy(l);
+            if (_isWhole(l) && l.delivered != _all(l)) from = _deliverBy(l);
             if (from < l.committeeAt) from = l.committeeAt;
             by = from + _terms.acceptTime;
             if (l.committee == Committee.Awaited && by < _endsAt(l)) by = _endsAt(l);
@@ -690,6 +675,10 @@ contract Leases is ILeases, Governed {
     /// @dev The second the lease ends or ended.
     function _endsAt(Lease storage l) private view returns (uint40) {
         return l.endedAt != 0 ? l.endedAt : uint40(_endTime(l));
+    }
+
+    function _isWhole(Lease storage l) private view returns (bool) {
+        return l.traits & Traits.ALL_OR_NOTHING != 0;
     }
 
     function _all(Lease storage l) private view returns (uint64) {

@@ -16,11 +16,24 @@ import {Rounds} from "./libraries/Rounds.sol";
 contract Settlement is ISettlement, Governed {
     using SafeCast for uint256;
 
+    /// @dev Bounds every loop over steps.
+    uint256 private constant MAX_STEPS = 8;
+
     IEscrow public immutable escrow;
     /// @inheritdoc ISettlement
     uint32 public immutable quantum;
 
+    /// @inheritdoc ISettlement
+    address public leases;
+
     mapping(LeaseId => Account) private _accounts;
+    mapping(LeaseId => mapping(uint256 n => Step)) private _steps;
+
+    /// @dev A right is a name, not a pair: who holds it for another Settlement must not move the money of these leases.
+    modifier onlyLeases() {
+        _requireLeases();
+        _;
+    }
 
     constructor(IDirectory directory_, IEscrow escrow_, uint32 quantum_) Governed(directory_) {
         escrow = escrow_;
@@ -29,6 +42,8 @@ contract Settlement is ISettlement, Governed {
 
     /// @inheritdoc ISettlement
     function open(Parties calldata p, Stakes calldata s) external onlyHolder(Rights.SETTLEMENT_REPORT) {
+        if (leases == address(0)) leases = msg.sender;
+        _requireLeases();
         Account storage a = _accounts[p.lease];
         a.buyerBy = s.buyerBy;
         a.price = s.price;
@@ -43,7 +58,39 @@ contract Settlement is ISettlement, Governed {
     }
 
     /// @inheritdoc ISettlement
-    function returnFund(bytes32 fund, OrgId buyer, address by) external onlyHolder(Rights.SETTLEMENT_REPORT) {
+    function extend(Parties calldata p, Extension calldata e, uint40 from) external onlyLeases {
+        Account storage a = _accounts[p.lease];
+        _setRate(p, a, from, e.rate);
+        emit Extended(p.lease, e.price, e.bond, e.fee, from, e.rate);
+
+        (uint256 buyerHad, uint256 providerHad) = _feeShares(a);
+        a.fee += e.fee;
+        (uint256 ofBuyer, uint256 ofProvider) = _feeShares(a);
+        ofBuyer += e.price;
+        ofProvider += e.bond;
+        if (a.buyerBy == e.buyerBy) {
+            ofBuyer -= buyerHad;
+        } else {
+            uint256 back = uint256(a.price) - a.paid + a.owed + a.pending + a.disputed;
+            escrow.unlock(_key(p.lease), p.buyer, a.buyerBy, back + buyerHad);
+            ofBuyer += back;
+            a.buyerBy = e.buyerBy;
+        }
+        if (a.providerBy == e.providerBy) {
+            ofProvider -= providerHad;
+        } else {
+            escrow.unlock(_key(p.lease), p.provider, a.providerBy, a.bond + providerHad);
+            ofProvider += a.bond;
+            a.providerBy = e.providerBy;
+        }
+        a.price += e.price;
+        a.bond += e.bond;
+        escrow.lock(_key(p.lease), p.buyer, e.buyerBy, ofBuyer);
+        escrow.lock(_key(p.lease), p.provider, e.providerBy, ofProvider);
+    }
+
+    /// @inheritdoc ISettlement
+    function returnFund(bytes32 fund, OrgId buyer, address by) external onlyHolder(Rights.LEASES_OPEN) {
         uint256 left = fundBalance(fund);
         if (left == 0) return;
         emit FundReturned(fund, buyer, left);
@@ -51,10 +98,7 @@ contract Settlement is ISettlement, Governed {
     }
 
     /// @inheritdoc ISettlement
-    function start(Parties calldata p, uint16 units, uint40 from)
-        external
-        onlyEverHolder(Rights.SETTLEMENT_REPORT)
-    {
+    function start(Parties calldata p, uint16 units, uint40 from) external onlyLeases {
         Account storage a = _accounts[p.lease];
         // Safe until the year 2106.
         // forge-lint: disable-next-line(unsafe-typecast)
@@ -64,23 +108,15 @@ contract Settlement is ISettlement, Governed {
     }
 
     /// @inheritdoc ISettlement
-    function lowerPrice(Parties calldata p, uint96 price) external onlyEverHolder(Rights.SETTLEMENT_REPORT) {
-        Account storage a = _accounts[p.lease];
-        if (a.closed || price >= a.price) return;
-        uint256 back = a.price - price;
-        a.price = price;
-        emit PriceRefunded(p.lease, back);
-        _unlock(p, a, back);
+    function lowerPrice(Parties calldata p, uint96 price) external onlyLeases {
+        _lowerPrice(p, _accounts[p.lease], price);
     }
 
     /// @inheritdoc ISettlement
-    function draw(Parties calldata p, uint40 until, bool last)
-        external
-        onlyEverHolder(Rights.SETTLEMENT_REPORT)
-    {
+    function draw(Parties calldata p, uint40 until, bool last) external onlyLeases {
         Account storage a = _accounts[p.lease];
         if (a.closed) return;
-        uint256 sum = _accrued(a, p.rate, until, last);
+        uint256 sum = _accrued(p.lease, p.rate, until, last);
         uint256 due = sum - a.paid;
         // Safe: accrual never exceeds the price, which is a uint96.
         // forge-lint: disable-next-line(unsafe-typecast)
@@ -94,7 +130,7 @@ contract Settlement is ISettlement, Governed {
     }
 
     /// @inheritdoc ISettlement
-    function payReserve(Parties calldata p, uint256 ppm) external onlyEverHolder(Rights.SETTLEMENT_REPORT) {
+    function payReserve(Parties calldata p, uint256 ppm) external onlyLeases {
         Account storage a = _accounts[p.lease];
         uint256 amount = Amounts.shareDown(a.price, ppm);
         // Safe: a share of the price.
@@ -106,14 +142,14 @@ contract Settlement is ISettlement, Governed {
     }
 
     /// @inheritdoc ISettlement
-    function refund(Parties calldata p) external onlyEverHolder(Rights.SETTLEMENT_REPORT) {
+    function refund(Parties calldata p) external onlyLeases {
         _close(p, _accounts[p.lease]);
     }
 
     /// @inheritdoc ISettlement
     function forfeitBond(Parties calldata p, uint256 part, uint256 whole)
         external
-        onlyEverHolder(Rights.SETTLEMENT_REPORT)
+        onlyLeases
         returns (uint256 amount)
     {
         Account storage a = _accounts[p.lease];
@@ -122,19 +158,22 @@ contract Settlement is ISettlement, Governed {
     }
 
     /// @inheritdoc ISettlement
-    function payUnserved(Parties calldata p, uint40 from, uint256 ppm)
+    function payUnserved(Parties calldata p, uint40 from, uint256 ppm, bool back)
         external
-        onlyEverHolder(Rights.SETTLEMENT_REPORT)
+        onlyLeases
         returns (uint256 amount)
     {
         Account storage a = _accounts[p.lease];
-        amount = Amounts.shareDown(a.price - _billed(a, p.rate, from, false), ppm);
+        amount = Amounts.shareDown(a.price - _billed(p.lease, p.rate, from, false), ppm);
         if (amount > a.bond) amount = a.bond;
         _forfeit(p, a, amount);
+        // Safe: accrual never exceeds the price, which is a uint96.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        if (back) _lowerPrice(p, a, uint96(_accrued(p.lease, p.rate, from, true)));
     }
 
     /// @inheritdoc ISettlement
-    function freeBond(Parties calldata p) external onlyEverHolder(Rights.SETTLEMENT_REPORT) {
+    function freeBond(Parties calldata p) external onlyLeases {
         Account storage a = _accounts[p.lease];
         uint256 left = a.bond;
         if (left == 0) return;
@@ -165,8 +204,8 @@ contract Settlement is ISettlement, Governed {
             // forge-lint: disable-next-line(unsafe-typecast)
             a.pendingUntil = uint32(until);
         }
-        penalty = Amounts.shareDown(_spanPrice(a, p.rate, from, until) * units / a.units, ppm);
-        penalty = _setAside(a, p.rate, until, penalty);
+        penalty = Amounts.shareDown(_spanPrice(p.lease, p.rate, from, until) * units / a.units, ppm);
+        penalty = _setAside(p.lease, p.rate, until, penalty);
         // Safe: a part of the price.
         // forge-lint: disable-next-line(unsafe-typecast)
         a.pending += uint96(penalty);
@@ -186,7 +225,7 @@ contract Settlement is ISettlement, Governed {
             // forge-lint: disable-next-line(unsafe-typecast)
             a.pending -= uint96(moved);
         } else if (!a.closed) {
-            moved = _setAside(a, p.rate, until, amount);
+            moved = _setAside(p.lease, p.rate, until, amount);
         }
         // forge-lint: disable-next-line(unsafe-typecast)
         a.disputed += uint96(moved);
@@ -228,25 +267,26 @@ contract Settlement is ISettlement, Governed {
 
     /// @inheritdoc ISettlement
     function returnFees(Parties calldata p) external {
-        if (!directory.everHadRight(msg.sender, Rights.SETTLEMENT_REPORT)) {
-            directory.requireEverHadRight(msg.sender, Rights.SETTLEMENT_JUDGE);
-        }
+        if (msg.sender != leases) directory.requireEverHadRight(msg.sender, Rights.SETTLEMENT_JUDGE);
         Account storage a = _accounts[p.lease];
-        uint256 fee = a.fee;
-        uint256 paid = a.feePaid;
-        if (fee == paid) return;
-        // Safe: it was one before.
-        // forge-lint: disable-next-line(unsafe-typecast)
-        a.fee = uint96(paid);
-        // Either side bears half of what was paid; of an odd microcredit, the buyer.
-        uint256 toProvider = fee / 2 - paid / 2;
-        uint256 toBuyer = fee - paid - toProvider;
+        uint96 paid = a.feePaid;
+        if (a.fee == paid) return;
+        (uint256 toBuyer, uint256 toProvider) = _feeShares(a);
+        a.fee = paid;
         emit FeesReturned(p.lease, toBuyer, toProvider);
         _unlock(p, a, toBuyer);
         if (toProvider != 0) escrow.unlock(_key(p.lease), p.provider, a.providerBy, toProvider);
     }
 
     // ---- views -------------------------------------------------------------------------------------------------
+
+    /// @inheritdoc ISettlement
+    function stepsOf(LeaseId lease) external view returns (Step[] memory steps) {
+        steps = new Step[](_accounts[lease].steps);
+        for (uint256 n; n < steps.length; ++n) {
+            steps[n] = _steps[lease][n];
+        }
+    }
 
     /// @inheritdoc ISettlement
     function account(LeaseId lease) external view returns (Account memory) {
@@ -256,7 +296,7 @@ contract Settlement is ISettlement, Governed {
     /// @inheritdoc ISettlement
     function accrued(LeaseId lease, uint64 rate, uint40 until, bool last) external view returns (uint256) {
         Account storage a = _accounts[lease];
-        return a.closed ? a.paid : _accrued(a, rate, until, last);
+        return a.closed ? a.paid : _accrued(lease, rate, until, last);
     }
 
     /// @inheritdoc ISettlement
@@ -273,7 +313,7 @@ contract Settlement is ISettlement, Governed {
         returns (uint256)
     {
         Account storage a = _accounts[lease];
-        return a.units == 0 ? 0 : _spanPrice(a, rate, from, until) / a.units;
+        return a.units == 0 ? 0 : _spanPrice(lease, rate, from, until) / a.units;
     }
 
     /// @inheritdoc ISettlement
@@ -287,51 +327,89 @@ contract Settlement is ISettlement, Governed {
     }
 
     /// @dev Never below what was paid: a report of an earlier second than the last one draws nothing.
-    function _accrued(Account storage a, uint256 rate, uint256 until, bool last)
+    function _accrued(LeaseId lease, uint256 rate, uint256 until, bool last)
         private
         view
         returns (uint256 sum)
     {
-        sum = _billed(a, rate, until, last);
-        if (sum < a.paid) sum = a.paid;
+        sum = _billed(lease, rate, until, last);
+        uint256 paid = _accounts[lease].paid;
+        if (sum < paid) sum = paid;
     }
 
-    function _billed(Account storage a, uint256 rate, uint256 until, bool last)
+    /// @dev Rounded up once for each rate.
+    function _billed(LeaseId lease, uint256 rate, uint256 until, bool last)
         private
         view
         returns (uint256 sum)
     {
+        Account storage a = _accounts[lease];
         uint256 first = a.firstStart;
-        if (a.units != 0 && until > first) {
-            if (last) until += (quantum - (until - first) % quantum) % quantum;
-            uint256 until_ = until * a.units;
-            // A resource that starts later than `until` cannot be among several: deliveries come in order of time,
-            // and all bill from the lease's start or later.
-            if (until_ > a.startSum) sum = Amounts.priceUp(rate, until_ - a.startSum);
-            if (sum > a.price) sum = a.price;
+        uint256 units = a.units;
+        if (units == 0 || until <= first) return 0;
+        if (last) until += (quantum - (until - first) % quantum) % quantum;
+        // Resource-seconds, counted from the epoch, that are billed or precede a resource's start.
+        uint256 billed = a.startSum;
+        uint256 steps = a.steps;
+        for (uint256 n; n < steps; ++n) {
+            Step storage step = _steps[lease][n];
+            uint256 from = step.from;
+            if (until <= from) break;
+            from *= units;
+            sum += Amounts.priceUp(rate, from - billed);
+            billed = from;
+            rate = step.rate;
         }
+        until *= units;
+        // A resource that starts later than `until` cannot be among several: deliveries come in order of time,
+        // and all bill from the lease's start or later.
+        if (until > billed) sum += Amounts.priceUp(rate, until - billed);
+        if (sum > a.price) sum = a.price;
     }
 
     /// @dev Of all machines.
-    function _spanPrice(Account storage a, uint256 rate, uint256 from, uint256 until)
+    function _spanPrice(LeaseId lease, uint256 rate, uint256 from, uint256 until)
         private
         view
         returns (uint256)
     {
-        return until <= from ? 0 : _billed(a, rate, until, false) - _billed(a, rate, from, false);
+        return until <= from ? 0 : _billed(lease, rate, until, false) - _billed(lease, rate, from, false);
     }
 
     /// @dev Takes an amount, or as much of it as there is, out of what accrued and is not spoken for.
-    function _setAside(Account storage a, uint256 rate, uint256 until, uint256 amount)
-        private
-        returns (uint256)
-    {
-        uint256 left = _accrued(a, rate, until, false) - a.paid;
+    function _setAside(LeaseId lease, uint256 rate, uint256 until, uint256 amount) private returns (uint256) {
+        Account storage a = _accounts[lease];
+        uint256 left = _accrued(lease, rate, until, false) - a.paid;
         if (amount > left) amount = left;
         // Safe: a part of the price.
         // forge-lint: disable-next-line(unsafe-typecast)
         a.paid += uint96(amount);
         return amount;
+    }
+
+    /// @dev A rate that goes on needs no step.
+    function _setRate(Parties calldata p, Account storage a, uint40 from, uint64 rate) private {
+        uint8 n = a.steps;
+        if (rate == (n == 0 ? p.rate : _steps[p.lease][n - 1].rate)) return;
+        if (n == MAX_STEPS) revert Settlement_TooManySteps(p.lease, MAX_STEPS);
+        _steps[p.lease][n] = Step(from, rate);
+        a.steps = n + 1;
+    }
+
+    function _lowerPrice(Parties calldata p, Account storage a, uint96 price) private {
+        if (a.closed || price >= a.price) return;
+        uint256 back = a.price - price;
+        a.price = price;
+        emit PriceRefunded(p.lease, back);
+        _unlock(p, a, back);
+    }
+
+    /// @dev Whose what is left of the fees is. Either side bears half of what was paid; of an odd microcredit, the buyer.
+    function _feeShares(Account storage a) private view returns (uint256 ofBuyer, uint256 ofProvider) {
+        uint256 fee = a.fee;
+        uint256 paid = a.feePaid;
+        ofProvider = fee / 2 - paid / 2;
+        ofBuyer = fee - paid - ofProvider;
     }
 
     /// @dev What of the penalties is the buyer's: those of earlier spans, and, if it is final, of the last one.
@@ -372,6 +450,10 @@ contract Settlement is ISettlement, Governed {
 
     function _unlock(Parties calldata p, Account storage a, uint256 amount) private {
         if (amount != 0) escrow.unlock(_key(p.lease), p.buyer, a.buyerBy, amount);
+    }
+
+    function _requireLeases() private view {
+        if (msg.sender != leases) revert Settlement_NotLeases(msg.sender);
     }
 
     function _ofBuyer(Stakes calldata s) private pure returns (uint256) {

@@ -19,6 +19,7 @@ __all__ = [
     "Accrual",
     "Delivery",
     "RunningSums",
+    "Step",
     "amount_up",
     "bond",
     "buyers_half",
@@ -170,10 +171,19 @@ class RunningSums:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """From a second on, another rate: a lease was extended (L7)."""
+
+    begins: int
+    rate: int
+
+
+@dataclass(frozen=True, slots=True)
 class Accrual:
     """What a lease has earned its provider so far, as `Settlement` counts it (E2, E3, L1, L2).
 
-    `quantum` is in seconds, `end` is the effective end of billing, `price` the cap in microcredits.
+    `quantum` is in seconds, `end` is the effective end of billing, `price` the cap in microcredits. `steps`
+    are later rates, oldest first; each began when all resources billed.
     """
 
     rate: int
@@ -181,6 +191,7 @@ class Accrual:
     end: int
     price: int
     deliveries: tuple[Delivery, ...] = ()
+    steps: tuple[Step, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse terms that no lease can have."""
@@ -200,8 +211,15 @@ class Accrual:
         """
         until = min(until, self.end)
         sums = RunningSums.of(delivery for delivery in self.deliveries if delivery.billed_from <= until)
-        seconds = sums.resource_seconds(until, self.quantum if final else 1)
-        return min(self.price, amount_up(self.rate, 1, seconds))
+        total = sums.resource_seconds(until, self.quantum if final else 1)
+        amount, billed, rate = 0, 0, self.rate
+        for step in self.steps:
+            before = step.begins * sums.units - sums.start_sum
+            if total <= before:
+                break
+            amount += amount_up(rate, 1, before - billed)
+            billed, rate = before, step.rate
+        return min(self.price, amount + amount_up(rate, 1, total - billed))
 
     def due(self, until: int, paid: int, final: bool = False) -> int:
         """What is to be paid now, after `paid` was paid before; InvalidInput if that is more than accrued."""

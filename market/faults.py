@@ -182,6 +182,8 @@ END_EVIDENCE = {
     EndReason.UNDELIVERED: "no delivery of the provider in time",
     EndReason.UNPROVEN: "no acceptance of the buyer and no proof of the committee in time",
     EndReason.BREACH: "final verdicts in a row, from leaves a quorum published",
+    EndReason.RECLAIMED: "the provider's own transaction, after its notice",
+    EndReason.PARTNER: "the end of another lease of the same award",
 }
 """What shows that a lease ended for that reason."""
 

@@ -68,6 +68,8 @@ class EndReason(IntEnum):
     UNDELIVERED = 7
     UNPROVEN = 8
     BREACH = 9
+    RECLAIMED = 10
+    PARTNER = 11
 
 
 class Committee(IntEnum):
@@ -101,9 +103,16 @@ _FINAL = {
     EndReason.UNDELIVERED: LeaseState.DEFAULTED,
     EndReason.UNPROVEN: LeaseState.DEFAULTED,
     EndReason.BREACH: LeaseState.TERMINATED,
+    EndReason.RECLAIMED: LeaseState.TERMINATED,
+    EndReason.PARTNER: LeaseState.TERMINATED,
 }
 
-_WORD = {EndReason.REJECTED: "rejected", EndReason.BREACH: "breach"}
+_WORD = {
+    EndReason.REJECTED: "buyer, rejected",
+    EndReason.BREACH: "buyer, breach",
+    EndReason.RECLAIMED: "provider, reclaimed",
+    EndReason.PARTNER: "nobody, partner",
+}
 _UNACCEPTED = (EndReason.REJECTED, EndReason.UNPROVEN)
 """Ends after which nobody accepts or proves any more."""
 
@@ -301,7 +310,8 @@ def fault_of(reason: EndReason) -> Fault:
     """Whose fault an end for that reason is (L5)."""
     if reason is EndReason.BUYER_UNSIGNED:
         return Fault.BUYER
-    return Fault.PROVIDER if reason >= EndReason.PROVIDER_UNSIGNED else Fault.NOBODY
+    providers = EndReason.PROVIDER_UNSIGNED <= reason <= EndReason.RECLAIMED
+    return Fault.PROVIDER if providers else Fault.NOBODY
 
 
 def ending(facts: LeaseFacts, now: int) -> Ending | None:
@@ -348,6 +358,8 @@ def state(facts: LeaseFacts, now: int) -> LeaseState:
     if over is not None:
         if facts.delivered_bits and not facts.wiped_at:
             return LeaseState.ENDING
+        if over.reason is EndReason.PARTNER and not facts.delivered_bits:
+            return LeaseState.CANCELLED
         return _FINAL[over.reason]
     if not facts.signed_at:
         return LeaseState.AWARDED
@@ -360,7 +372,7 @@ def describe(facts: LeaseFacts, now: int) -> str:
     """The state with its cause, such as `terminated(buyer, rejected)` or `defaulted(provider)`."""
     current, over = state(facts, now), ending(facts, now)
     if over is not None and current is LeaseState.TERMINATED:
-        return f"terminated(buyer, {_WORD.get(over.reason, 'early')})"
+        return f"terminated({_WORD.get(over.reason, 'buyer, early')})"
     if over is not None and current is LeaseState.DEFAULTED:
         return f"defaulted({over.fault.name.lower()})"
     return current.value

@@ -25,6 +25,8 @@ _REASON_TEXT = {
     EndReason.UNDELIVERED: "the provider did not deliver in time",
     EndReason.UNPROVEN: "neither the buyer nor the committee saw the delivery in time",
     EndReason.BREACH: "the buyer ended it after a breach of its SLA",
+    EndReason.RECLAIMED: "the provider took it back",
+    EndReason.PARTNER: "another lease of its award ended",
 }
 
 

@@ -197,7 +197,7 @@ def _offers(settings: Settings, exchange: Exchange) -> Findings:
         rate = max(offer.buy_now_rate, offer.floor_rate)
         cost = price(rate, len(book.resources_of(number)), window.start, window.end, now)
         needed += bond(cost, exchange.leases.terms().default_ppm)
-        needed += exchange.leases.fee_of(offer.window) // 2 if offer.sla else 0
+        needed += exchange.awards.fee_of(offer.window) // 2 if offer.sla else 0
     if not live:
         yield Finding("advice", "no offer of the organisation is open", "publish one: ocx offer publish")
     free = exchange.escrow.free(member.org)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from chain.abi import Abi
@@ -101,7 +101,7 @@ def _kinds(kind: type[Any]) -> tuple[Any, ...]:
 def _as(wanted: Any, value: Any) -> Any:
     if wanted is Spec or wanted is SlotWindow:
         return wanted(*value)
-    if isinstance(wanted, type) and issubclass(wanted, IntEnum):
+    if isinstance(wanted, type) and issubclass(wanted, IntEnum | IntFlag):
         return wanted(value)
     return value
 

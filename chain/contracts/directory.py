@@ -13,9 +13,11 @@ RIGHTS = (
     "members.charge",
     "inventory.book",
     "book.record",
+    "awards.open",
     "leases.open",
     "settlement.report",
     "leases.witness",
+    "leases.amend",
     "settlement.judge",
     "witnesses.slash",
 )

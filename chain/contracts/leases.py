@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntFlag
 
-from chain.contracts.base import Call, Contract, struct, window_tuple
+from chain.contracts.base import Call, Contract, struct
 from chain.generated.enums import Committee, EndReason, Fault, LeaseState, Policy
 from chain.wire import BlockId
 from market.leases import Committee as JudgedCommittee
@@ -15,7 +16,7 @@ from market.rounds import Grid
 from market.specs import class_id
 from market.windows import SlotWindow
 
-__all__ = ["Delivery", "Lease", "Leases", "Terms", "lease_facts"]
+__all__ = ["Delivery", "Lease", "Leases", "Terms", "Trait", "lease_facts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,13 @@ class Terms:
         return Grid(self.epoch, self.rounds)
 
 
+class Trait(IntFlag):
+    """What may be agreed on a lease beside its price and policy (contracts/libraries/Traits.sol)."""
+
+    NONE = 0
+    ALL_OR_NOTHING = 1
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """ILeases.Lease; `start` and `end` are slots, times unix seconds (0: not yet); `sla` 0: no promise."""
@@ -59,7 +67,7 @@ class Lease:
     end: int
     count: int
     policy: Policy
-    all_or_nothing: bool
+    traits: Trait
     rate: int
     created_at: int
     buyer_signed_at: int
@@ -83,6 +91,11 @@ class Lease:
     def window(self) -> SlotWindow:
         """When the resources are the buyer's."""
         return SlotWindow(self.start, self.end)
+
+    @property
+    def all_or_nothing(self) -> bool:
+        """Fewer resources than `count` are worth nothing to the buyer."""
+        return bool(self.traits & Trait.ALL_OR_NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +135,6 @@ class Leases(Contract):
     def end_of(self, lease: int, *, block: BlockId = "latest") -> tuple[EndReason, Fault]:
         reason, fault = self._view("endOf", lease, block=block)
         return EndReason(reason), Fault(fault)
-
-    def fee_of(self, window: SlotWindow, *, block: BlockId = "latest") -> int:
-        """Witness fees of a lease with an SLA that is opened at that block; both sides' halves together."""
-        return int(self._view("feeOf", window_tuple(window), block=block))
 
     def final_until(self, lease: int, *, block: BlockId = "latest") -> int:
         """The second up to which no verdict can change what accrued."""

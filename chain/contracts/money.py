@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from chain.contracts.base import Call, Contract, struct
 from chain.wire import BlockId
+from market.billing import Step
 from market.specs import class_id
 
 __all__ = ["FUND", "Account", "Credits", "Escrow", "Settlement"]
@@ -78,7 +79,7 @@ class Account:
 
     `paid` is the accrual spoken for: drawn, put aside as a penalty (`pending`, of the span `pending_span`
     that ends at `pending_until`; `owed` of earlier ones), or in dispute. `fee`: witness fees of both sides,
-    `fee_paid` what witnesses got of them.
+    `fee_paid` what witnesses got of them. `steps`: how often the rate changed.
     """
 
     buyer_by: str
@@ -90,6 +91,7 @@ class Account:
     pending_span: int
     units: int
     closed: bool
+    steps: int
     pending: int
     disputed: int
     pending_until: int
@@ -113,6 +115,10 @@ class Settlement(Contract):
     def accounts(self, leases: Sequence[int], *, block: BlockId = "latest") -> dict[int, Account]:
         """The money of several leases in few messages; what the chain refuses is left out."""
         return {n: struct(Account, item) for n, item in self._views("account", leases, block=block).items()}
+
+    def steps_of(self, lease: int, *, block: BlockId = "latest") -> tuple[Step, ...]:
+        """Later rates of a lease that was extended, oldest first."""
+        return tuple(Step(*item) for item in self._view("stepsOf", lease, block=block))
 
     def accrued(self, lease: int, rate: int, until: int, last: bool, *, block: BlockId = "latest") -> int:
         return int(self._view("accrued", lease, rate, until, last, block=block))

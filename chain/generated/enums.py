@@ -45,6 +45,8 @@ class EndReason(IntEnum):
     UNDELIVERED = 7
     UNPROVEN = 8
     BREACH = 9
+    RECLAIMED = 10
+    PARTNER = 11
 
 
 class Fault(IntEnum):
@@ -79,7 +81,7 @@ class Policy(IntEnum):
 
 
 class Skip(IntEnum):
-    """Why `Leases.open` left a leg out (rule C1)."""
+    """Why `Awards.open` left a leg out (rule C1)."""
 
     NONE = 0
     NOT_FREE = 1

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from chain import codec
-from chain.generated.enums import BidStatus, LeaseState, Skip, Stage
+from chain.generated.enums import BidStatus, EndReason, LeaseState, Skip, Stage
 
 __all__ = [
     "REGISTRY",
@@ -75,6 +75,7 @@ __all__ = [
     "Inventory_Unknown",
     "Leases_AlreadySigned",
     "Leases_BadBits",
+    "Leases_BadReason",
     "Leases_BuyerFirst",
     "Leases_FenceHeld",
     "Leases_NoBuyerSignature",
@@ -125,6 +126,8 @@ __all__ = [
     "SealedTender_WrongStage",
     "SealedTender_WrongStatus",
     "Settlement_BadSplit",
+    "Settlement_NotLeases",
+    "Settlement_TooManySteps",
     "TimelockInsufficientDelay",
     "TimelockInvalidOperationLength",
     "TimelockUnauthorizedCaller",
@@ -1333,6 +1336,23 @@ class Leases_BadBits(codec.ContractError):
         self.count = count
 
 
+class Leases_BadReason(codec.ContractError):
+    """a lease does not end like that here
+
+    `Leases`: Leases_BadReason(uint8 reason).
+    """
+
+    NAME: ClassVar[str] = "Leases_BadReason"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("8c986e64")
+    MESSAGE: ClassVar[str] = "a lease does not end like that here"
+    HINT: ClassVar[str | None] = "Give one of the later reasons."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("reason", "uint8", enum=EndReason),)
+
+    def __init__(self, *, reason: EndReason) -> None:
+        super().__init__(reason=reason)
+        self.reason = reason
+
+
 class Leases_BuyerFirst(codec.ContractError):
     """the buyer signs this lease first
 
@@ -1927,7 +1947,7 @@ class PackedIds_NotIncreasing(codec.ContractError):
 
 
 class SafeCastOverflowedUintDowncast(codec.ContractError):
-    """`Book`: SafeCastOverflowedUintDowncast(uint8 bits, uint256 value)."""
+    """`Awards`: SafeCastOverflowedUintDowncast(uint8 bits, uint256 value)."""
 
     NAME: ClassVar[str] = "SafeCastOverflowedUintDowncast"
     SELECTOR: ClassVar[bytes] = bytes.fromhex("6dfcc650")
@@ -2317,6 +2337,44 @@ class Settlement_BadSplit(codec.ContractError):
         self.lease = lease
         self.amount = amount
         self.parts = parts
+
+
+class Settlement_NotLeases(codec.ContractError):
+    """only the contract whose leases these are may report on them
+
+    `Settlement`: Settlement_NotLeases(address caller).
+    """
+
+    NAME: ClassVar[str] = "Settlement_NotLeases"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("af24dbfb")
+    MESSAGE: ClassVar[str] = "only the contract whose leases these are may report on them"
+    HINT: ClassVar[str | None] = "Go through that contract."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("caller", "address"),)
+
+    def __init__(self, *, caller: str) -> None:
+        super().__init__(caller=caller)
+        self.caller = caller
+
+
+class Settlement_TooManySteps(codec.ContractError):
+    """the lease's rate changed too often
+
+    `Settlement`: Settlement_TooManySteps(uint32 lease, uint256 max).
+    """
+
+    NAME: ClassVar[str] = "Settlement_TooManySteps"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("f699515e")
+    MESSAGE: ClassVar[str] = "the lease's rate changed too often"
+    HINT: ClassVar[str | None] = "Extend it at the rate it has now, or take a new lease."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("max", "uint256"),
+    )
+
+    def __init__(self, *, lease: int, max: int) -> None:
+        super().__init__(lease=lease, max=max)
+        self.lease = lease
+        self.max = max
 
 
 class TimelockInsufficientDelay(codec.ContractError):
@@ -3152,6 +3210,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Inventory_Unknown.SELECTOR: Inventory_Unknown,
     Leases_AlreadySigned.SELECTOR: Leases_AlreadySigned,
     Leases_BadBits.SELECTOR: Leases_BadBits,
+    Leases_BadReason.SELECTOR: Leases_BadReason,
     Leases_BuyerFirst.SELECTOR: Leases_BuyerFirst,
     Leases_FenceHeld.SELECTOR: Leases_FenceHeld,
     Leases_NoBuyerSignature.SELECTOR: Leases_NoBuyerSignature,
@@ -3202,6 +3261,8 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     SealedTender_WrongStage.SELECTOR: SealedTender_WrongStage,
     SealedTender_WrongStatus.SELECTOR: SealedTender_WrongStatus,
     Settlement_BadSplit.SELECTOR: Settlement_BadSplit,
+    Settlement_NotLeases.SELECTOR: Settlement_NotLeases,
+    Settlement_TooManySteps.SELECTOR: Settlement_TooManySteps,
     TimelockInsufficientDelay.SELECTOR: TimelockInsufficientDelay,
     TimelockInvalidOperationLength.SELECTOR: TimelockInvalidOperationLength,
     TimelockUnauthorizedCaller.SELECTOR: TimelockUnauthorizedCaller,

@@ -50,6 +50,7 @@ __all__ = [
     "DisputeResolved",
     "Disputed",
     "EncryptionKeyChanged",
+    "Extended",
     "FeePaid",
     "FeesReturned",
     "FenceRenewed",
@@ -65,6 +66,7 @@ __all__ = [
     "LeaseAccepted",
     "LeaseDelivered",
     "LeaseEnded",
+    "LeaseExtended",
     "LeaseOpened",
     "LeaseProven",
     "LeaseSigned",
@@ -810,6 +812,30 @@ class EncryptionKeyChanged(codec.Event):
     key: bytes
 
 
+class Extended(codec.Event):
+    """`Settlement`: Extended(uint32 lease, uint256 price, uint256 bond, uint256 fee, uint40 from, uint64 rate)."""
+
+    NAME: ClassVar[str] = "Extended"
+    CONTRACT: ClassVar[str] = "Settlement"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Settlement",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("ccd88390695b8162a4c7a683008bb9e83fcd5d5a4d3ceda290ffe1fdfab58a9a")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("price", "uint256"),
+        codec.Parameter("bond", "uint256"),
+        codec.Parameter("fee", "uint256"),
+        codec.Parameter("from_", "uint40"),
+        codec.Parameter("rate", "uint64"),
+    )
+
+    lease: int
+    price: int
+    bond: int
+    fee: int
+    from_: int
+    rate: int
+
+
 class FeePaid(codec.Event):
     """`Settlement`: FeePaid(uint32 lease, uint32 org, uint256 amount)."""
 
@@ -1102,6 +1128,24 @@ class LeaseEnded(codec.Event):
     note: bytes
 
 
+class LeaseExtended(codec.Event):
+    """`Leases`: LeaseExtended(uint32 lease, uint32 end, uint64 rate)."""
+
+    NAME: ClassVar[str] = "LeaseExtended"
+    CONTRACT: ClassVar[str] = "Leases"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Leases",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("afd132bcae0deee4cfb58f5947e215ae949d08cd53a92ff859e8f197f885547f")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("end", "uint32"),
+        codec.Parameter("rate", "uint64"),
+    )
+
+    lease: int
+    end: int
+    rate: int
+
+
 class LeaseOpened(codec.Event):
     """`Leases`: LeaseOpened(uint32 lease, uint32 provider, uint32 buyer, uint32 award, uint32 offer, uint32 request, uint64 rate, uint32 start, uint32 end, uint32[] resources, uint8 policy, uint32 sla)."""
 
@@ -1211,11 +1255,11 @@ class LeavesPublished(codec.Event):
 
 
 class LegSkipped(codec.Event):
-    """`Leases`: LegSkipped(uint32 award, uint32 provider, uint8 reason)."""
+    """`Awards`: LegSkipped(uint32 award, uint32 provider, uint8 reason)."""
 
     NAME: ClassVar[str] = "LegSkipped"
-    CONTRACT: ClassVar[str] = "Leases"
-    CONTRACTS: ClassVar[tuple[str, ...]] = ("Leases",)
+    CONTRACT: ClassVar[str] = "Awards"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Awards",)
     TOPIC: ClassVar[bytes] = bytes.fromhex("107a8cf882f5d4c4a0ac92693a91b5fc26b0c788001d1f892cabf180df7aa762")
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
         codec.Parameter("award", "uint32", indexed=True),
@@ -2296,6 +2340,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     DisputeResolved.TOPIC: DisputeResolved,
     Disputed.TOPIC: Disputed,
     EncryptionKeyChanged.TOPIC: EncryptionKeyChanged,
+    Extended.TOPIC: Extended,
     FeePaid.TOPIC: FeePaid,
     FeesReturned.TOPIC: FeesReturned,
     FenceRenewed.TOPIC: FenceRenewed,
@@ -2311,6 +2356,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     LeaseAccepted.TOPIC: LeaseAccepted,
     LeaseDelivered.TOPIC: LeaseDelivered,
     LeaseEnded.TOPIC: LeaseEnded,
+    LeaseExtended.TOPIC: LeaseExtended,
     LeaseOpened.TOPIC: LeaseOpened,
     LeaseProven.TOPIC: LeaseProven,
     LeaseSigned.TOPIC: LeaseSigned,

@@ -4,6 +4,7 @@ pragma solidity 0.8.30;
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {Governed} from "../Governed.sol";
+import {IAwards} from "../interfaces/IAwards.sol";
 import {IBook} from "../interfaces/IBook.sol";
 import {IDirectory} from "../interfaces/IDirectory.sol";
 import {IEscrow} from "../interfaces/IEscrow.sol";
@@ -26,6 +27,7 @@ import {
 } from "../interfaces/Types.sol";
 import {Amounts} from "../libraries/Amounts.sol";
 import {PackedIds} from "../libraries/PackedIds.sol";
+import {Traits} from "../libraries/Traits.sol";
 
 /// @notice See {ISealedTender}.
 contract SealedTender is ISealedTender, Governed {
@@ -43,6 +45,7 @@ contract SealedTender is ISealedTender, Governed {
     IInventory public immutable inventory;
     IEscrow public immutable escrow;
     IBook public immutable book;
+    IAwards public immutable awards;
     ILeases public immutable leases;
     address public immutable settlement;
     /// @inheritdoc ISealedTender
@@ -73,6 +76,7 @@ contract SealedTender is ISealedTender, Governed {
         IInventory inventory_,
         IEscrow escrow_,
         IBook book_,
+        IAwards awards_,
         ILeases leases_,
         address settlement_,
         uint32 depositPpm_
@@ -81,6 +85,7 @@ contract SealedTender is ISealedTender, Governed {
         inventory = inventory_;
         escrow = escrow_;
         book = book_;
+        awards = awards_;
         leases = leases_;
         settlement = settlement_;
         depositPpm = depositPpm_;
@@ -246,9 +251,8 @@ contract SealedTender is ISealedTender, Governed {
             r.org,
             r.by,
             id,
-            Window(r.start, r.end),
             r.policy,
-            r.allOrNothing,
+            r.allOrNothing ? Traits.ALL_OR_NOTHING : 0,
             keccak256(abi.encode(this, id)),
             r.sla
         );
@@ -272,11 +276,11 @@ contract SealedTender is ISealedTender, Governed {
         }
         book.closeRequest(id);
         escrow.pass(_ceilingKey(id), settlement, award_.fund, t.ceilingAmount);
-        (t.award,) = leases.open(award_, s.legs);
+        (t.award,) = awards.open(award_, s.legs);
         emit TenderAwarded(id, t.award, s.filled.toUint16(), clearing);
     }
 
-    /// @dev Walks the kept bids, best first, until the count is full. A leg that `Leases` would skip is passed over.
+    /// @dev Walks the kept bids, best first, until the count is full. A leg that `Awards` would skip is passed over.
     function _select(RequestId id, Tender storage t, IBook.Request memory r, Award memory award_)
         private
         view
@@ -291,10 +295,11 @@ contract SealedTender is ISealedTender, Governed {
         bool vickrey = t.vickrey && t.reveals >= 3;
         for (uint256 i; i < s.kept.length && s.filled < wanted; ++i) {
             Leg memory leg = _leg(id, s.kept[i], wanted - s.filled);
+            leg.window = Window(r.start, r.end);
             uint64 bidRate = leg.rate;
             // Under Vickrey's rule the rate is not known yet; who cannot cover the dearest cannot win.
             if (vickrey) leg.rate = r.ceilingRate;
-            Skip skip = leases.skipOf(award_, leg);
+            Skip skip = awards.skipOf(award_, leg);
             leg.rate = bidRate;
             if (skip == Skip.None) {
                 s.status[i] = BidStatus.Awarded;
@@ -446,7 +451,7 @@ contract SealedTender is ISealedTender, Governed {
     /// @dev The buyer's half of the witness fees, for as many leases as machines.
     function _fees(IBook.RequestTerms calldata r) private view returns (uint256) {
         if (SlaId.unwrap(r.sla) == 0) return 0;
-        return r.count * ((leases.feeOf(r.window) + 1) / 2);
+        return r.count * ((awards.feeOf(r.window) + 1) / 2);
     }
 
     function _takeGroup(RequestId id, uint32 group) private {
@@ -460,6 +465,7 @@ contract SealedTender is ISealedTender, Governed {
         escrow.unlock(_ceilingKey(id), r.org, r.by, _tenders[id].ceilingAmount);
     }
 
+    /// @dev Without its window.
     /// @param max The bid is cut to so many resources.
     function _leg(RequestId id, uint256 entry, uint256 max) private view returns (Leg memory) {
         OrgId org = _bidderOf(entry);
@@ -469,7 +475,14 @@ contract SealedTender is ISealedTender, Governed {
         OfferId offer = OfferId.wrap(uint32(entry));
         // forge-lint: disable-next-line(unsafe-typecast)
         uint64 rate = uint64(entry >> 192);
-        return Leg(org, _bidders[id][org].by, offer, rate, _resources[id][org].load(max));
+        return Leg({
+            provider: org,
+            by: _bidders[id][org].by,
+            offer: offer,
+            rate: rate,
+            window: Window(0, 0),
+            resources: _resources[id][org].load(max)
+        });
     }
 
     function _tail(OrgId org, OfferId offer) private pure returns (uint256) {

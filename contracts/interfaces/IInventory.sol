@@ -105,6 +105,10 @@ interface IInventory {
     /// @notice Books `[start, end)` and the turnaround behind it; reverts unless all of it is free.
     function book(ResourceId resource, uint32 start, uint32 end) external;
 
+    /// @notice Moves the end of a booking `[start, end)` to `newEnd`, its turnaround with it; reverts unless all of that is
+    /// free, or if it were longer than any window.
+    function extend(ResourceId resource, uint32 start, uint32 end, uint32 newEnd) external;
+
     /// @notice Frees `[from, end)` of a booking that ended at `end`, and the turnaround behind it.
     function release(ResourceId resource, uint32 from, uint32 end) external;
 

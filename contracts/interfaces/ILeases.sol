@@ -2,6 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {IInventory} from "./IInventory.sol";
+import {ISettlement} from "./ISettlement.sol";
 import {
     Award,
     AwardId,
@@ -16,12 +17,10 @@ import {
     Policy,
     RequestId,
     ResourceId,
-    Skip,
-    SlaId,
-    Window
+    SlaId
 } from "./Types.sol";
 
-/// @notice Leases: facts and deadlines. Every auction ends in `open`; from there one way on (rules C, L1-L6).
+/// @notice Leases: facts and deadlines. Every award ends in `open`; from there one way on (rules C, L1-L6).
 ///
 /// A deadline's exact second is too late (T2). States are derived from facts and the clock (`stateOf`); nobody sets
 /// them, and a missed deadline counts before anybody calls `expire`.
@@ -29,7 +28,8 @@ import {
 /// A lease with an SLA waits for its committee (`Committee`): it is accepted by its buyer or proven by the committee,
 /// and its provider draws only what no verdict can touch any more (`finalUntil`).
 ///
-/// Assumes: it alone books slots and reports to `Settlement`; callers of `open` took the parties' consent.
+/// Assumes: it alone books slots and reports to `Settlement`; `Awards` took the parties' consent, and its stakes are
+/// those of rule C2.
 /// Does NOT stop for a suspended organisation: suspension blocks new orders only (E7).
 interface ILeases {
     /// @notice Deployment constants, seconds and parts per million.
@@ -58,6 +58,7 @@ interface ILeases {
     /// @param end Slot behind the last.
     /// @param buyerSignedAt 0 unless the policy asks for the buyer's signature and it came.
     /// @param endedAt When a typed reason ended it, or will (a notice may still run); 0 while it runs out by itself.
+    /// @param traits What more was agreed, a set of `Traits`.
     /// @param missing Resources whose default was settled; their slots are free.
     /// @param delivered Bitmap of resources, by their place in `resourcesOf`.
     /// @param accepted What the buyer accepted of them, or the committee saw.
@@ -73,7 +74,7 @@ interface ILeases {
         uint32 end;
         uint16 count;
         Policy policy;
-        bool allOrNothing;
+        uint8 traits;
         uint64 rate;
         uint40 createdAt;
         uint40 buyerSignedAt;
@@ -138,7 +139,6 @@ interface ILeases {
         Policy policy,
         SlaId sla
     );
-    event LegSkipped(AwardId indexed award, OrgId indexed provider, Skip reason);
     event BuyerSigned(LeaseId indexed lease, address indexed by);
     event LeaseSigned(LeaseId indexed lease, address indexed by, uint40 fenceUntil);
     event FenceRenewed(LeaseId indexed lease, address indexed holder, uint40 fenceUntil);
@@ -151,6 +151,8 @@ interface ILeases {
     event LeaseAccepted(LeaseId indexed lease, uint64 resources, address indexed by);
     event CommitteeSet(LeaseId indexed lease, Committee committee);
     event LeaseProven(LeaseId indexed lease, uint64 resources);
+    /// @param rate Of the time added.
+    event LeaseExtended(LeaseId indexed lease, uint32 end, uint64 rate);
     event LeaseEnded(
         LeaseId indexed lease, EndReason indexed reason, Fault fault, uint40 endedAt, bytes32 note
     );
@@ -189,6 +191,9 @@ interface ILeases {
     /// @notice the bitmap names no new resource, or one beyond the lease's count
     /// @dev Name what is up by its place in the lease.
     error Leases_BadBits(LeaseId lease, uint64 resources, uint16 count);
+    /// @notice a lease does not end like that here
+    /// @dev Give one of the later reasons.
+    error Leases_BadReason(EndReason reason);
     /// @notice the provider delivered again in the meantime
     /// @dev Look at what it delivered ('ocx lease connect'), then accept that.
     error Leases_OtherDelivery(LeaseId lease, uint64 delivered);
@@ -199,21 +204,11 @@ interface ILeases {
     /// @dev See 'ocx lease show --why'.
     error Leases_NothingToExpire(LeaseId lease);
 
-    /// @notice Opens one lease per leg under one award: books slots, locks price, bond and witness fees.
-    /// @dev A leg whose party cannot cover, or whose slots are gone, is skipped with an event and leaves a 0.
-    function open(Award calldata award, Leg[] calldata legs)
+    /// @notice Opens the lease of one leg of an award: books its slots, locks its stakes. Reverts where `Awards` would
+    /// have skipped the leg.
+    function open(AwardId id, Award calldata award, Leg calldata leg, ISettlement.Stakes calldata stakes)
         external
-        returns (AwardId, LeaseId[] memory leases);
-
-    /// @notice Why `open` would skip a leg now.
-    function skipOf(Award calldata award, Leg calldata leg) external view returns (Skip);
-
-    /// @notice The price of a leg opened now: `ceil(rate * count * (end - max(start, now)) / 3600)` (E2).
-    function priceOf(Award calldata award, Leg calldata leg) external view returns (uint256);
-
-    /// @notice Witness fees of a lease opened now: for each seat and each epoch that what is left of the window touches
-    /// (C2). Half from each side, the odd microcredit from the buyer.
-    function feeOf(Window calldata window) external view returns (uint256);
+        returns (LeaseId);
 
     /// @notice The buyer's signature, where the policy asks for both.
     function signAsBuyer(LeaseId lease) external;
@@ -273,6 +268,19 @@ interface ILeases {
     /// price not served goes from the bond to the buyer (W9).
     function breach(LeaseId lease, bytes32 note) external;
 
+    /// @notice Moves the end of a lease that runs, and is not about to end: books the slots, locks what both sides add (L7).
+    /// @dev Not while something is still to be delivered, or its default to be settled.
+    /// @param end Slot behind the last.
+    /// @param extension As `Awards.extensionOf` says.
+    function extend(LeaseId lease, uint32 end, ISettlement.Extension calldata extension) external;
+
+    /// @notice Ends a lease for a reason that is neither its parties' wish nor a verdict (L5, L8). Before delivery now, and
+    /// price and bond return; else at a second from now on, `ppm` of the price not served goes from the bond to the
+    /// buyer, and that price returns.
+    /// @param reason `Reclaimed` or later.
+    /// @param note A code of up to 32 bytes.
+    function close(LeaseId lease, EndReason reason, uint40 at, uint32 ppm, bytes32 note) external;
+
     /// @notice How many leases there are; ids run from 1.
     function count() external view returns (uint32);
 
@@ -280,6 +288,9 @@ interface ILeases {
 
     /// @notice Where slots are booked; it knows how long one is.
     function inventory() external view returns (IInventory);
+
+    /// @notice Where the money of its leases is.
+    function settlement() external view returns (ISettlement);
 
     function lease(LeaseId lease) external view returns (Lease memory);
 

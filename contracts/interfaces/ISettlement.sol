@@ -7,8 +7,10 @@ import {LeaseId, OrgId, Skip} from "./Types.sol";
 /// @notice The money of leases: price, accrual, bond, witness fees, and what a missed duty or a bad verdict costs
 /// (rules E2, E3, E5, C2, C4, L, W9).
 ///
-/// Assumes: `Leases` alone holds `Rights.SETTLEMENT_REPORT` and reports each fact once, with the parties and the rate
-/// that the lease was opened with; holders of `Rights.SETTLEMENT_JUDGE` set penalties after draws reached the span's
+/// It listens to one `Leases`: the holder of `Rights.SETTLEMENT_REPORT` that opened the first lease here. Another one, of
+/// a later version, needs its own.
+///
+/// Assumes: `Leases` reports each fact once, with the parties and the rate that the lease was opened with; holders of `Rights.SETTLEMENT_JUDGE` set penalties after draws reached the span's
 /// first second and before they reach its end.
 /// Does NOT know deadlines, states or evidence: it is told facts and moves money.
 /// Invariant: what is locked of a lease is always
@@ -35,6 +37,24 @@ interface ISettlement {
         bytes32 fund;
     }
 
+    /// @notice What both sides add for more time.
+    /// @param buyerBy, providerBy The members whose limits are charged, from now on for all of the lease.
+    /// @param rate Microcredits per resource and hour of the time added.
+    struct Extension {
+        address buyerBy;
+        uint96 price;
+        address providerBy;
+        uint96 bond;
+        uint96 fee;
+        uint64 rate;
+    }
+
+    /// @notice From a second on, another rate.
+    struct Step {
+        uint40 from;
+        uint64 rate;
+    }
+
     /// @param price What accrual may reach: the price less what was unlocked.
     /// @param bond What is left of it.
     /// @param paid Accrual that is spoken for: drawn by the provider, or put aside as a penalty or in dispute.
@@ -42,6 +62,7 @@ interface ISettlement {
     /// @param pendingSpan The span the pending penalties are of, named by its last epoch.
     /// @param units Resources that bill.
     /// @param closed No accrual is left to draw; the rest of the price went back.
+    /// @param steps How often the rate changed.
     /// @param pending Penalties put aside for the buyer until their span is final.
     /// @param disputed What an appeal holds (rule L11).
     /// @param pendingUntil The second that span ends.
@@ -59,6 +80,7 @@ interface ISettlement {
         uint32 pendingSpan;
         uint16 units;
         bool closed;
+        uint8 steps;
         uint96 pending;
         uint96 disputed;
         uint32 pendingUntil;
@@ -69,6 +91,8 @@ interface ISettlement {
     }
 
     event Funded(LeaseId indexed lease, uint256 price, uint256 bond, uint256 fee);
+    /// @param from, rate What is added costs that much from that second on.
+    event Extended(LeaseId indexed lease, uint256 price, uint256 bond, uint256 fee, uint40 from, uint64 rate);
     event Accrued(LeaseId indexed lease, uint256 amount, uint256 total);
     event PriceRefunded(LeaseId indexed lease, uint256 amount);
     event ReservePaid(LeaseId indexed lease, uint256 amount);
@@ -87,12 +111,28 @@ interface ISettlement {
     /// @dev Give both parts so that they add up.
     error Settlement_BadSplit(LeaseId lease, uint256 amount, uint256 parts);
 
+    /// @notice only the contract whose leases these are may report on them
+    /// @dev Go through that contract.
+    error Settlement_NotLeases(address caller);
+
+    /// @notice the lease's rate changed too often
+    /// @dev Extend it at the rate it has now, or take a new lease.
+    error Settlement_TooManySteps(LeaseId lease, uint256 max);
+
+    /// @notice Whose leases these are; 0 before the first.
+    function leases() external view returns (address);
+
     /// @notice Seconds that billed time is rounded up to, once, at the end (E3).
     function quantum() external view returns (uint32);
 
     /// @notice Locks price, bond, and witness fees from both sides. A `fund` that is not 0 pays the buyer's part of it
     /// instead of its free balance.
     function open(Parties calldata parties, Stakes calldata stakes) external;
+
+    /// @notice Locks what both sides add, and bills at the extension's rate from a second on, the lease's end until now.
+    /// All that may still come back of the lease is from then on charged to the members named now (I7).
+    /// @dev All of its resources bill, so none will start later.
+    function extend(Parties calldata parties, Extension calldata extension, uint40 from) external;
 
     /// @notice Whose balance or limit does not cover its stakes, `None` if both do.
     /// @dev A fund is taken to hold enough: who fills it counts the dearest legs, and a fee for each.
@@ -126,7 +166,10 @@ interface ISettlement {
 
     /// @notice Pays a share of the price of what is not served from a second on to the buyer, out of the bond and at
     /// most what is left of it.
-    function payUnserved(Parties calldata parties, uint40 from, uint256 ppm) external returns (uint256 amount);
+    /// @param back Whether that price returns at once: all but what accrues until then, rounded up to the quantum.
+    function payUnserved(Parties calldata parties, uint40 from, uint256 ppm, bool back)
+        external
+        returns (uint256 amount);
 
     /// @notice Gives what is left of the bond back to the provider.
     function freeBond(Parties calldata parties) external;
@@ -161,6 +204,9 @@ interface ISettlement {
 
     /// @notice Gives what is left of the fees back to both sides. Does nothing the second time.
     function returnFees(Parties calldata parties) external;
+
+    /// @notice From when on which rate holds; before the first it is the one that the lease was opened at.
+    function stepsOf(LeaseId lease) external view returns (Step[] memory);
 
     function account(LeaseId lease) external view returns (Account memory);
 

@@ -79,7 +79,11 @@ enum EndReason {
     ProviderUnsigned,
     Undelivered,
     Unproven,
-    Breach
+    Breach,
+    /// The provider takes it back, against notice and compensation.
+    Reclaimed,
+    /// Another lease of its award ended.
+    Partner
 }
 
 /// @notice Whether a lease has a committee of witnesses (rules W2, L3).
@@ -101,7 +105,7 @@ enum Fault {
     Path
 }
 
-/// @notice Why `Leases.open` left a leg out (rule C1).
+/// @notice Why `Awards.open` left a leg out (rule C1).
 enum Skip {
     None,
     NotFree,
@@ -112,6 +116,7 @@ enum Skip {
 /// @notice What all legs of an award share.
 /// @param by The buyer's member whose consent and limit carry the price.
 /// @param request 0 for a buy-now.
+/// @param traits What more was agreed, a set of `Traits`.
 /// @param fund Account of `Settlement` in `Escrow` that an auction filled beforehand; 0 takes the price from the
 /// buyer's free balance. It holds the buyer's half of the witness fees, too.
 /// @param sla What every lease of the award promises.
@@ -119,9 +124,8 @@ struct Award {
     OrgId buyer;
     address by;
     RequestId request;
-    Window window;
     Policy policy;
-    bool allOrNothing;
+    uint8 traits;
     bytes32 fund;
     SlaId sla;
 }
@@ -135,5 +139,6 @@ struct Leg {
     address by;
     OfferId offer;
     uint64 rate;
+    Window window;
     ResourceId[] resources;
 }

@@ -12,8 +12,12 @@ library Rights {
     /// @notice Record and close requests. Auctions.
     bytes32 internal constant BOOK_RECORD = "book.record";
     /// @notice Turn an award into leases. `Book` and auctions.
+    bytes32 internal constant AWARDS_OPEN = "awards.open";
+    /// @notice Open a lease, and give back what an award left in its fund. `Awards` alone.
     bytes32 internal constant LEASES_OPEN = "leases.open";
-    /// @notice Report facts that move a lease's money. `Leases` alone.
+    /// @notice Change a lease that runs: extend it, or end it for a reason that is neither its parties' nor a verdict's.
+    bytes32 internal constant LEASES_AMEND = "leases.amend";
+    /// @notice Lock the money of leases. `Leases` alone; a `Settlement` listens to the first that does and to no other.
     bytes32 internal constant SETTLEMENT_REPORT = "settlement.report";
     /// @notice Push what a committee found into a lease: drawn, delivered, breached. `Witnesses`, `Verdicts`.
     bytes32 internal constant LEASES_WITNESS = "leases.witness";

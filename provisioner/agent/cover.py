@@ -35,5 +35,5 @@ def cover_needed(exchange: Exchange, org: int, bids: Iterable[tuple[TenderRecord
         cost = price(rate, len(bid.resources), window.start, window.end, head.timestamp)
         total += bond(cost, default_ppm)
         if exchange.book.request(record.request, block=head.number).sla:
-            total += exchange.leases.fee_of(record.window, block=head.number) // 2
+            total += exchange.awards.fee_of(record.window, block=head.number) // 2
     return total

@@ -22,7 +22,7 @@ class World:
         self.poor = arena.admit("poor", Role.SELLER, 3_000_000)
         self.buyer = arena.admit("buyer", Role.BUYER, 60_000_000)
         self.stranger = "0x" + "57" * 20
-        for right in ("leases.open", "leases.witness"):
+        for right in ("awards.open", "leases.witness"):
             arena.grant(self.stranger, right)
         first = arena.now // arena.params.slot
         self.sale = SlotWindow(first, first + OFFER_SLOTS)

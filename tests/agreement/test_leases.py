@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from chain.contracts.base import Call
-from chain.contracts.leases import Delivery
+from chain.contracts.leases import Delivery, Trait
 from market.errors import Refused
 from market.leases import LeaseState, ending, fault_of, state
 from market.windows import SlotWindow
@@ -130,15 +130,14 @@ class Histories(RuleBasedStateMachine):
                 buyer.org,
                 buyer.account,
                 0,
-                (window.start_slot, window.end_slot),
                 int(both),
-                whole,
+                int(Trait.ALL_OR_NOTHING if whole else Trait.NONE),
                 bytes(32),
                 sla,
             )
-            leg = (seller.org, seller.account, number, rate, chosen)
-            data = self.x.leases.abi.encode_call("open", (award, [leg]))
-            opened = self.tried(self.world.stranger, Call(self.x.leases.address, data, "open"), at, None)
+            leg = (seller.org, seller.account, number, rate, (window.start_slot, window.end_slot), chosen)
+            data = self.x.awards.abi.encode_call("open", (award, [leg]))
+            opened = self.tried(self.world.stranger, Call(self.x.awards.address, data, "open"), at, None)
         leases = [event.lease for event in opened if event.NAME == "LeaseOpened"]
         assert bool(leases) == lawful
         if lawful:
@@ -194,7 +193,7 @@ class Histories(RuleBasedStateMachine):
         for id_, lease in self.leases.items():
             _, price, _, bond, *rest = next(answers)
             sums = lease.sums
-            expected = [lease.paid, 0, 0, sums.units, lease.closed]
+            expected = [lease.paid, 0, 0, sums.units, lease.closed, 0]
             expected += [0, 0, 0, sums.first_start, lease.fee, 0, sums.start_sum]
             assert (price, bond, rest) == (lease.price, lease.bond, expected), f"lease {id_}"
         assert dict(zip(self.market.free, answers, strict=True)) == self.market.free

@@ -25,8 +25,9 @@ RIGHTS = {
     "escrow": ["members.charge"],
     "settlement": ["escrow.move"],
     "leases": ["inventory.book", "settlement.report"],
-    "book": ["escrow.move", "leases.open"],
-    "tender": ["escrow.move", "leases.open", "book.record"],
+    "awards": ["leases.open"],
+    "book": ["escrow.move", "awards.open"],
+    "tender": ["escrow.move", "awards.open", "book.record"],
 }
 
 
@@ -49,8 +50,10 @@ class Exchange:
         self.settlement = project.Settlement.deploy(self.directory, self.escrow, QUANTUM, own)
         base = (self.directory, self.members, self.inventory, self.escrow)
         self.leases = project.Leases.deploy(*base[:3], self.settlement, TERMS, own)
-        self.book = project.Book.deploy(*base, self.leases, 100, 1_000, own)
-        self.tender = project.SealedTender.deploy(*base, self.book, self.leases, self.settlement, 10_000, own)
+        self.awards = project.Awards.deploy(self.directory, self.leases, own)
+        self.book = project.Book.deploy(*base, self.awards, 100, 1_000, own)
+        further = (self.book, self.awards, self.leases, self.settlement)
+        self.tender = project.SealedTender.deploy(*base, *further, 10_000, own)
         for holder, rights in RIGHTS.items():
             for right in rights:
                 self.directory.setRight(getattr(self, holder), name(right), True, own)

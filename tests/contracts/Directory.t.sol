@@ -190,13 +190,14 @@ contract DirectorySetTimelockTest is DirectoryTest {
 
 contract DirectoryViewsTest is DirectoryTest {
     function test_WhenDeployed_ListsEveryContract() external view {
-        bytes32[8] memory expected = [
+        bytes32[9] memory expected = [
             bytes32("Members"),
             "Credits",
             "Escrow",
             "Inventory",
             "Settlement",
             "Leases",
+            "Awards",
             "Book",
             "SealedTender"
         ];

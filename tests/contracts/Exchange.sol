@@ -4,6 +4,7 @@ pragma solidity 0.8.30;
 import {Test} from "forge-std/Test.sol";
 import {TimelockController} from "@openzeppelin/contracts/governance/TimelockController.sol";
 
+import {Awards} from "../../contracts/Awards.sol";
 import {Book} from "../../contracts/Book.sol";
 import {Credits} from "../../contracts/Credits.sol";
 import {Directory} from "../../contracts/Directory.sol";
@@ -47,6 +48,7 @@ abstract contract Exchange is Test {
     Inventory internal inventory;
     Settlement internal settlement;
     Leases internal leases;
+    Awards internal awards;
     Book internal book;
     SealedTender internal tender;
 
@@ -90,9 +92,10 @@ abstract contract Exchange is Test {
         inventory = new Inventory(directory, members, SLOT);
         settlement = new Settlement(directory, escrow, 60);
         leases = new Leases(directory, members, inventory, settlement, _terms());
-        book = new Book(directory, members, inventory, escrow, leases, 100, 1000);
+        awards = new Awards(directory, leases);
+        book = new Book(directory, members, inventory, escrow, awards, 100, 1000);
         tender = new SealedTender(
-            directory, members, inventory, escrow, book, leases, address(settlement), 10_000
+            directory, members, inventory, escrow, book, awards, leases, address(settlement), 10_000
         );
 
         directory.publish("Members", address(members));
@@ -101,6 +104,7 @@ abstract contract Exchange is Test {
         directory.publish("Inventory", address(inventory));
         directory.publish("Settlement", address(settlement));
         directory.publish("Leases", address(leases));
+        directory.publish("Awards", address(awards));
         directory.publish("Book", address(book));
         directory.publish("SealedTender", address(tender));
 
@@ -110,8 +114,9 @@ abstract contract Exchange is Test {
         directory.setRight(address(tender), Rights.ESCROW_MOVE, true);
         directory.setRight(address(leases), Rights.INVENTORY_BOOK, true);
         directory.setRight(address(leases), Rights.SETTLEMENT_REPORT, true);
-        directory.setRight(address(book), Rights.LEASES_OPEN, true);
-        directory.setRight(address(tender), Rights.LEASES_OPEN, true);
+        directory.setRight(address(awards), Rights.LEASES_OPEN, true);
+        directory.setRight(address(book), Rights.AWARDS_OPEN, true);
+        directory.setRight(address(tender), Rights.AWARDS_OPEN, true);
         directory.setRight(address(tender), Rights.BOOK_RECORD, true);
 
         address[] memory proposers = new address[](1);

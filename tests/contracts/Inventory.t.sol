@@ -555,3 +555,82 @@ contract InventoryViewsTest is InventoryTest {
         }
     }
 }
+
+/// @notice L7: a booking's end moves, and its turnaround with it.
+contract InventoryExtendTest is InventoryTest {
+    function test_WhenFree_BooksTheRest() external {
+        uint32 start = _now();
+        _book(machine, start, start + 10);
+        vm.expectEmit(address(inventory));
+        emit IInventory.SlotsBooked(machine, start + 10 + TURNAROUND, start + 15 + TURNAROUND);
+        _extend(machine, start, start + 10, start + 15);
+        assertFalse(inventory.isFree(machine, start + 14, start + 15));
+        assertEq(inventory.resource(machine).bookedUntil, start + 15 + TURNAROUND);
+        _release(machine, start, start + 15);
+        assertTrue(inventory.isFree(machine, start, start + 100));
+    }
+
+    /// Booked in one piece or extended is the same, wherever words end.
+    function testFuzz_ShowsWhatOneBookingWould(uint32 from, uint16 first, uint16 more, uint16 turnaround)
+        external
+    {
+        uint32 start = uint32(bound(from, 0, 10_000));
+        uint32 end = start + uint32(bound(first, 1, 600));
+        uint32 newEnd = end + uint32(bound(more, 1, 600));
+        uint32 after_ = uint32(bound(turnaround, 0, 256));
+        ResourceId a = _registerAs(north, 2, after_);
+        ResourceId b = _registerAs(north, 3, after_);
+        _book(a, start, newEnd);
+        _book(b, start, end);
+        _extend(b, start, end, newEnd);
+        for (uint256 word = start >> 8; word <= (newEnd + after_) >> 8; ++word) {
+            assertEq(inventory.calendar(a, word), inventory.calendar(b, word));
+        }
+        assertEq(inventory.resource(a).bookedUntil, inventory.resource(b).bookedUntil);
+    }
+
+    function test_RevertWhen_ASlotIsTaken() external {
+        uint32 start = _now();
+        _book(machine, start, start + 10);
+        _book(machine, start + 14, start + 15);
+        _extend(machine, start, start + 10, start + 12);
+        _notFree(machine, start + 12 + TURNAROUND, start + 13);
+        _extend(machine, start, start + 12, start + 13);
+    }
+
+    function test_RevertWhen_NoLonger() external {
+        vm.expectRevert(abi.encodeWithSelector(IInventory.Inventory_BadWindow.selector, 5, 10));
+        _extend(machine, 5, 10, 10);
+    }
+
+    function test_RevertWhen_LongerThanAnyWindow() external {
+        _book(machine, 5, 10);
+        _extend(machine, 5, 10, 5 + 8784);
+        vm.expectRevert(abi.encodeWithSelector(IInventory.Inventory_BadWindow.selector, 5, 6 + 8784));
+        _extend(machine, 5, 5 + 8784, 6 + 8784);
+    }
+
+    function test_RevertWhen_Held() external {
+        uint32 start = _now();
+        _book(machine, start, start + 10);
+        _hold(machine);
+        _notFree(machine, start + 10 + TURNAROUND, start + 11);
+        _extend(machine, start, start + 10, start + 11);
+    }
+
+    function test_RevertWhen_CallerHasNoRight() external {
+        _noRight(north);
+        inventory.extend(machine, 0, 1, 2);
+    }
+
+    function test_RevertWhen_RightTakenAway() external {
+        _revoke();
+        _noRight(address(leases));
+        inventory.extend(machine, 0, 1, 2);
+    }
+
+    function _extend(ResourceId id, uint32 start, uint32 end, uint32 newEnd) private {
+        vm.prank(address(leases));
+        inventory.extend(id, start, end, newEnd);
+    }
+}

@@ -4,6 +4,7 @@ pragma solidity 0.8.30;
 import {Exchange} from "./Exchange.sol";
 import {IDirectory} from "../../contracts/interfaces/IDirectory.sol";
 import {IEscrow} from "../../contracts/interfaces/IEscrow.sol";
+import {MemberRights} from "../../contracts/interfaces/IMembers.sol";
 import {ISettlement} from "../../contracts/interfaces/ISettlement.sol";
 import {LeaseId, OrgId} from "../../contracts/interfaces/Types.sol";
 import {Rights} from "../../contracts/libraries/Rights.sol";
@@ -21,8 +22,7 @@ abstract contract SettlementBase is Exchange {
 
     function setUp() public virtual override {
         super.setUp();
-        vm.prank(address(timelock));
-        directory.setRight(address(this), Rights.SETTLEMENT_REPORT, true);
+        _grant(Rights.SETTLEMENT_REPORT);
         parties = ISettlement.Parties(ID, buyerOrg, northOrg, 3600); // one microcredit a second
     }
 
@@ -47,8 +47,17 @@ abstract contract SettlementBase is Exchange {
         return settlement.account(ID).paid;
     }
 
-    function _noRight(address who) internal pure returns (bytes memory) {
-        return abi.encodeWithSelector(IDirectory.Directory_NoRight.selector, who, Rights.SETTLEMENT_REPORT);
+    function _grant(bytes32 right) internal {
+        vm.prank(address(timelock));
+        directory.setRight(address(this), right, true);
+    }
+
+    function _noRight(address who, bytes32 right) internal pure returns (bytes memory) {
+        return abi.encodeWithSelector(IDirectory.Directory_NoRight.selector, who, right);
+    }
+
+    function _notLeases(address who) internal pure returns (bytes memory) {
+        return abi.encodeWithSelector(ISettlement.Settlement_NotLeases.selector, who);
     }
 }
 
@@ -69,8 +78,7 @@ contract SettlementOpenTest is SettlementBase {
     }
 
     function test_WhenAFundPays_TakesThePriceFromIt() external {
-        vm.prank(address(timelock));
-        directory.setRight(address(this), Rights.ESCROW_MOVE, true);
+        _grant(Rights.ESCROW_MOVE);
         escrow.lock("mine", buyerOrg, buyer, PRICE + 1);
         escrow.pass("mine", address(settlement), "fund", PRICE + 1);
         settlement.open(parties, _stakes(PRICE, "fund"));
@@ -99,7 +107,7 @@ contract SettlementOpenTest is SettlementBase {
     }
 
     function test_RevertWhen_CallerHasNoRight() external {
-        vm.expectRevert(_noRight(buyer));
+        vm.expectRevert(_noRight(buyer, Rights.SETTLEMENT_REPORT));
         vm.prank(buyer);
         settlement.open(parties, _stakes(PRICE, 0));
     }
@@ -107,7 +115,7 @@ contract SettlementOpenTest is SettlementBase {
     function test_RevertWhen_RightTakenAway() external {
         vm.prank(address(timelock));
         directory.setRight(address(this), Rights.SETTLEMENT_REPORT, false);
-        vm.expectRevert(_noRight(address(this)));
+        vm.expectRevert(_noRight(address(this), Rights.SETTLEMENT_REPORT));
         _open();
     }
 }
@@ -116,6 +124,7 @@ contract SettlementReturnFundTest is SettlementBase {
     function test_WhenSomethingIsLeft_GivesItBack() external {
         vm.prank(address(timelock));
         directory.setRight(address(this), Rights.ESCROW_MOVE, true);
+        _grant(Rights.LEASES_OPEN);
         escrow.lock("mine", buyerOrg, buyer, 9);
         escrow.pass("mine", address(settlement), "fund", 9);
         vm.expectEmit(address(settlement));
@@ -125,13 +134,14 @@ contract SettlementReturnFundTest is SettlementBase {
     }
 
     function test_WhenEmpty_DoesNothing() external {
+        _grant(Rights.LEASES_OPEN);
         vm.recordLogs();
         settlement.returnFund("fund", buyerOrg, buyer);
         assertEq(vm.getRecordedLogs().length, 0);
     }
 
     function test_RevertWhen_CallerHasNoRight() external {
-        vm.expectRevert(_noRight(buyer));
+        vm.expectRevert(_noRight(buyer, Rights.LEASES_OPEN));
         vm.prank(buyer);
         settlement.returnFund("fund", buyerOrg, buyer);
     }
@@ -149,14 +159,14 @@ contract SettlementStartTest is SettlementBase {
     }
 
     function test_RevertWhen_CallerHasNoRight() external {
-        vm.expectRevert(_noRight(north));
+        vm.expectRevert(_notLeases(north));
         vm.prank(north);
         settlement.start(parties, 1, FROM);
     }
 }
 
 /// @notice E7: what was begun under a right may be brought to its end without it.
-contract SettlementEverHolderTest is SettlementBase {
+contract SettlementLeasesTest is SettlementBase {
     function test_WhenRightTakenAway_EndsWhatItBegan() external {
         _open();
         vm.prank(address(timelock));
@@ -171,21 +181,46 @@ contract SettlementEverHolderTest is SettlementBase {
         assertEq(_held(), 0);
     }
 
-    function test_RevertWhen_CallerNeverHadTheRight() external {
+    function test_RevertWhen_CallerIsAnother() external {
         _open();
         vm.startPrank(north);
-        vm.expectRevert(_noRight(north));
+        vm.expectRevert(_notLeases(north));
         settlement.lowerPrice(parties, 1);
-        vm.expectRevert(_noRight(north));
+        vm.expectRevert(_notLeases(north));
         settlement.draw(parties, FROM, true);
-        vm.expectRevert(_noRight(north));
+        vm.expectRevert(_notLeases(north));
         settlement.payReserve(parties, 1);
-        vm.expectRevert(_noRight(north));
+        vm.expectRevert(_notLeases(north));
         settlement.refund(parties);
-        vm.expectRevert(_noRight(north));
+        vm.expectRevert(_notLeases(north));
         settlement.forfeitBond(parties, 1, 2);
-        vm.expectRevert(_noRight(north));
+        vm.expectRevert(_notLeases(north));
         settlement.freeBond(parties);
+        vm.expectRevert(_notLeases(north));
+        settlement.payUnserved(parties, FROM, 1, true);
+    }
+
+    /// A right is a name: the `Leases` of a later version holds it too, for a `Settlement` of its own.
+    function test_RevertWhen_AnotherHoldsTheRight() external {
+        assertEq(settlement.leases(), address(0));
+        _open();
+        assertEq(settlement.leases(), address(this));
+        vm.prank(address(timelock));
+        directory.setRight(north, Rights.SETTLEMENT_REPORT, true);
+        ISettlement.Parties memory mine = parties;
+        mine.buyer = northOrg;
+        vm.startPrank(north);
+        vm.expectRevert(_notLeases(north));
+        settlement.open(mine, _stakes(PRICE, 0));
+        vm.expectRevert(_notLeases(north));
+        settlement.start(mine, 1, FROM);
+        vm.expectRevert(_notLeases(north));
+        settlement.refund(mine);
+        vm.expectRevert(_notLeases(north));
+        settlement.forfeitBond(mine, 1, 1);
+        vm.expectRevert(_noRight(north, Rights.SETTLEMENT_JUDGE));
+        settlement.returnFees(mine);
+        assertEq(_held(), PRICE + BOND);
     }
 }
 
@@ -402,5 +437,140 @@ contract SettlementBondTest is SettlementBase {
         settlement.forfeitBond(parties, 2, 1);
         settlement.forfeitBond(parties, 1, 1);
         assertEq(settlement.forfeitBond(parties, 1, 1), 0);
+    }
+}
+
+/// @notice L7: more time at another rate.
+contract SettlementExtendTest is SettlementBase {
+    function test_WhenExtended_LocksWhatIsAdded() external {
+        _started(1);
+        vm.expectEmit(address(settlement));
+        emit ISettlement.Extended(ID, 500, 100, 0, FROM + 1000, 7200);
+        settlement.extend(parties, _extension(500, 7200), FROM + 1000);
+        ISettlement.Account memory a = settlement.account(ID);
+        assertEq(a.price, PRICE + 500);
+        assertEq(a.bond, BOND + 100);
+        assertEq(a.steps, 1);
+        assertEq(_held(), PRICE + BOND + 600);
+        ISettlement.Step[] memory steps = settlement.stepsOf(ID);
+        assertEq(steps.length, 1);
+        assertEq(steps[0].from, FROM + 1000);
+        assertEq(steps[0].rate, 7200);
+        assertEq(settlement.accrued(ID, 3600, FROM + 1000, false), 1000);
+        assertEq(settlement.accrued(ID, 3600, FROM + 1010, false), 1020);
+        assertEq(settlement.spanPrice(ID, 3600, FROM + 990, FROM + 1010), 30);
+    }
+
+    function test_WhenTheRateGoesOn_NeedsNoStep() external {
+        _started(1);
+        for (uint40 i = 1; i <= 20; ++i) {
+            settlement.extend(parties, _extension(500, 3600), FROM + i * 500);
+        }
+        assertEq(settlement.account(ID).steps, 0);
+        assertEq(settlement.account(ID).price, PRICE + 10_000);
+    }
+
+    /// The price is what freed and unserved time leave of it, quantum included.
+    function test_WhenTheUnservedIsFreed_TheRestStays() external {
+        _started(1);
+        settlement.payUnserved(parties, FROM + 61, 0, true);
+        assertEq(settlement.account(ID).price, 120);
+        assertEq(escrow.free(buyerOrg), MONEY - 120);
+        settlement.draw(parties, FROM + 61, true);
+        assertEq(_paid(), 120);
+        assertEq(_held(), BOND);
+    }
+
+    /// L11: what is in dispute stays so, and is charged to whoever extended.
+    function test_WhenMoneyIsInDispute_ItGoesAlong() external {
+        address clerk = makeAddr("clerk");
+        vm.startPrank(buyer);
+        members.setMember(clerk, MemberRights.BUY, 2 * PRICE);
+        members.setMember(buyer, MemberRights.ALL, PRICE);
+        vm.stopPrank();
+        _grant(Rights.SETTLEMENT_JUDGE);
+        _started(1);
+        settlement.applyVerdict(parties, FROM, FROM + 3600, 1, 1, 500_000);
+        assertEq(settlement.dispute(parties, 1000, true, FROM + 3600), 1000);
+        ISettlement.Extension memory e = _extension(500, 3600);
+        e.buyerBy = clerk;
+        settlement.extend(parties, e, FROM + 10_000);
+        assertEq(members.member(buyer).spent, 0);
+        assertEq(members.member(clerk).spent, PRICE + 500);
+        settlement.resolve(parties, 1000, 400, 600);
+        assertEq(members.member(clerk).spent, PRICE + 500 - 400);
+        settlement.draw(parties, FROM + 3600, true);
+        assertEq(_held(), BOND + 100);
+        assertEq(members.member(clerk).spent, 3600 - 800 - 400);
+    }
+
+    function test_RevertWhen_TheRateChangedTooOften() external {
+        _started(1);
+        for (uint40 i = 1; i <= 8; ++i) {
+            settlement.extend(parties, _extension(1, 3600 + i), FROM + i);
+        }
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.Settlement_TooManySteps.selector, ID, 8));
+        settlement.extend(parties, _extension(1, 1), FROM + 9);
+        settlement.extend(parties, _extension(1, 3608), FROM + 9);
+    }
+
+    function test_RevertWhen_CallerIsAnother() external {
+        _open();
+        vm.startPrank(north);
+        vm.expectRevert(_notLeases(north));
+        settlement.extend(parties, _extension(1, 1), FROM);
+    }
+
+    /// E3 over steps: each rate is rounded up once, nothing passes the price, nothing falls.
+    function testFuzz_AccrualIsThatOfPlainIntegers(
+        uint64[4] calldata rates,
+        uint16[4] calldata spans,
+        uint8 units,
+        uint32[4] calldata moments
+    ) external {
+        uint256 n = bound(units, 1, 64);
+        uint64 rate = uint64(bound(rates[0], 1, 1e5));
+        parties.rate = rate;
+        uint256 end = FROM + bound(spans[0], 1, 65_535);
+        settlement.open(parties, _stakes(uint96((rate * n * (end - FROM) + 3599) / 3600), 0));
+        settlement.start(parties, uint16(n), FROM);
+        uint256[5] memory ends;
+        uint64[4] memory paid;
+        (ends[0], ends[1], paid[0]) = (FROM, end, rate);
+        for (uint256 i = 1; i < 4; ++i) {
+            paid[i] = uint64(bound(rates[i], 1, 1e5));
+            ends[i + 1] = ends[i] + bound(spans[i], 1, 65_535);
+            uint256 price = (paid[i] * n * (ends[i + 1] - ends[i]) + 3599) / 3600;
+            settlement.extend(parties, _extension(uint96(price), paid[i]), uint40(ends[i]));
+        }
+        uint256 last;
+        uint256 at = FROM;
+        for (uint256 i; i < 4; ++i) {
+            at += bound(moments[i], 0, 90_000);
+            uint256 due = settlement.accrued(ID, rate, uint40(at), false);
+            uint256 plain = _plain(ends, paid, n, at < ends[4] ? at : ends[4]);
+            // Rates that go on are rounded together.
+            assertApproxEqAbs(due, plain, at < ends[4] ? 3 : 4);
+            assertGe(due, last);
+            last = due;
+        }
+        settlement.draw(parties, uint40(ends[4]), true);
+        settlement.freeBond(parties);
+        assertEq(_held(), 0);
+        assertApproxEqAbs(_paid(), _plain(ends, paid, n, ends[4]), 4);
+    }
+
+    function _plain(uint256[5] memory ends, uint64[4] memory rates, uint256 n, uint256 at)
+        private
+        pure
+        returns (uint256 sum)
+    {
+        for (uint256 i; i < 4 && at > ends[i]; ++i) {
+            sum += (rates[i] * n * ((at < ends[i + 1] ? at : ends[i + 1]) - ends[i]) + 3599) / 3600;
+        }
+    }
+
+    function _extension(uint96 price, uint64 rate) private view returns (ISettlement.Extension memory) {
+        return ISettlement.Extension(buyer, price, north, 100, 0, rate);
     }
 }

@@ -95,13 +95,14 @@ def test_every_end_has_a_fault_a_sentence_and_evidence(reason: EndReason) -> Non
 
 
 def test_faults_of_ends_are_those_of_the_contract() -> None:
-    """Leases._fault: the buyer's that it did not sign; from the provider's missing signature on, its own."""
+    """Leases._fault: the buyer's that it did not sign; the provider's what follows, up to reclaiming."""
     buyers = {EndReason.BUYER_UNSIGNED}
     providers = {
         EndReason.PROVIDER_UNSIGNED,
         EndReason.UNDELIVERED,
         EndReason.UNPROVEN,
         EndReason.BREACH,
+        EndReason.RECLAIMED,
     }
     assert {reason for reason in EndReason if fault_of(reason) is Fault.BUYER} == buyers
     assert {reason for reason in EndReason if fault_of(reason) is Fault.PROVIDER} == providers

@@ -100,6 +100,8 @@ def test_acceptance_of_an_incomplete_all_or_nothing_lease_counts_from_the_delive
         (EndReason.UNDELIVERED, Fault.PROVIDER),
         (EndReason.UNPROVEN, Fault.PROVIDER),
         (EndReason.BREACH, Fault.PROVIDER),
+        (EndReason.RECLAIMED, Fault.PROVIDER),
+        (EndReason.PARTNER, Fault.NOBODY),
     ],
 )
 def test_the_reason_says_whose_fault_an_end_is_unless_recorded(reason: EndReason, fault: Fault) -> None:
@@ -235,6 +237,8 @@ def test_a_missed_wipe_leaves_the_lease_ending() -> None:
         (EndReason.UNDELIVERED, Fault.PROVIDER, "defaulted(provider)"),
         (EndReason.UNPROVEN, Fault.PROVIDER, "defaulted(provider)"),
         (EndReason.BREACH, Fault.PROVIDER, "terminated(buyer, breach)"),
+        (EndReason.RECLAIMED, Fault.PROVIDER, "terminated(provider, reclaimed)"),
+        (EndReason.PARTNER, Fault.NOBODY, "terminated(nobody, partner)"),
     ],
 )
 def test_recorded_ends_say_who_and_why_after_the_wipe(reason: EndReason, fault: Fault, text: str) -> None:
@@ -244,8 +248,8 @@ def test_recorded_ends_say_who_and_why_after_the_wipe(reason: EndReason, fault: 
 
 
 def test_a_cancelled_lease_has_nothing_to_wipe() -> None:
-    cancelled = replace(SIGNED, ended_at=1020, end_reason=EndReason.CANCELLED)
-    assert state(cancelled, 1020) is LeaseState.CANCELLED
+    for reason in (EndReason.CANCELLED, EndReason.PARTNER):
+        assert state(replace(SIGNED, ended_at=1020, end_reason=reason), 1020) is LeaseState.CANCELLED
 
 
 def test_an_end_announced_for_later_lets_the_lease_run_until_then() -> None:

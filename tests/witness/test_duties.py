@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from chain.abi import ZERO_ADDRESS
 from chain.contracts.inquiries import Answer
-from chain.contracts.leases import Lease
+from chain.contracts.leases import Lease, Trait
 from chain.generated.enums import Committee, EndReason, Policy
 from market.rounds import TERM, Grid
 from market.verdicts import Sla, Tier
@@ -22,7 +22,7 @@ GRID = Grid(100, 10)
 ME = 7
 RECORD = Lease(
     award=1, offer=1, request=0, provider=2, buyer=3, start=0, end=1_000, count=2, policy=Policy(0),
-    all_or_nothing=False, rate=1, created_at=900, buyer_signed_at=0, signed_at=1_050, ended_at=0,
+    traits=Trait.NONE, rate=1, created_at=900, buyer_signed_at=0, signed_at=1_050, ended_at=0,
     reason=EndReason.NONE, missing=0, fence_holder=ZERO_ADDRESS, fence_until=0, delivered_at=1_130,
     wipe_missed=False, delivered=0b11, accepted=0, wiped_at=0, sla=1, committee=Committee.DRAWN,
     committee_at=1_100, delivery=b"d" * 32,

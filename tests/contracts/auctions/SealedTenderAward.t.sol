@@ -4,6 +4,7 @@ pragma solidity 0.8.30;
 import {TenderBase} from "./TenderBase.sol";
 import {ISealedTender} from "../../../contracts/interfaces/ISealedTender.sol";
 import {ILeases} from "../../../contracts/interfaces/ILeases.sol";
+import {Traits} from "../../../contracts/libraries/Traits.sol";
 import {MemberRights} from "../../../contracts/interfaces/IMembers.sol";
 import {AwardId, LeaseId, LeaseState, OrgId, RequestId, SlaId} from "../../../contracts/interfaces/Types.sol";
 
@@ -138,7 +139,7 @@ contract SealedTenderAwardTest is SealedTenderAwardBase {
         _bid(id, 4_000_000, 2);
         _revealAll(id);
         _awardNow(id);
-        assertTrue(leases.lease(LeaseId.wrap(1)).allOrNothing);
+        assertEq(leases.lease(LeaseId.wrap(1)).traits, Traits.ALL_OR_NOTHING);
         assertEq(_free(buyerOrg), MONEY - 110_000_000);
     }
 

@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 import {TenderBase} from "./TenderBase.sol";
+import {Awards} from "../../../contracts/Awards.sol";
 import {Book} from "../../../contracts/Book.sol";
 import {Inventory} from "../../../contracts/Inventory.sol";
 import {Leases} from "../../../contracts/Leases.sol";
@@ -19,16 +20,18 @@ contract SealedTenderEdgeTest is TenderBase {
     function test_WhenSlotsAreShort_LegsAtTheCeilingStillFitIt() external {
         inventory = new Inventory(directory, members, 10);
         leases = new Leases(directory, members, inventory, settlement, _terms());
-        book = new Book(directory, members, inventory, escrow, leases, 100, 1000);
+        awards = new Awards(directory, leases);
+        book = new Book(directory, members, inventory, escrow, awards, 100, 1000);
         tender = new SealedTender(
-            directory, members, inventory, escrow, book, leases, address(settlement), 10_000
+            directory, members, inventory, escrow, book, awards, leases, address(settlement), 10_000
         );
         vm.startPrank(address(timelock));
         directory.setRight(address(book), Rights.ESCROW_MOVE, true);
         directory.setRight(address(tender), Rights.ESCROW_MOVE, true);
         directory.setRight(address(leases), Rights.INVENTORY_BOOK, true);
         directory.setRight(address(leases), Rights.SETTLEMENT_REPORT, true);
-        directory.setRight(address(tender), Rights.LEASES_OPEN, true);
+        directory.setRight(address(awards), Rights.LEASES_OPEN, true);
+        directory.setRight(address(tender), Rights.AWARDS_OPEN, true);
         directory.setRight(address(tender), Rights.BOOK_RECORD, true);
         vm.stopPrank();
 

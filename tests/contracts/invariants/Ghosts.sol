@@ -18,6 +18,7 @@ import {
     ResourceId
 } from "../../../contracts/interfaces/Types.sol";
 import {Rights} from "../../../contracts/libraries/Rights.sol";
+import {Traits} from "../../../contracts/libraries/Traits.sol";
 
 /// @notice What the invariant tests remember beside the contracts: who took part, what each lease's money did as the
 /// events tell it, and which slots each lease holds as the rules say. Three sellers with four machines each, two buyers.
@@ -92,8 +93,9 @@ abstract contract Ghosts is Exchange {
         eastOrg = _admit("east", east, Roles.SELLER, 0);
         _fund(eastOrg, east, 1_000_000_000);
         minted = 5_000_000_000;
-        // The test is also what draws committees, proves, judges and pays witnesses.
+        // The test is also what draws committees, proves, judges, pays witnesses, and amends leases.
         vm.startPrank(address(timelock));
+        directory.setRight(address(this), Rights.LEASES_AMEND, true);
         directory.setRight(address(this), Rights.LEASES_WITNESS, true);
         directory.setRight(address(this), Rights.SETTLEMENT_JUDGE, true);
         vm.stopPrank();
@@ -126,6 +128,12 @@ abstract contract Ghosts is Exchange {
     function _readLog(bytes32 topic, Money storage m, bytes memory data) private {
         if (topic == ISettlement.Funded.selector) {
             (m.price, m.bond, m.fee) = abi.decode(data, (uint256, uint256, uint256));
+        } else if (topic == ISettlement.Extended.selector) {
+            (uint256 price, uint256 bond, uint256 fee,,) =
+                abi.decode(data, (uint256, uint256, uint256, uint40, uint64));
+            m.price += price;
+            m.bond += bond;
+            m.fee += fee;
         } else if (topic == ISettlement.Accrued.selector) {
             (uint256 amount,) = abi.decode(data, (uint256, uint256));
             m.paid += amount;
@@ -184,6 +192,19 @@ abstract contract Ghosts is Exchange {
         }
     }
 
+    /// @dev The lease's end moved; what of it went back before stays so.
+    function _followEnd(LeaseId id, uint32 before, uint32 end) internal {
+        ResourceId[] memory ids = leases.resourcesOf(id);
+        for (uint256 i; i < ids.length; ++i) {
+            Claim[] storage list = claims[ResourceId.unwrap(ids[i])];
+            for (uint256 k; k < list.length; ++k) {
+                if (list[k].lease == LeaseId.unwrap(id) && list[k].end == before + TURNAROUND) {
+                    list[k].end = end + TURNAROUND;
+                }
+            }
+        }
+    }
+
     // ---- accounts of the escrow --------------------------------------------------------------------------------
 
     function _ceilingHeld(RequestId id) internal view returns (uint256) {
@@ -218,7 +239,8 @@ abstract contract Ghosts is Exchange {
     }
 
     function _acceptBy(ILeases.Lease memory l) internal pure returns (uint256) {
-        uint256 from = l.allOrNothing && l.delivered != _all(l) ? _deliverBy(l) : l.deliveredAt;
+        uint256 from =
+            l.traits & Traits.ALL_OR_NOTHING != 0 && l.delivered != _all(l) ? _deliverBy(l) : l.deliveredAt;
         uint256 by = _max(from, l.committeeAt) + _terms().acceptTime;
         return l.committee == Committee.Awaited ? _max(by, _endsAt(l)) : by;
     }

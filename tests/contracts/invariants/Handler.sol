@@ -21,6 +21,7 @@ import {
     SlaId,
     Window
 } from "../../../contracts/interfaces/Types.sol";
+import {Traits} from "../../../contracts/libraries/Traits.sol";
 
 /// @notice The whole life of the exchange, as lawful acts of several parties. An act that has no lawful object now does
 /// nothing; any other that reverts is a fault of the contracts.
@@ -118,8 +119,8 @@ abstract contract Handler is Ghosts {
         (bool fits, Window memory w) = _inside(o, from, slots);
         if (!fits) return;
         ResourceId[] memory wanted = _some(book.resourcesOf(id), seed);
-        Award memory wish = Award(_orgOf(by), by, RequestId.wrap(0), w, Policy.Provider, false, 0, o.sla);
-        if (leases.skipOf(wish, Leg(o.org, o.by, id, o.buyNowRate, wanted)) != Skip.None) return;
+        Award memory wish = Award(_orgOf(by), by, RequestId.wrap(0), Policy.Provider, 0, 0, o.sla);
+        if (awards.skipOf(wish, Leg(o.org, o.by, id, o.buyNowRate, w, wanted)) != Skip.None) return;
         vm.prank(by);
         book.buyNow(id, wanted, w);
     }
@@ -145,7 +146,7 @@ abstract contract Handler is Ghosts {
         uint40 commitEnd = uint40(clock + 600 + shape % 1800);
         uint40 revealEnd = uint40(commitEnd + 1 + who % 1200);
         uint256 most = uint256(r.ceilingRate) * r.count * (r.window.end - r.window.start);
-        if (SlaId.unwrap(r.sla) != 0) most += r.count * ((leases.feeOf(r.window) + 1) / 2);
+        if (SlaId.unwrap(r.sla) != 0) most += r.count * ((awards.feeOf(r.window) + 1) / 2);
         if (revealEnd >= uint256(r.window.end) * SLOT || !escrow.canLock(_orgOf(by), by, most)) return;
         vm.prank(by);
         tender.post(r, ISealedTender.TenderTerms(commitEnd, revealEnd, shape % 2 == 0));
@@ -400,6 +401,52 @@ abstract contract Handler is Ghosts {
         if (clock >= _endsAt(l)) settlement.returnFees(_parties(id, l));
     }
 
+    // ---- amendments --------------------------------------------------------------------------------------------
+
+    /// @dev By whoever it is charged to, or by a clerk that takes it over.
+    function extend(uint256 seed, uint256 slots, uint256 rate, uint256 who) external act("extend") {
+        (bool found, LeaseId id, ILeases.Lease memory l) = _anyLease(seed, _extendable);
+        if (!found || settlement.account(id).steps == 8) return;
+        uint32 end = l.end + uint32(_bound(slots, 1, 3));
+        ResourceId[] memory ids = leases.resourcesOf(id);
+        for (uint256 i; i < ids.length; ++i) {
+            bool there = (l.delivered >> i) & 1 != 0;
+            if (there && !inventory.isFree(ids[i], l.end + TURNAROUND, end)) return;
+        }
+        ISettlement.Extension memory e = _extension(id, l, end, rate, who);
+        if (e.rate == 0) return;
+        leases.extend(id, end, e);
+        _followEnd(id, l.end, end);
+    }
+
+    /// @dev With a rate of 0 if it cannot be covered; whoever takes over needs room for all of the lease.
+    function _extension(LeaseId id, ILeases.Lease memory l, uint32 end, uint256 rate, uint256 who)
+        private
+        view
+        returns (ISettlement.Extension memory e)
+    {
+        ISettlement.Account memory a = settlement.account(id);
+        uint64 paid = rate % 3 == 0 ? l.rate : uint64(_bound(rate, RATE / 2, 2 * RATE));
+        (e.price, e.bond, e.fee) = awards.extensionOf(id, end, paid);
+        e.providerBy = a.providerBy;
+        e.buyerBy = who % 3 == 0 ? clerks[l.buyer == buyerOrg ? 0 : 1] : a.buyerBy;
+        uint256 more = uint256(e.price) + e.fee;
+        uint256 all = e.buyerBy == a.buyerBy ? more : more + a.price + a.fee;
+        bool covered = escrow.canLock(l.provider, e.providerBy, uint256(e.bond) + e.fee)
+            && escrow.free(l.buyer) >= more && members.canCharge(e.buyerBy, l.buyer, all);
+        if (covered) e.rate = paid;
+    }
+
+    function close(uint256 seed, uint256 at, uint256 ppm) external act("close") {
+        if (seed % 12 != 0) return;
+        (bool found, LeaseId id, ILeases.Lease memory l) = _anyLease(seed, _closable);
+        if (!found) return;
+        bool reclaimed = l.delivered != 0 && ppm % 2 == 0;
+        at = _bound(at, clock, _max(clock, _endTime(l) - 1));
+        EndReason reason = reclaimed ? EndReason.Reclaimed : EndReason.Partner;
+        leases.close(id, reason, uint40(at), uint32(_bound(ppm, 0, 200_000)), "close");
+    }
+
     // ---- what is lawful when -----------------------------------------------------------------------------------
 
     function _awaitsBuyer(ILeases.Lease memory l) internal view returns (bool) {
@@ -455,7 +502,7 @@ abstract contract Handler is Ghosts {
     }
 
     function _provable(ILeases.Lease memory l) internal view returns (bool) {
-        bool whole = !l.allOrNothing || l.delivered == _all(l);
+        bool whole = l.traits & Traits.ALL_OR_NOTHING == 0 || l.delivered == _all(l);
         return l.committee == Committee.Drawn && whole && _acceptable(l);
     }
 
@@ -468,6 +515,17 @@ abstract contract Handler is Ghosts {
 
     function _breachable(ILeases.Lease memory l) internal view returns (bool) {
         return l.committee == Committee.Drawn && l.endedAt == 0 && _accepted(l) && clock < _endTime(l);
+    }
+
+    function _extendable(ILeases.Lease memory l) internal view returns (bool) {
+        bool whole = l.delivered == _all(l) || l.missing != 0;
+        return whole && l.endedAt == 0 && _accepted(l) && clock < _endTime(l);
+    }
+
+    function _closable(ILeases.Lease memory l) internal view returns (bool) {
+        if (l.endedAt != 0 || _unproven(l) || clock >= _endTime(l)) return false;
+        if (l.delivered != 0) return true;
+        return clock < (l.signedAt == 0 ? _signBy(l) : _deliverBy(l));
     }
 
     function _witnessed(ILeases.Lease memory l) internal pure returns (bool) {

@@ -30,7 +30,7 @@ abstract contract Invariants is Handler {
 
     /// @dev What much else needs first stands several times.
     function _acts() internal pure virtual returns (bytes4[] memory acts) {
-        bytes4[64] memory list = [
+        bytes4[67] memory list = [
             Handler.wait.selector,
             Handler.waitForDeadline.selector,
             Handler.suspend.selector,
@@ -94,7 +94,10 @@ abstract contract Invariants is Handler {
             Handler.judge.selector,
             Handler.resolve.selector,
             Handler.breach.selector,
-            Handler.payFee.selector
+            Handler.payFee.selector,
+            Handler.extend.selector,
+            Handler.extend.selector,
+            Handler.close.selector
         ];
         acts = new bytes4[](list.length);
         for (uint256 i; i < list.length; ++i) {
@@ -250,20 +253,28 @@ abstract contract Invariants is Handler {
             members.setRoles(OrgId.wrap(k), 0);
         }
         vm.stopPrank();
-        bytes32[6] memory rights = [
+        bytes32[7] memory rights = [
             Rights.ESCROW_MOVE,
             Rights.MEMBERS_CHARGE,
             Rights.INVENTORY_BOOK,
             Rights.BOOK_RECORD,
+            Rights.AWARDS_OPEN,
             Rights.LEASES_OPEN,
             Rights.SETTLEMENT_REPORT
         ];
-        address[5] memory holders =
-            [address(escrow), address(settlement), address(leases), address(book), address(tender)];
+        address[6] memory holders = [
+            address(escrow),
+            address(settlement),
+            address(leases),
+            address(awards),
+            address(book),
+            address(tender)
+        ];
         vm.startPrank(address(timelock));
-        for (uint256 i; i < 30; ++i) {
-            directory.setRight(holders[i % 5], rights[i / 5], false);
+        for (uint256 i; i < 42; ++i) {
+            directory.setRight(holders[i % 6], rights[i / 6], false);
         }
+        directory.setRight(address(this), Rights.LEASES_AMEND, false);
         directory.setRight(address(this), Rights.LEASES_WITNESS, false);
         directory.setRight(address(this), Rights.SETTLEMENT_JUDGE, false);
         vm.stopPrank();
@@ -360,7 +371,7 @@ contract LawfulInvariantsTest is Invariants {
         vm.pauseGasMetering();
         bytes4[] memory acts = _acts();
         for (uint256 i; i < 5000; ++i) {
-            uint256 r = uint256(keccak256(abi.encode("life", i)));
+            uint256 r = uint256(keccak256(abi.encode("long life", i)));
             bytes memory words = abi.encode(_word(r, 0), _word(r, 1), _word(r, 2), _word(r, 3), _word(r, 4));
             (bool ok, bytes memory reason) = address(this).call(bytes.concat(acts[r % acts.length], words));
             assertTrue(ok, string.concat(vm.toString(i), vm.toString(reason)));
@@ -373,7 +384,8 @@ contract LawfulInvariantsTest is Invariants {
     }
 
     function _requireEveryLeaseEnd() private {
-        uint256[10] memory reasons;
+        uint256[12] memory reasons;
+        uint256 steps;
         uint256 missing;
         uint256 wipeMissed;
         uint256 completed;
@@ -381,6 +393,7 @@ contract LawfulInvariantsTest is Invariants {
             ILeases.Lease memory l = leases.lease(LeaseId.wrap(k));
             ++reasons[uint8(l.reason)];
             if (l.missing != 0) ++missing;
+            steps += settlement.account(LeaseId.wrap(k)).steps;
             if (l.wipeMissed) ++wipeMissed;
             if (leases.stateOf(LeaseId.wrap(k)) == LeaseState.Completed) ++completed;
         }
@@ -392,6 +405,7 @@ contract LawfulInvariantsTest is Invariants {
             assertGt(reasons[i], 0, "an end that no lease came to");
         }
         assertGt(missing, 0, "missing");
+        assertGt(steps, 0, "extended at another rate");
         assertGt(wipeMissed, 0, "wipe missed");
         assertGt(completed, 0, "completed");
     }

@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 import {Handler} from "./Handler.sol";
+import {IAwards} from "../../../contracts/interfaces/IAwards.sol";
 import {IBook} from "../../../contracts/interfaces/IBook.sol";
 import {IEscrow} from "../../../contracts/interfaces/IEscrow.sol";
 import {IInventory} from "../../../contracts/interfaces/IInventory.sol";
@@ -11,6 +12,8 @@ import {ISealedTender} from "../../../contracts/interfaces/ISealedTender.sol";
 import {ISettlement} from "../../../contracts/interfaces/ISettlement.sol";
 import {
     Award,
+    AwardId,
+    EndReason,
     LeaseId,
     Leg,
     OfferId,
@@ -54,7 +57,7 @@ abstract contract Mischief is Handler {
         _refused(by, address(settlement), abi.encodeCall(ISettlement.refund, (p)));
         _refused(by, address(settlement), abi.encodeCall(ISettlement.lowerPrice, (p, 0)));
         _refused(by, address(settlement), abi.encodeCall(ISettlement.forfeitBond, (p, 1, 1)));
-        _refused(by, address(settlement), abi.encodeCall(ISettlement.payUnserved, (p, 1, 1)));
+        _refused(by, address(settlement), abi.encodeCall(ISettlement.payUnserved, (p, 1, 1, true)));
         _refused(by, address(settlement), abi.encodeCall(ISettlement.applyVerdict, (p, 0, 1, 1, 1, 1)));
         _refused(by, address(settlement), abi.encodeCall(ISettlement.dispute, (p, 1, true, 1)));
         _refused(by, address(settlement), abi.encodeCall(ISettlement.resolve, (p, 0, 0, 0)));
@@ -63,11 +66,26 @@ abstract contract Mischief is Handler {
         _refused(by, address(leases), abi.encodeCall(ILeases.setCommittee, (id, true)));
         _refused(by, address(leases), abi.encodeCall(ILeases.prove, (id, 1)));
         _refused(by, address(leases), abi.encodeCall(ILeases.breach, (id, 0)));
+        ISettlement.Extension memory more;
+        _refused(by, address(leases), abi.encodeCall(ILeases.extend, (id, type(uint32).max, more)));
+        _refused(by, address(leases), abi.encodeCall(ILeases.close, (id, EndReason.Partner, 1, 0, 0)));
+        _refused(by, address(settlement), abi.encodeCall(ISettlement.extend, (p, more, 1)));
+        _refused(by, address(inventory), abi.encodeCall(IInventory.extend, (ResourceId.wrap(1), 1, 2, 3)));
         _refused(by, address(settlement), abi.encodeCall(ISettlement.freeBond, (p)));
         _refused(by, address(book), abi.encodeCall(IBook.closeRequest, (RequestId.wrap(1))));
-        Award memory wish =
-            Award(buyerOrg, buyer, RequestId.wrap(0), Window(1, 2), Policy.Provider, false, 0, NO_SLA);
-        _refused(by, address(leases), abi.encodeCall(ILeases.open, (wish, new Leg[](0))));
+        Award memory wish = Award(buyerOrg, buyer, RequestId.wrap(0), Policy.Provider, 0, 0, NO_SLA);
+        _refused(by, address(awards), abi.encodeCall(IAwards.open, (wish, new Leg[](0))));
+        Leg memory leg = Leg(
+            northOrg,
+            north,
+            OfferId.wrap(0),
+            1,
+            Window(type(uint32).max - 9, type(uint32).max - 8),
+            new ResourceId[](1)
+        );
+        ISettlement.Stakes memory none;
+        _refused(by, address(leases), abi.encodeCall(ILeases.open, (AwardId.wrap(1), wish, leg, none)));
+        _refused(by, address(settlement), abi.encodeCall(ISettlement.returnFund, ("fund", buyerOrg, buyer)));
     }
 
     function overdraw(uint256 who) external act("overdraw") {

@@ -365,7 +365,7 @@ contract LeasesSettleTest is LeaseBase {
     ) external {
         rate = uint64(bound(rate, 1, 3_000_000));
         n = uint8(bound(n, 1, 16));
-        LeaseId id = _open(_award(_window(1, 10), Policy.Provider, false), _leg(rate, _machines(north, n)));
+        LeaseId id = _open(_award(), _leg(rate, _window(1, 10), _machines(north, n)));
         _sign(id);
         vm.warp(_startOf(id) + bound(late, 0, 3599));
         _deliver(id, type(uint64).max >> (64 - n));

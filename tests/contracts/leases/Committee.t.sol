@@ -24,7 +24,7 @@ import {Rights} from "../../../contracts/libraries/Rights.sol";
 contract CommitteeFeesTest is CommitteeBase {
     function test_WhenOpened_LocksHalfTheFeesFromEachSide() external {
         LeaseId id = _plain();
-        assertEq(leases.feeOf(_window(2, 10)), FEES);
+        assertEq(awards.feeOf(_window(2, 10)), FEES);
         assertEq(_free(buyerOrg), MONEY - PRICE - FEES / 2);
         assertEq(_free(northOrg), MONEY - BOND - FEES / 2);
         ISettlement.Account memory a = settlement.account(id);
@@ -51,24 +51,24 @@ contract CommitteeFeesTest is CommitteeBase {
     function test_WhenTheWindowRuns_CountsWhatIsLeft() external {
         Window memory w = _window(0, 10);
         vm.warp(block.timestamp + 2 * EPOCH + 1);
-        assertEq(leases.feeOf(w), 8 * 5005);
+        assertEq(awards.feeOf(w), 8 * 5005);
         vm.warp(uint256(w.end) * SLOT);
-        assertEq(leases.feeOf(w), 0);
+        assertEq(awards.feeOf(w), 0);
     }
 
     function test_WhenTheFeesAreNotCovered_Skips() external {
-        Award memory award = _award(_window(2, 10), Policy.Provider, false);
+        Award memory award = _award();
         Leg memory leg = _leg(RATE, _machines(north, 2));
         vm.prank(north);
         escrow.withdraw(MONEY - BOND - FEES / 2);
-        assertEq(uint8(leases.skipOf(award, leg)), uint8(Skip.None));
+        assertEq(uint8(awards.skipOf(award, leg)), uint8(Skip.None));
         vm.prank(north);
         escrow.withdraw(1);
-        assertEq(uint8(leases.skipOf(award, leg)), uint8(Skip.ProviderCover));
+        assertEq(uint8(awards.skipOf(award, leg)), uint8(Skip.ProviderCover));
         _fund(northOrg, north, 1);
         vm.prank(buyer);
         escrow.withdraw(MONEY - PRICE - FEES / 2 + 1);
-        assertEq(uint8(leases.skipOf(award, leg)), uint8(Skip.BuyerCover));
+        assertEq(uint8(awards.skipOf(award, leg)), uint8(Skip.BuyerCover));
     }
 
     function test_WhenNeverSigned_ReturnsThem() external {
@@ -623,10 +623,10 @@ contract CommitteeBreachTest is CommitteeBase {
 
     /// The bond bounds it, whatever was taken from it before.
     function test_WhenTheBondIsSmaller_PaysWhatIsLeft() external {
-        vm.prank(address(timelock));
-        directory.setRight(address(this), Rights.SETTLEMENT_REPORT, true);
         LeaseId id = _proven();
-        settlement.forfeitBond(_parties(id), 99, 100);
+        ISettlement.Parties memory parties = _parties(id);
+        vm.prank(address(leases));
+        settlement.forfeitBond(parties, 99, 100);
         _toEpoch(id, 1, 0);
         leases.breach(id, 0);
         assertEq(settlement.account(id).bond, 0);

@@ -86,7 +86,7 @@ contract LeasesDeliverTest is LeaseBase {
 
     function test_When64Resources_AllBill() external {
         ResourceId[] memory machines = _machines(north, 64);
-        LeaseId id = _open(_award(_window(2, 10), Policy.Provider, false), _leg(RATE / 2, machines));
+        LeaseId id = _open(_award(), _leg(RATE / 2, machines));
         _sign(id);
         _deliver(id, type(uint64).max - 1);
         _deliver(id, 1);

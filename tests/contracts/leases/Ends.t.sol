@@ -433,8 +433,7 @@ contract LeasesExpireTest is LeaseBase {
 
     /// L1: `floor(bond * missing / count)`; the price and the slots of what is missing are let go, the lease goes on.
     function test_WhenPartIsMissing_SettlesThatPartAndGoesOn() external {
-        LeaseId id =
-            _open(_award(_window(2, 1), Policy.Provider, false), _leg(1_111_112, _machines(north, 3)));
+        LeaseId id = _open(_award(), _leg(1_111_112, _window(2, 1), _machines(north, 3)));
         assertEq(settlement.account(id).bond, 666_667);
         _sign(id);
         _deliver(id, 5);
@@ -458,7 +457,7 @@ contract LeasesExpireTest is LeaseBase {
         vm.warp(_startOf(id) + 3600);
         leases.expire(id);
         ResourceId second = leases.resourcesOf(id)[1];
-        LeaseId again = _open(_award(_window(1, 3), Policy.Provider, false), _leg(RATE, _list(second)));
+        LeaseId again = _open(_award(), _leg(RATE, _window(1, 3), _list(second)));
         _sign(again);
         vm.prank(buyer);
         leases.endEarly(id);

@@ -21,6 +21,7 @@ import {
     Window
 } from "../../../contracts/interfaces/Types.sol";
 import {Rights} from "../../../contracts/libraries/Rights.sol";
+import {Traits} from "../../../contracts/libraries/Traits.sol";
 
 /// @notice What tests of leases share: the right to open them, and two operator keys of the provider.
 ///
@@ -41,7 +42,7 @@ abstract contract LeaseBase is Exchange {
     function setUp() public virtual override {
         super.setUp();
         vm.prank(address(timelock));
-        directory.setRight(address(this), Rights.LEASES_OPEN, true);
+        directory.setRight(address(this), Rights.AWARDS_OPEN, true);
         uint16 operator = MemberRights.SIGN | MemberRights.DELIVER | MemberRights.RELEASE;
         vm.startPrank(north);
         members.setMember(keeper, operator, 0);
@@ -56,22 +57,38 @@ abstract contract LeaseBase is Exchange {
         }
     }
 
-    function _award(Window memory window, Policy policy, bool allOrNothing)
-        internal
-        view
-        returns (Award memory)
-    {
-        return Award(buyerOrg, buyer, RequestId.wrap(0), window, policy, allOrNothing, 0, promised);
+    function _award(Policy policy, bool allOrNothing) internal view returns (Award memory) {
+        uint8 traits = allOrNothing ? Traits.ALL_OR_NOTHING : 0;
+        return Award(buyerOrg, buyer, RequestId.wrap(0), policy, traits, 0, promised);
     }
 
+    /// @dev An award of which nothing special is agreed.
+    function _award() internal view returns (Award memory) {
+        return _award(Policy.Provider, false);
+    }
+
+    /// @dev A leg of the plain window.
     function _leg(uint64 rate, ResourceId[] memory resources) internal view returns (Leg memory) {
-        return Leg(northOrg, north, OfferId.wrap(0), rate, resources);
+        return _leg(rate, _window(2, 10), resources);
+    }
+
+    function _leg(uint64 rate, Window memory window, ResourceId[] memory resources)
+        internal
+        view
+        returns (Leg memory)
+    {
+        return Leg(northOrg, north, OfferId.wrap(0), rate, window, resources);
+    }
+
+    /// @dev One of the other seller.
+    function _southLeg(uint64 rate, ResourceId[] memory resources) internal view returns (Leg memory) {
+        return Leg(southOrg, south, OfferId.wrap(0), rate, _window(2, 10), resources);
     }
 
     function _open(Award memory award, Leg memory leg) internal returns (LeaseId) {
         Leg[] memory legs = new Leg[](1);
         legs[0] = leg;
-        (, LeaseId[] memory opened) = leases.open(award, legs);
+        (, LeaseId[] memory opened) = awards.open(award, legs);
         return opened[0];
     }
 
@@ -79,7 +96,7 @@ abstract contract LeaseBase is Exchange {
         internal
         returns (LeaseId)
     {
-        return _open(_award(window, policy, allOrNothing), _leg(RATE, _machines(north, n)));
+        return _open(_award(policy, allOrNothing), _leg(RATE, window, _machines(north, n)));
     }
 
     function _plain() internal returns (LeaseId) {

@@ -2,7 +2,10 @@
 pragma solidity 0.8.30;
 
 import {LeaseBase} from "./LeaseBase.sol";
+import {IAwards} from "../../../contracts/interfaces/IAwards.sol";
 import {IDirectory} from "../../../contracts/interfaces/IDirectory.sol";
+import {IEscrow} from "../../../contracts/interfaces/IEscrow.sol";
+import {IInventory} from "../../../contracts/interfaces/IInventory.sol";
 import {ILeases} from "../../../contracts/interfaces/ILeases.sol";
 import {MemberRights} from "../../../contracts/interfaces/IMembers.sol";
 import {ISettlement} from "../../../contracts/interfaces/ISettlement.sol";
@@ -24,7 +27,7 @@ import {
 import {Rights} from "../../../contracts/libraries/Rights.sol";
 
 /// @notice C1, C3: one award, one lease per provider.
-contract LeasesOpenTest is LeaseBase {
+contract AwardsOpenTest is LeaseBase {
     function test_WhenCovered_LocksPriceAndBondAndBooks() external {
         ResourceId[] memory machines = _machines(north, 2);
         Window memory window = _window(2, 10);
@@ -45,7 +48,7 @@ contract LeasesOpenTest is LeaseBase {
         );
         vm.expectEmit(address(settlement));
         emit ISettlement.Funded(LeaseId.wrap(1), PRICE, BOND, 0);
-        LeaseId id = _open(_award(window, Policy.Provider, false), _leg(RATE, machines));
+        LeaseId id = _open(_award(), _leg(RATE, window, machines));
 
         assertEq(LeaseId.unwrap(id), 1);
         assertEq(leases.count(), 1);
@@ -68,9 +71,8 @@ contract LeasesOpenTest is LeaseBase {
     function test_WhenSeveralProviders_OpensALeaseEachUnderOneAward() external {
         Leg[] memory legs = new Leg[](2);
         legs[0] = _leg(RATE, _machines(north, 1));
-        legs[1] = Leg(southOrg, south, OfferId.wrap(0), RATE + 1, _machines(south, 2));
-        (AwardId award, LeaseId[] memory opened) =
-            leases.open(_award(_window(2, 10), Policy.Provider, false), legs);
+        legs[1] = _southLeg(RATE + 1, _machines(south, 2));
+        (AwardId award, LeaseId[] memory opened) = awards.open(_award(), legs);
 
         assertEq(AwardId.unwrap(leases.lease(opened[0]).award), AwardId.unwrap(award));
         assertEq(AwardId.unwrap(leases.lease(opened[1]).award), AwardId.unwrap(award));
@@ -82,13 +84,13 @@ contract LeasesOpenTest is LeaseBase {
     /// C1: a slot that is gone skips the leg, not the award.
     function test_WhenASlotIsGone_SkipsTheLeg() external {
         ResourceId[] memory machines = _machines(north, 2);
-        _open(_award(_window(11, 1), Policy.Provider, false), _leg(RATE, _list(machines[1])));
+        _open(_award(), _leg(RATE, _window(11, 1), _list(machines[1])));
         Leg[] memory legs = new Leg[](2);
         legs[0] = _leg(RATE, machines);
-        legs[1] = Leg(southOrg, south, OfferId.wrap(0), RATE, _machines(south, 1));
-        vm.expectEmit(address(leases));
-        emit ILeases.LegSkipped(AwardId.wrap(2), northOrg, Skip.NotFree);
-        (, LeaseId[] memory opened) = leases.open(_award(_window(2, 10), Policy.Provider, false), legs);
+        legs[1] = _southLeg(RATE, _machines(south, 1));
+        vm.expectEmit(address(awards));
+        emit IAwards.LegSkipped(AwardId.wrap(2), northOrg, Skip.NotFree);
+        (, LeaseId[] memory opened) = awards.open(_award(), legs);
 
         assertEq(LeaseId.unwrap(opened[0]), 0);
         assertEq(LeaseId.unwrap(opened[1]), 2);
@@ -101,9 +103,9 @@ contract LeasesOpenTest is LeaseBase {
         escrow.withdraw(1_000_000_000 - BOND + 1);
         Leg[] memory legs = new Leg[](1);
         legs[0] = _leg(RATE, _machines(north, 2));
-        vm.expectEmit(address(leases));
-        emit ILeases.LegSkipped(AwardId.wrap(1), northOrg, Skip.ProviderCover);
-        (, LeaseId[] memory opened) = leases.open(_award(_window(2, 10), Policy.Provider, false), legs);
+        vm.expectEmit(address(awards));
+        emit IAwards.LegSkipped(AwardId.wrap(1), northOrg, Skip.ProviderCover);
+        (, LeaseId[] memory opened) = awards.open(_award(), legs);
         assertEq(LeaseId.unwrap(opened[0]), 0);
     }
 
@@ -113,10 +115,10 @@ contract LeasesOpenTest is LeaseBase {
         escrow.withdraw(1_000_000_000 - PRICE - 1);
         Leg[] memory legs = new Leg[](2);
         legs[0] = _leg(RATE, _machines(north, 2));
-        legs[1] = Leg(southOrg, south, OfferId.wrap(0), RATE, _machines(south, 1));
-        vm.expectEmit(address(leases));
-        emit ILeases.LegSkipped(AwardId.wrap(1), southOrg, Skip.BuyerCover);
-        (, LeaseId[] memory opened) = leases.open(_award(_window(2, 10), Policy.Provider, false), legs);
+        legs[1] = _southLeg(RATE, _machines(south, 1));
+        vm.expectEmit(address(awards));
+        emit IAwards.LegSkipped(AwardId.wrap(1), southOrg, Skip.BuyerCover);
+        (, LeaseId[] memory opened) = awards.open(_award(), legs);
         assertEq(LeaseId.unwrap(opened[0]), 1);
         assertEq(LeaseId.unwrap(opened[1]), 0);
         assertEq(_free(buyerOrg), 1);
@@ -127,7 +129,7 @@ contract LeasesOpenTest is LeaseBase {
         directory.setRight(address(this), Rights.ESCROW_MOVE, true);
         escrow.lock("mine", buyerOrg, buyer, PRICE + 7);
         escrow.pass("mine", address(settlement), "fund", PRICE + 7);
-        Award memory award = _award(_window(2, 10), Policy.Provider, false);
+        Award memory award = _award();
         award.fund = "fund";
         Leg memory leg = _leg(RATE, _machines(north, 2));
         vm.expectEmit(address(settlement));
@@ -145,36 +147,80 @@ contract LeasesOpenTest is LeaseBase {
         Leg[] memory legs = new Leg[](2);
         legs[0] = _leg(RATE, machines);
         legs[1] = _leg(RATE, machines);
-        (, LeaseId[] memory opened) = leases.open(_award(_window(2, 10), Policy.Provider, false), legs);
+        (, LeaseId[] memory opened) = awards.open(_award(), legs);
         assertEq(LeaseId.unwrap(opened[0]), 1);
         assertEq(LeaseId.unwrap(opened[1]), 0);
     }
 
     function test_RevertWhen_CallerHasNoRight() external {
         vm.expectRevert(
-            abi.encodeWithSelector(IDirectory.Directory_NoRight.selector, buyer, Rights.LEASES_OPEN)
+            abi.encodeWithSelector(IDirectory.Directory_NoRight.selector, buyer, Rights.AWARDS_OPEN)
         );
         vm.prank(buyer);
-        leases.open(_award(_window(2, 10), Policy.Provider, false), new Leg[](0));
+        awards.open(_award(), new Leg[](0));
     }
 
     /// A right that is taken away ends new leases, not the old ones (E7).
     function test_RevertWhen_RightTakenAway() external {
         LeaseId id = _active();
         vm.prank(address(timelock));
-        directory.setRight(address(this), Rights.LEASES_OPEN, false);
+        directory.setRight(address(this), Rights.AWARDS_OPEN, false);
         vm.expectRevert(
-            abi.encodeWithSelector(IDirectory.Directory_NoRight.selector, address(this), Rights.LEASES_OPEN)
+            abi.encodeWithSelector(IDirectory.Directory_NoRight.selector, address(this), Rights.AWARDS_OPEN)
         );
-        leases.open(_award(_window(2, 10), Policy.Provider, false), new Leg[](0));
+        awards.open(_award(), new Leg[](0));
         vm.warp(_endOf(id));
         _wipe(id);
         _assertState(id, LeaseState.Completed);
     }
 }
 
+/// @notice The door behind it: for `Awards` alone, and it trusts nobody that slots are free and money is there.
+contract LeasesOpenTest is LeaseBase {
+    function test_RevertWhen_CallerHasNoRight() external {
+        Leg memory leg = _leg(RATE, _machines(north, 2));
+        vm.expectRevert(
+            abi.encodeWithSelector(IDirectory.Directory_NoRight.selector, address(this), Rights.LEASES_OPEN)
+        );
+        _openInner(leg, uint96(PRICE));
+    }
+
+    function test_RevertWhen_ASlotIsGone() external {
+        _grant(Rights.LEASES_OPEN);
+        Leg memory leg = _leg(RATE, _machines(north, 2));
+        _openInner(leg, uint96(PRICE));
+        assertEq(leases.count(), 1);
+        Window memory w = leg.window;
+        vm.expectRevert(
+            abi.encodeWithSelector(IInventory.Inventory_NotFree.selector, leg.resources[0], w.start, w.end)
+        );
+        _openInner(leg, uint96(PRICE));
+    }
+
+    function test_RevertWhen_TheBuyerCannotCover() external {
+        _grant(Rights.LEASES_OPEN);
+        Leg memory leg = _leg(RATE, _machines(north, 2));
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IEscrow.Escrow_InsufficientFree.selector, buyerOrg, 1_000_000_000, 1_000_000_001
+            )
+        );
+        _openInner(leg, 1_000_000_001);
+    }
+
+    function _grant(bytes32 right) private {
+        vm.prank(address(timelock));
+        directory.setRight(address(this), right, true);
+    }
+
+    function _openInner(Leg memory leg, uint96 price) private {
+        ISettlement.Stakes memory stakes = ISettlement.Stakes(buyer, price, north, uint96(BOND), 0, 0);
+        leases.open(AwardId.wrap(1), _award(), leg, stakes);
+    }
+}
+
 /// @notice C1
-contract LeasesSkipOfTest is LeaseBase {
+contract AwardsSkipOfTest is LeaseBase {
     function test_WhenCovered_IsNone() external {
         _assertSkip(_leg(RATE, _machines(north, 2)), Skip.None);
     }
@@ -215,21 +261,19 @@ contract LeasesSkipOfTest is LeaseBase {
     function test_WhenAFundPays_DoesNotAskTheBuyer() external {
         vm.prank(buyer);
         escrow.withdraw(1_000_000_000);
-        Award memory award = _award(_window(2, 10), Policy.Provider, false);
+        Award memory award = _award();
         award.fund = "fund";
         Leg memory leg = _leg(RATE, _machines(north, 2));
-        assertEq(uint8(leases.skipOf(award, leg)), uint8(Skip.None));
+        assertEq(uint8(awards.skipOf(award, leg)), uint8(Skip.None));
     }
 
     function _assertSkip(Leg memory leg, Skip skip) private view {
-        assertEq(
-            uint8(leases.skipOf(_award(_window(2, 10), Policy.Provider, false), leg)), uint8(skip), "skip"
-        );
+        assertEq(uint8(awards.skipOf(_award(), leg)), uint8(skip), "skip");
     }
 }
 
 /// @notice E2
-contract LeasesPriceOfTest is LeaseBase {
+contract AwardsPriceOfTest is LeaseBase {
     function test_WhenInTheFuture_CountsTheWholeWindow() external view {
         assertEq(_price(RATE, 2, _window(2, 10)), PRICE);
     }
@@ -255,7 +299,7 @@ contract LeasesPriceOfTest is LeaseBase {
     }
 
     function _price(uint64 rate, uint256 n, Window memory window) private view returns (uint256) {
-        return leases.priceOf(_award(window, Policy.Provider, false), _leg(rate, new ResourceId[](n)));
+        return awards.priceOf(_leg(rate, window, new ResourceId[](n)));
     }
 }
 
@@ -274,9 +318,7 @@ contract LeasesViewsTest is LeaseBase {
 
     function test_WhenOpen_HoldsItsResources() external {
         ResourceId[] memory machines = _machines(north, 3);
-        LeaseId id = _open(
-            _award(_window(2, 10), Policy.Provider, false), _leg(RATE, _list(machines[0], machines[2]))
-        );
+        LeaseId id = _open(_award(), _leg(RATE, _list(machines[0], machines[2])));
         assertTrue(leases.holds(id, machines[0]));
         assertFalse(leases.holds(id, machines[1]));
         assertTrue(leases.holds(id, machines[2]));

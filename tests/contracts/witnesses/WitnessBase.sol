@@ -59,7 +59,7 @@ abstract contract WitnessBase is Exchange {
         directory.publish("Inquiries", address(inquiries));
         directory.setRight(address(witnesses), Rights.ESCROW_MOVE, true);
         directory.setRight(address(witnesses), Rights.LEASES_WITNESS, true);
-        directory.setRight(address(this), Rights.LEASES_OPEN, true);
+        directory.setRight(address(this), Rights.AWARDS_OPEN, true);
         vm.stopPrank();
     }
 
@@ -286,11 +286,10 @@ abstract contract WitnessBase is Exchange {
         for (uint256 i; i < count; ++i) {
             machines[i] = _register(north, uint256(keccak256(abi.encode(north, inventory.count()))));
         }
-        Award memory award =
-            Award(buyerOrg, buyer, RequestId.wrap(0), _window(from, slots), Policy.Provider, false, 0, sla);
+        Award memory award = Award(buyerOrg, buyer, RequestId.wrap(0), Policy.Provider, 0, 0, sla);
         Leg[] memory legs = new Leg[](1);
-        legs[0] = Leg(northOrg, north, OfferId.wrap(0), RATE, machines);
-        (, LeaseId[] memory opened) = leases.open(award, legs);
+        legs[0] = Leg(northOrg, north, OfferId.wrap(0), RATE, _window(from, slots), machines);
+        (, LeaseId[] memory opened) = awards.open(award, legs);
         return opened[0];
     }
 

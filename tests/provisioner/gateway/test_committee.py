@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from chain.contracts.leases import Lease
+from chain.contracts.leases import Lease, Trait
 from chain.generated.enums import Committee, EndReason, Policy
 from provisioner.gateway.committee import held_until
 
@@ -22,7 +22,7 @@ LEASE = Lease(
     end=2,
     count=2,
     policy=Policy(0),
-    all_or_nothing=False,
+    traits=Trait.NONE,
     rate=1,
     created_at=1,
     buyer_signed_at=1,

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+/// @notice What may be agreed on a lease beside its price and policy: a set of bits, one byte in `Leases`.
+library Traits {
+    /// @notice Fewer resources than asked for are worth nothing to the buyer (rules A7, L1).
+    uint8 internal constant ALL_OR_NOTHING = 1;
+}
