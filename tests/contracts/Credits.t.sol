@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
+import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
 
 import {Exchange} from "./Exchange.sol";
 import {ICredits} from "../../contracts/interfaces/ICredits.sol";
@@ -73,5 +74,61 @@ contract CreditsTokenTest is Exchange {
         assertTrue(credits.transfer(rival, 3));
         assertEq(credits.balanceOf(buyer), 7);
         assertEq(credits.balanceOf(rival), 3);
+    }
+}
+
+contract CreditsPermitTest is Exchange {
+    function _digest(address owner, uint256 value, uint256 nonce, uint256 deadline) private view returns (bytes32) {
+        bytes32 domain = keccak256(
+            abi.encode(
+                keccak256(
+                    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+                ),
+                keccak256("OCX Credits"),
+                keccak256("1"),
+                block.chainid,
+                address(credits)
+            )
+        );
+        bytes32 hash = keccak256(
+            abi.encode(
+                keccak256(
+                    "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
+                ),
+                owner,
+                north,
+                value,
+                nonce,
+                deadline
+            )
+        );
+        return keccak256(abi.encodePacked(hex"1901", domain, hash));
+    }
+
+    function testFuzz_WhenSigned_AllowsThatMuchOnce(uint256 value) external {
+        (, uint256 key) = makeAddrAndKey("buyer");
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, _digest(buyer, value, 0, block.timestamp));
+        vm.prank(rival); // anyone may bring it
+        credits.permit(buyer, north, value, block.timestamp, v, r, s);
+        assertEq(credits.allowance(buyer, north), value);
+        assertEq(credits.nonces(buyer), 1);
+        vm.expectPartialRevert(ERC20Permit.ERC2612InvalidSigner.selector);
+        credits.permit(buyer, north, value, block.timestamp, v, r, s);
+    }
+
+    function test_RevertWhen_AnotherSigned() external {
+        (, uint256 key) = makeAddrAndKey("rival");
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, _digest(buyer, 5, 0, block.timestamp));
+        vm.expectRevert(abi.encodeWithSelector(ERC20Permit.ERC2612InvalidSigner.selector, rival, buyer));
+        credits.permit(buyer, north, 5, block.timestamp, v, r, s);
+    }
+
+    function test_RevertWhen_TooLate() external {
+        (, uint256 key) = makeAddrAndKey("buyer");
+        uint256 deadline = block.timestamp;
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, _digest(buyer, 5, 0, deadline));
+        vm.warp(deadline + 1);
+        vm.expectRevert(abi.encodeWithSelector(ERC20Permit.ERC2612ExpiredSignature.selector, deadline));
+        credits.permit(buyer, north, 5, deadline, v, r, s);
     }
 }

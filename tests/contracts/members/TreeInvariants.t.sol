@@ -39,7 +39,7 @@ abstract contract TreeHandler is TreeBase {
         address admin = _newKey();
         vm.prank(department ? adminOf[members.partyOf(parent)] : council);
         OrgId org = members.admitUnder(
-            parent, bytes32(seed | 1) ^ bytes32(keys), admin, roles & members.organisation(parent).roles, department
+            parent, bytes32(0x10000 + keys), admin, roles & members.organisation(parent).roles, department
         );
         _note(org, parent, admin, department);
         if (!department) _fund(org, admin, 50_000_000);
