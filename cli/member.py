@@ -86,7 +86,7 @@ member.add_command(rotate_encryption_key)
 @click.argument("admin", type=ADDRESS)
 @click.option("--roles", required=True, help="Comma-separated: seller, buyer, witness, auditor, operator.")
 @click.option(
-    "--group", type=click.IntRange(0, 2**32 - 1), default=0, help="Affiliation group; 0 stands alone."
+    "--group", type=click.IntRange(0, 2**31 - 1), default=0, help="Affiliation group; 0 stands alone."
 )
 @pass_app
 def admit(app: App, handle: str, admin: str, roles: str, group: int) -> None:
