@@ -612,7 +612,7 @@ contract Members is IMembers, Governed {
     function _requireAdminOf(OrgId org) private view {
         Member storage m = _members[msg.sender];
         if (m.rights & MemberRights.ADMIN != 0) {
-            for (OrgId at = org; ; at = _organisations[at].parent) {
+            for (OrgId at = org;; at = _organisations[at].parent) {
                 if (at == m.org) return;
                 if (!_organisations[at].department) break;
             }

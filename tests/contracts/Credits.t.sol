@@ -78,7 +78,11 @@ contract CreditsTokenTest is Exchange {
 }
 
 contract CreditsPermitTest is Exchange {
-    function _digest(address owner, uint256 value, uint256 nonce, uint256 deadline) private view returns (bytes32) {
+    function _digest(address owner, uint256 value, uint256 nonce, uint256 deadline)
+        private
+        view
+        returns (bytes32)
+    {
         bytes32 domain = keccak256(
             abi.encode(
                 keccak256(

@@ -130,9 +130,8 @@ contract CouncilProposeTest is CouncilTest {
 
     /// @dev Whatever the council may, it may as a body: admit, suspend, withdraw the fund.
     function test_WhenTwoAgree_GovernsTheExchange() external {
-        uint256 id = _propose(
-            bob, address(members), abi.encodeCall(IMembers.admit, ("east", cyd, Roles.SELLER, 0))
-        );
+        uint256 id =
+            _propose(bob, address(members), abi.encodeCall(IMembers.admit, ("east", cyd, Roles.SELLER, 0)));
         _approve(ada, id);
         assertEq(members.count(), 5);
         id = _propose(bob, address(members), abi.encodeCall(IMembers.setSuspended, (northOrg, true)));
@@ -325,8 +324,9 @@ contract CouncilTimelockTest is CouncilTest {
         bytes memory schedule = abi.encodeCall(
             TimelockController.schedule, (address(directory), 0, grant, bytes32(0), bytes32(0), 2 days)
         );
-        bytes memory execute =
-            abi.encodeCall(TimelockController.execute, (address(directory), 0, grant, bytes32(0), bytes32(0)));
+        bytes memory execute = abi.encodeCall(
+            TimelockController.execute, (address(directory), 0, grant, bytes32(0), bytes32(0))
+        );
         _approve(bob, _propose(ada, address(lock), schedule));
         uint256 id = _propose(cyd, address(lock), execute);
         vm.expectRevert();

@@ -69,7 +69,7 @@ contract Kiosk {
         returns (uint256 sale)
     {
         try IERC20Permit(address(credits)).permit(msg.sender, address(this), price, deadline, v, r, s) {}
-        catch {
+            catch {
             // The transfer below fails unless the allowance is there.
         }
         return _sell(article, msg.sender, price);

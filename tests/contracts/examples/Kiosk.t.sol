@@ -50,9 +50,7 @@ contract KioskTest is Exchange {
 
     function _allowanceMissing() private {
         vm.expectRevert(
-            abi.encodeWithSelector(
-                IERC20Errors.ERC20InsufficientAllowance.selector, address(kiosk), 0, PRICE
-            )
+            abi.encodeWithSelector(IERC20Errors.ERC20InsufficientAllowance.selector, address(kiosk), 0, PRICE)
         );
     }
 

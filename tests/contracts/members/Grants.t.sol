@@ -91,9 +91,7 @@ contract MembersGrantTest is GrantsTest {
     }
 
     function test_RevertWhen_Admin() external {
-        vm.expectRevert(
-            abi.encodeWithSelector(IMembers.Members_GrantOfAdmin.selector, northOrg, broker)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_GrantOfAdmin.selector, northOrg, broker));
         _grant(north, northOrg, broker, MemberRights.ALL, 0);
     }
 

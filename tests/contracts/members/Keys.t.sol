@@ -286,9 +286,7 @@ contract MembersRecoverTest is KeysTest {
     function test_RevertWhen_NotTheTimelock() external {
         address[4] memory callers = [council, north, rector, stranger];
         for (uint256 i; i < 4; ++i) {
-            vm.expectRevert(
-                abi.encodeWithSelector(IDirectory.Directory_NotTimelock.selector, callers[i])
-            );
+            vm.expectRevert(abi.encodeWithSelector(IDirectory.Directory_NotTimelock.selector, callers[i]));
             vm.prank(callers[i]);
             members.recover(northOrg, north, fresh);
         }

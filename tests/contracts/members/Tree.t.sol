@@ -110,9 +110,7 @@ contract MembersAdmitUnderTest is TreeBase {
     }
 
     function test_RevertWhen_HandleOrAdminIsTaken() external {
-        vm.expectRevert(
-            abi.encodeWithSelector(IMembers.Members_HandleTaken.selector, bytes32("lab"), lab)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_HandleTaken.selector, bytes32("lab"), lab));
         _under(rector, top, "lab", clerk, 0);
         _taken(head, lab);
         _under(rector, top, "maths", head, 0);
@@ -128,9 +126,7 @@ contract MembersRolesInTreeTest is TreeBase {
         members.setRoles(top, Roles.SELLER);
         OrgId[3] memory below = [physics, lab, spin];
         for (uint256 i; i < 3; ++i) {
-            vm.expectRevert(
-                abi.encodeWithSelector(IMembers.Members_NoRole.selector, below[i], Roles.BUYER)
-            );
+            vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NoRole.selector, below[i], Roles.BUYER));
             members.requireActive(below[i], Roles.BUYER);
         }
         assertEq(members.organisation(physics).roles, Roles.SELLER, "what counts");

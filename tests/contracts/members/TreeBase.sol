@@ -114,9 +114,7 @@ abstract contract TreeBase is Exchange {
     }
 
     function _overBudget(OrgId org, uint256 budget, uint256 wanted) internal {
-        vm.expectRevert(
-            abi.encodeWithSelector(IMembers.Members_OverBudget.selector, org, budget, wanted)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_OverBudget.selector, org, budget, wanted));
     }
 
     /// @dev Everything but ADMIN, for a second account of an organisation.
