@@ -5,6 +5,7 @@ import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.so
 import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
 
 import {Exchange} from "./Exchange.sol";
+import {Credits} from "../../contracts/Credits.sol";
 import {ICredits} from "../../contracts/interfaces/ICredits.sol";
 import {IDirectory} from "../../contracts/interfaces/IDirectory.sol";
 
@@ -134,5 +135,23 @@ contract CreditsPermitTest is Exchange {
         vm.warp(deadline + 1);
         vm.expectRevert(abi.encodeWithSelector(ERC20Permit.ERC2612ExpiredSignature.selector, deadline));
         credits.permit(buyer, north, 5, deadline, v, r, s);
+    }
+
+    /// @dev The signature that the client in docs/credits.md makes (tests/chain/test_permit.py).
+    function test_WhenSignedByTheDocumentedClient_IsTaken() external {
+        Credits at = Credits(address(0xC4ED1750));
+        deployCodeTo("Credits.sol:Credits", abi.encode(directory), address(at));
+        address owner = 0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A;
+        address spender = address(0xb0b0);
+        at.permit(
+            owner,
+            spender,
+            2_500_000,
+            2_000_000_000,
+            27,
+            0x760a4976ebb854e55aec25211db2bbf438a9c0b1bcd2d645aa5b8eb8a1f7aab1,
+            0x15228ea8b5c50a041b1401b809a794b67f474255e48d45827094562b129970bb
+        );
+        assertEq(at.allowance(owner, spender), 2_500_000);
     }
 }

@@ -283,9 +283,12 @@ contract CouncilSetMembersTest is CouncilTest {
         uint256 waiting = _mint(cyd);
         address[] memory list = new address[](2);
         (list[0], list[1]) = (bob, north);
+        uint256 change = _propose(ada, address(body), abi.encodeCall(ICouncil.setMembers, (list, 2)));
+        vm.expectEmit(address(body));
+        emit ICouncil.Approved(change, bob);
         vm.expectEmit(address(body));
         emit ICouncil.MembersChanged(2, list, 2);
-        _setMembers(list, 2);
+        _approve(bob, change);
         assertEq(body.members(), list);
         assertFalse(body.isMember(ada));
         assertTrue(body.isMember(north));
