@@ -115,7 +115,8 @@ def admit(
     else:
         if group:
             raise InvalidInput(
-                "a group is given to a whole party", hint="leave --group out, and let the council set it later"
+                "a group is given to a whole party",
+                hint="leave --group out, and let the council set it later",
             )
         facts["under"] = f"{under}, {'a department' if department else 'a party of its own'}"
         call = exchange.members.admit_under(org_id(exchange, under), handle, admin, bits, department)

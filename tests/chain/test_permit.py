@@ -1,4 +1,4 @@
-"""docs/credits.md's client signs what `Credits` takes; tests/contracts/Credits.t.sol takes this very signature."""
+"""docs/credits.md's client signs what `Credits` takes; Credits.t.sol takes this very signature."""
 
 from __future__ import annotations
 
