@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from cli.act import Plan, apply, finish, run
-from cli.app import App, pass_app
+from cli.app import App, Command, pass_app
 from cli.parse import ADDRESS, CREDITS, org_id
 from cli.render import NO_LIMIT, credits_text, show, word
 from market.errors import InvalidInput
@@ -15,7 +15,7 @@ from market.errors import InvalidInput
 __all__ = ["COMMANDS"]
 
 
-@click.command()
+@click.command(cls=Command)
 @pass_app
 def tree(app: App) -> None:
     """All organisations as they stand below each other, with the budgets of departments."""
@@ -44,7 +44,7 @@ def _budget(budget: int, used: int) -> dict[str, str]:
     return {"budget": "none" if budget == NO_LIMIT else credits_text(budget), "used": credits_text(used)}
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("organisation")
 @click.argument("amount", type=CREDITS, required=False)
 @click.option("--unbounded", is_flag=True, help="As much as the party has.")
@@ -62,7 +62,7 @@ def budget(app: App, organisation: str, amount: int | None, unbounded: bool) -> 
     run(app, exchange, title, exchange.members.set_budget(org, most), {"org": org, "limit": most}, facts)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("account", type=ADDRESS)
 @click.option("--rights", required=True, help="Comma-separated: buy, offer, sign, deliver, release.")
 @click.option(
@@ -84,7 +84,7 @@ def grant(app: App, account: str, rights: str, limit: int, organisation: str | N
     run(app, exchange, f"Let {account} act for organisation {org}.", call, result, facts)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("organisation")
 @click.argument("account", type=ADDRESS, required=False)
 @pass_app
@@ -97,7 +97,7 @@ def revoke(app: App, organisation: str, account: str | None) -> None:
     run(app, exchange, title, exchange.members.revoke(org, who), {"org": org, "account": who})
 
 
-@click.command("rotate-key")
+@click.command("rotate-key", cls=Command)
 @click.argument("new", type=ADDRESS)
 @click.option("--old", type=ADDRESS, help="The key that is replaced (admin); by default the wallet's own.")
 @click.option("--org", "organisation", help="Where it acts; by default the wallet's own organisation.")
@@ -117,7 +117,7 @@ def rotate_key(app: App, new: str, old: str | None, organisation: str | None) ->
     run(app, exchange, title, exchange.members.rotate(org, before, new), result, facts)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("organisation")
 @click.argument("lost", type=ADDRESS)
 @click.argument("new", type=ADDRESS)
