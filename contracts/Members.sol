@@ -41,14 +41,24 @@ contract Members is IMembers, Governed {
         string gatewayUrl;
     }
 
+    /// @dev A `Member`, in one word.
+    /// @param pooled Its organisation is a department, for ever: only then is the tree asked when money moves.
+    struct Account {
+        OrgId org;
+        uint16 rights;
+        uint96 limit;
+        uint96 spent;
+        bool pooled;
+    }
+
     /// @inheritdoc IMembers
     uint32 public count;
     /// @inheritdoc IMembers
     mapping(bytes32 handle => OrgId) public byHandle;
 
     mapping(OrgId => Stored) private _organisations;
-    mapping(address account => Member) private _members;
-    mapping(OrgId => mapping(address account => Member)) private _grants;
+    mapping(address account => Account) private _members;
+    mapping(OrgId => mapping(address account => Account)) private _grants;
     /// @dev Nobody who holds rights in an organisation has a successor there, so following ends.
     mapping(OrgId => mapping(address account => address)) private _movedTo;
     mapping(OrgId => uint256) private _admins;
@@ -147,8 +157,9 @@ contract Members is IMembers, Governed {
         if (rights & MemberRights.ADMIN != 0) revert Members_GrantOfAdmin(org, account);
         if (_members[account].org == org) revert Members_AccountTaken(account, org);
 
-        Member storage m = _grants[org][account];
+        Account storage m = _grants[org][account];
         (m.org, m.rights, m.limit) = (org, rights, limit);
+        m.pooled = _organisations[org].department;
         delete _movedTo[org][account];
         emit GrantSet(org, account, rights, limit);
     }
@@ -254,7 +265,7 @@ contract Members is IMembers, Governed {
         onlyHolder(Rights.MEMBERS_CHARGE)
         returns (OrgId)
     {
-        Member storage m = _counted(org, account);
+        Account storage m = _counted(org, account);
         if (m.org != org) revert Members_NotMember(account);
         if (m.limit != type(uint96).max) {
             uint256 spent = m.spent + amount;
@@ -263,7 +274,7 @@ contract Members is IMembers, Governed {
             // forge-lint: disable-next-line(unsafe-typecast)
             m.spent = uint96(spent);
         }
-        return _use(org, amount);
+        return m.pooled ? _use(org, amount) : org;
     }
 
     /// @inheritdoc IMembers
@@ -272,16 +283,20 @@ contract Members is IMembers, Governed {
         onlyEverHolder(Rights.MEMBERS_CHARGE)
         returns (OrgId)
     {
-        Member storage m = _counted(org, account);
-        // Saturates: what was charged while there was no limit was not counted.
-        if (m.org == org && m.spent != 0) m.spent = _less(m.spent, amount);
+        Account storage m = _counted(org, account);
+        if (m.org == org) {
+            // Saturates: what was charged while there was no limit was not counted.
+            if (m.spent != 0) m.spent = _less(m.spent, amount);
+            if (!m.pooled) return org;
+        }
         return _giveBack(org, amount);
     }
 
     /// @inheritdoc IMembers
     function canCharge(address account, OrgId org, uint256 amount) external view returns (bool) {
-        Member storage m = _counted(org, account);
+        Account storage m = _counted(org, account);
         if (m.org != org || (m.limit != type(uint96).max && m.spent + amount > m.limit)) return false;
+        if (!m.pooled) return true;
         Stored storage o = _organisations[org];
         for (; o.department; o = _organisations[o.parent]) {
             if (o.used + amount > o.budget) return false;
@@ -326,12 +341,12 @@ contract Members is IMembers, Governed {
 
     /// @inheritdoc IMembers
     function member(address account) external view returns (Member memory) {
-        return _members[account];
+        return _shown(_members[account]);
     }
 
     /// @inheritdoc IMembers
     function memberOf(OrgId org, address account) external view returns (Member memory) {
-        return _held(org, account);
+        return _shown(_held(org, account));
     }
 
     /// @inheritdoc IMembers
@@ -360,7 +375,7 @@ contract Members is IMembers, Governed {
 
     /// @inheritdoc IMembers
     function requireRight(address account, uint16 right) public view returns (OrgId) {
-        Member storage m = _members[account];
+        Account storage m = _members[account];
         if (OrgId.unwrap(m.org) == 0) revert Members_NotMember(account);
         if (m.rights & right != right) revert Members_NoRight(account, right);
         return m.org;
@@ -368,7 +383,7 @@ contract Members is IMembers, Governed {
 
     /// @inheritdoc IMembers
     function requireRightFor(OrgId org, address account, uint16 right) external view {
-        Member storage m = _held(org, account);
+        Account storage m = _held(org, account);
         if (OrgId.unwrap(m.org) == 0) revert Members_NotMember(account);
         if (m.rights & right != right) revert Members_NoRight(account, right);
     }
@@ -383,10 +398,13 @@ contract Members is IMembers, Governed {
 
     /// @inheritdoc IMembers
     function affiliated(OrgId a, OrgId b) external view returns (bool) {
+        if (a == b) return true;
         OrgId party = _partyOf(a);
+        Stored storage p = _organisations[party];
+        // No need to look at the other one: who stands alone, without departments, is affiliated with nobody.
+        if (p.group == 0 && !p.hasDepartments) return false;
         OrgId other = _partyOf(b);
-        uint32 group = _organisations[party].group;
-        return party == other || (group != 0 && group == _organisations[other].group);
+        return party == other || (p.group != 0 && p.group == _organisations[other].group);
     }
 
     /// @inheritdoc IMembers
@@ -421,7 +439,7 @@ contract Members is IMembers, Governed {
 
     function _requireNodesAdmin(OrgId org) private view {
         if (msg.sender == directory.council()) return;
-        Member storage m = _members[msg.sender];
+        Account storage m = _members[msg.sender];
         if (m.org != org || m.rights & MemberRights.ADMIN == 0) {
             revert Members_NotNodesAdmin(org, msg.sender);
         }
@@ -436,10 +454,10 @@ contract Members is IMembers, Governed {
 
     function _setMember(OrgId org, address account, uint16 rights, uint96 limit) private {
         if (account == address(0)) revert Members_ZeroAddress();
-        Member storage m = _members[account];
+        Account storage m = _members[account];
         if (OrgId.unwrap(m.org) != 0 && m.org != org) revert Members_AccountTaken(account, m.org);
         _countAdmin(org, m.rights, rights);
-        Member storage granted = _grants[org][account];
+        Account storage granted = _grants[org][account];
         if (granted.org == org) {
             // Who becomes a member takes along what was counted against the grant.
             m.spent = granted.spent;
@@ -449,6 +467,7 @@ contract Members is IMembers, Governed {
         m.org = org;
         m.rights = rights;
         m.limit = limit;
+        m.pooled = _organisations[org].department;
         delete _movedTo[org][account];
         emit MemberSet(org, account, rights, limit);
     }
@@ -461,7 +480,7 @@ contract Members is IMembers, Governed {
 
     /// @dev The count of admins stays: as many rights come as go.
     function _move(OrgId org, address account, address replacement) private {
-        Member memory m = _held(org, account);
+        Account memory m = _held(org, account);
         if (OrgId.unwrap(m.org) == 0) revert Members_NotMember(account);
         if (replacement == address(0)) revert Members_ZeroAddress();
         bool atHome = _members[account].org == org;
@@ -571,13 +590,17 @@ contract Members is IMembers, Governed {
     // ---- accounts ----------------------------------------------------------------------------------------------
 
     /// @dev What an account holds in an organisation; empty if nothing.
-    function _held(OrgId org, address account) private view returns (Member storage m) {
+    function _held(OrgId org, address account) private view returns (Account storage m) {
         m = _members[account];
         if (m.org != org || org == NOBODY) m = _grants[org][account];
     }
 
+    function _shown(Account storage m) private view returns (Member memory) {
+        return Member(m.org, m.rights, m.limit, m.spent);
+    }
+
     /// @dev Where consents of an account are counted: with itself, or with the key its rights moved to.
-    function _counted(OrgId org, address account) private view returns (Member storage m) {
+    function _counted(OrgId org, address account) private view returns (Account storage m) {
         m = _members[account];
         if (m.org == org) return m;
         return _held(org, _currentOf(org, account));
@@ -610,7 +633,7 @@ contract Members is IMembers, Governed {
     /// @dev The caller is an admin of the organisation, or of one above it in the same party. Who is above in another
     /// party is not: it could make itself a department there, and spend that party's balance.
     function _requireAdminOf(OrgId org) private view {
-        Member storage m = _members[msg.sender];
+        Account storage m = _members[msg.sender];
         if (m.rights & MemberRights.ADMIN != 0) {
             for (OrgId at = org;; at = _organisations[at].parent) {
                 if (at == m.org) return;
@@ -625,7 +648,7 @@ contract Members is IMembers, Governed {
         if (msg.sender == directory.council()) return BY_COUNCIL;
         OrgId at = _organisations[org].parent;
         if (at == NOBODY) revert IDirectory.Directory_NotCouncil(msg.sender);
-        Member storage m = _members[msg.sender];
+        Account storage m = _members[msg.sender];
         if (m.rights & MemberRights.ADMIN != 0) {
             for (; at != NOBODY; at = _organisations[at].parent) {
                 if (at == m.org) return BY_PARENT;
