@@ -115,7 +115,8 @@ contract Escrow is IEscrow, Governed {
 
     /// @inheritdoc IEscrow
     function canLock(OrgId org, address by, uint256 amount) external view returns (bool) {
-        return free[members.partyOf(org)] >= amount && members.canCharge(by, org, amount);
+        (bool can, OrgId party) = members.canCharge(by, org, amount);
+        return can && free[party] >= amount;
     }
 
     function _withdraw(OrgId org, address to, uint256 amount) private {

@@ -293,15 +293,21 @@ contract Members is IMembers, Governed {
     }
 
     /// @inheritdoc IMembers
-    function canCharge(address account, OrgId org, uint256 amount) external view returns (bool) {
+    function canCharge(address account, OrgId org, uint256 amount)
+        external
+        view
+        returns (bool can, OrgId party)
+    {
         Account storage m = _counted(org, account);
-        if (m.org != org || (m.limit != type(uint96).max && m.spent + amount > m.limit)) return false;
-        if (!m.pooled) return true;
-        Stored storage o = _organisations[org];
-        for (; o.department; o = _organisations[o.parent]) {
-            if (o.used + amount > o.budget) return false;
+        if (m.org != org || (m.limit != type(uint96).max && m.spent + amount > m.limit)) {
+            return (false, NOBODY);
         }
-        return true;
+        if (!m.pooled) return (true, org);
+        for (Stored storage o = _organisations[org]; o.department; o = _organisations[org]) {
+            if (o.used + amount > o.budget) return (false, NOBODY);
+            org = o.parent;
+        }
+        return (true, org);
     }
 
     /// @inheritdoc IMembers

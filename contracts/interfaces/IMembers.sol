@@ -258,7 +258,12 @@ interface IMembers {
     function restore(address account, OrgId org, uint256 amount) external returns (OrgId party);
 
     /// @notice Whether `charge` would go through.
-    function canCharge(address account, OrgId org, uint256 amount) external view returns (bool);
+    /// @return can It would.
+    /// @return party Whose balance it would be; nobody's if it would not.
+    function canCharge(address account, OrgId org, uint256 amount)
+        external
+        view
+        returns (bool can, OrgId party);
 
     /// @notice How many organisations there are; ids run from 1.
     function count() external view returns (uint32);
