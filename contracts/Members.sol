@@ -415,10 +415,13 @@ contract Members is IMembers, Governed {
 
     /// @inheritdoc IMembers
     function groupOf(OrgId org) external view returns (uint32) {
+        Stored storage o = _organisations[org];
+        // Together, so that they are one read: a draw asks this of the whole pool.
+        (uint32 group, bool department, bool hasDepartments) = (o.group, o.department, o.hasDepartments);
+        if (!department && !hasDepartments) return group;
         OrgId party = _partyOf(org);
-        Stored storage p = _organisations[party];
-        if (p.group != 0 || !p.hasDepartments) return p.group;
-        return OWN_GROUP | OrgId.unwrap(party);
+        group = _organisations[party].group;
+        return group != 0 ? group : OWN_GROUP | OrgId.unwrap(party);
     }
 
     /// @inheritdoc IMembers
