@@ -99,7 +99,7 @@ def movements(exchange: Exchange, org: int) -> list[Entry]:
         [exchange.escrow],
         "org",
         org,
-        kinds=[events.Deposited, events.Withdrawn, events.Locked, events.Unlocked],
+        kinds=[events.Deposited, events.Withdrawn, events.Locked, events.Unlocked, events.Given],
     )
-    paid = history(exchange, [exchange.escrow], "to", org, kinds=[events.Paid])
+    paid = history(exchange, [exchange.escrow], "to", org, kinds=[events.Paid, events.Given])
     return sorted([*own, *paid], key=lambda entry: (entry.block, entry.log_index))

@@ -13,17 +13,19 @@ from cli.app import App, Group, pass_app
 from cli.parse import ADDRESS, CREDITS, org_id
 from cli.render import NO_LIMIT, credits_text, hex_text, show, word
 from cli.rotate import rotate_encryption_key
+from cli.tree import COMMANDS
 from market.errors import InvalidInput
 
 if TYPE_CHECKING:
     from chain.exchange import Exchange
 
-__all__ = ["handles", "member", "own_org", "rights_names", "roles_names"]
+__all__ = ["bits_of", "handles", "member", "own_org", "rights_names", "roles_names"]
 
 _F = TypeVar("_F", bound=IntFlag)
 
 
-def _bits(kind: type[_F], text: str, what: str) -> _F:
+def bits_of(kind: type[_F], text: str, what: str) -> _F:
+    """Flags by their names, comma-separated; InvalidInput names what is none."""
     known = {flag.name.lower(): flag for flag in kind if flag.name}
     result = kind(0)
     for part in filter(None, (item.strip().lower() for item in text.split(","))):
@@ -78,7 +80,8 @@ def member() -> None:
     """Organisations and the accounts that act for them."""
 
 
-member.add_command(rotate_encryption_key)
+for _command in (rotate_encryption_key, *COMMANDS):
+    member.add_command(_command)
 
 
 @member.command()
@@ -86,18 +89,37 @@ member.add_command(rotate_encryption_key)
 @click.argument("admin", type=ADDRESS)
 @click.option("--roles", required=True, help="Comma-separated: seller, buyer, witness, auditor, operator.")
 @click.option(
-    "--group", type=click.IntRange(0, 2**32 - 1), default=0, help="Affiliation group; 0 stands alone."
+    "--group", type=click.IntRange(0, 2**31 - 1), default=0, help="Affiliation group; 0 stands alone."
+)
+@click.option("--under", metavar="ORG", help="The organisation it stands below.")
+@click.option(
+    "--department", is_flag=True, help="Of the same party as that one (admin there), not a party of its own."
 )
 @pass_app
-def admit(app: App, handle: str, admin: str, roles: str, group: int) -> None:
-    """Let an organisation in (council); ADMIN is its first account and may everything."""
+def admit(
+    app: App, handle: str, admin: str, roles: str, group: int, under: str | None, department: bool
+) -> None:
+    """Let an organisation in (council; an admin for a department of its party); ADMIN is its first account
+    and may everything."""
     from chain.contracts.members import Role
     from chain.generated.events import OrganisationAdmitted
 
-    bits = _bits(Role, roles, "role")
+    bits = bits_of(Role, roles, "role")
     exchange = app.exchange(sign=True)
-    facts = {"admin": admin, "roles": ", ".join(roles_names(bits)) or "none", "group": str(group or "alone")}
-    call = exchange.members.admit(handle, admin, bits, group)
+    facts = {"admin": admin, "roles": ", ".join(roles_names(bits)) or "none"}
+    if under is None:
+        if department:
+            raise InvalidInput("a department of nobody", hint="say of which organisation: --under ORG")
+        facts["group"] = str(group or "alone")
+        call = exchange.members.admit(handle, admin, bits, group)
+    else:
+        if group:
+            raise InvalidInput(
+                "a group is given to a whole party",
+                hint="leave --group out, and let the council set it later",
+            )
+        facts["under"] = f"{under}, {'a department' if department else 'a party of its own'}"
+        call = exchange.members.admit_under(org_id(exchange, under), handle, admin, bits, department)
     done = apply(app, exchange, Plan(f"Admit the organisation {handle}.", [call], facts))
     org = done.one(OrganisationAdmitted).org
     finish(app, done, {"org": org, "handle": handle}, value="org")
@@ -173,7 +195,7 @@ def set_(app: App, account: str, rights: str, limit: int | None) -> None:
     """Give an account of the own organisation rights and a limit, or change them (admin)."""
     from chain.contracts.members import MemberRight
 
-    bits = _bits(MemberRight, rights, "right")
+    bits = bits_of(MemberRight, rights, "right")
     exchange = app.exchange(sign=True)
     most = NO_LIMIT if limit is None else limit
     facts = {
@@ -204,7 +226,7 @@ def set_roles(app: App, organisation: str, roles: str) -> None:
     """Change what an organisation may be (council)."""
     from chain.contracts.members import Role
 
-    bits = _bits(Role, roles, "role")
+    bits = bits_of(Role, roles, "role")
     exchange = app.exchange(sign=True)
     org = org_id(exchange, organisation)
     names = roles_names(bits)

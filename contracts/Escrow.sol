@@ -36,10 +36,11 @@ contract Escrow is IEscrow, Governed {
     function deposit(OrgId org, uint256 amount) external {
         // Reverts for an organisation that does not exist: its money could never leave.
         members.payoutOf(org);
+        OrgId party = members.partyOf(org);
 
-        free[org] += amount;
+        free[party] += amount;
         total += amount;
-        emit Deposited(org, msg.sender, amount);
+        emit Deposited(party, msg.sender, amount);
 
         credits.safeTransferFrom(msg.sender, address(this), amount);
     }
@@ -48,6 +49,18 @@ contract Escrow is IEscrow, Governed {
     function withdraw(uint256 amount) external {
         OrgId org = members.requireRight(msg.sender, MemberRights.ADMIN);
         _withdraw(org, members.payoutOf(org), amount);
+    }
+
+    /// @inheritdoc IEscrow
+    function give(OrgId to, uint256 amount) external {
+        OrgId org = members.requireRight(msg.sender, MemberRights.ADMIN);
+        OrgId party = members.partyOf(org);
+        bool below = party == org && members.isWithin(to, org);
+        if (!below && members.partyOf(to) != party) revert Escrow_NotBelow(org, to);
+
+        _debit(org, amount);
+        free[to] += amount;
+        emit Given(org, to, amount);
     }
 
     /// @inheritdoc IEscrow
@@ -69,20 +82,20 @@ contract Escrow is IEscrow, Governed {
         external
         onlyHolder(Rights.ESCROW_MOVE)
     {
-        _debit(org, amount);
-        balance[msg.sender][account] += amount;
-        emit Locked(msg.sender, account, org, by, amount);
+        OrgId party = members.charge(by, org, amount);
 
-        members.charge(by, org, amount);
+        _debit(party, amount);
+        balance[msg.sender][account] += amount;
+        emit Locked(msg.sender, account, party, by, amount);
     }
 
     /// @inheritdoc IEscrow
     function unlock(bytes32 account, OrgId org, address by, uint256 amount) external {
-        _take(account, amount);
-        free[org] += amount;
-        emit Unlocked(msg.sender, account, org, by, amount);
+        OrgId party = members.restore(by, org, amount);
 
-        members.restore(by, org, amount);
+        _take(account, amount);
+        free[party] += amount;
+        emit Unlocked(msg.sender, account, party, by, amount);
     }
 
     /// @inheritdoc IEscrow
@@ -102,7 +115,8 @@ contract Escrow is IEscrow, Governed {
 
     /// @inheritdoc IEscrow
     function canLock(OrgId org, address by, uint256 amount) external view returns (bool) {
-        return free[org] >= amount && members.canCharge(by, org, amount);
+        (bool can, OrgId party) = members.canCharge(by, org, amount);
+        return can && free[party] >= amount;
     }
 
     function _withdraw(OrgId org, address to, uint256 amount) private {

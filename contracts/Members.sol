@@ -12,16 +12,55 @@ import {Rights} from "./libraries/Rights.sol";
 
 /// @notice See {IMembers}.
 contract Members is IMembers, Governed {
+    OrgId private constant NOBODY = OrgId.wrap(0);
+    uint256 private constant MOST_LEVELS = 6;
+    uint256 private constant MOST_MOVES = 8;
     uint256 private constant MOST_NODES = 8;
     uint256 private constant LONGEST_ENDPOINT = 128;
+
+    /// @dev Groups of the council lie below; a party with departments and no group has `OWN_GROUP | party`.
+    uint32 private constant OWN_GROUP = 1 << 31;
+    uint8 private constant BY_COUNCIL = 1;
+    uint8 private constant BY_PARENT = 2;
+
+    /// @dev The second word holds all that standing, party and affiliation ask for, so that each level costs one read.
+    /// @param stops Who suspended it: `BY_COUNCIL`, `BY_PARENT`, or both.
+    struct Stored {
+        bytes32 handle;
+        uint32 group;
+        uint8 roles;
+        uint8 stops;
+        address payout;
+        OrgId parent;
+        bool department;
+        bool hasDepartments;
+        uint96 budget;
+        uint96 used;
+        bytes32 encryptionKey;
+        bytes32 gatewayKeyHash;
+        string gatewayUrl;
+    }
+
+    /// @dev A `Member`, in one word.
+    /// @param pooled Its organisation is a department, for ever: only then is the tree asked when money moves.
+    struct Account {
+        OrgId org;
+        uint16 rights;
+        uint96 limit;
+        uint96 spent;
+        bool pooled;
+    }
 
     /// @inheritdoc IMembers
     uint32 public count;
     /// @inheritdoc IMembers
     mapping(bytes32 handle => OrgId) public byHandle;
 
-    mapping(OrgId => Organisation) private _organisations;
-    mapping(address account => Member) private _members;
+    mapping(OrgId => Stored) private _organisations;
+    mapping(address account => Account) private _members;
+    mapping(OrgId => mapping(address account => Account)) private _grants;
+    /// @dev Nobody who holds rights in an organisation has a successor there, so following ends.
+    mapping(OrgId => mapping(address account => address)) private _movedTo;
     mapping(OrgId => uint256) private _admins;
     mapping(address node => Node) private _nodes;
     mapping(OrgId => uint256) private _nodesOf;
@@ -37,36 +76,64 @@ contract Members is IMembers, Governed {
         onlyCouncil
         returns (OrgId org)
     {
-        if (handle == 0) revert Members_EmptyHandle();
-        if (OrgId.unwrap(byHandle[handle]) != 0) revert Members_HandleTaken(handle, byHandle[handle]);
-
-        org = OrgId.wrap(++count);
-        byHandle[handle] = org;
-        Organisation storage o = _organisations[org];
-        o.handle = handle;
-        o.roles = roles;
-        o.group = group;
-        o.payout = admin;
-        emit OrganisationAdmitted(org, handle, roles, group, admin);
+        _requireGroup(group);
+        org = _admit(handle, admin, roles, group);
         _setMember(org, admin, MemberRights.ALL, type(uint96).max);
     }
 
     /// @inheritdoc IMembers
-    function setRoles(OrgId org, uint8 roles) external onlyCouncil {
-        _existing(org).roles = roles;
+    function admitUnder(OrgId parent, bytes32 handle, address admin, uint8 roles, bool department)
+        external
+        returns (OrgId org)
+    {
+        _existing(parent);
+        if (department) _requireAdminOf(parent);
+        else _requireCouncil();
+        if (_levelOf(parent) == MOST_LEVELS) revert Members_TooDeep(parent);
+        _requireWithin(parent, roles);
+
+        org = _admit(handle, admin, roles, 0);
+        Stored storage o = _organisations[org];
+        o.parent = parent;
+        o.department = department;
+        if (department) _organisations[_partyOf(parent)].hasDepartments = true;
+        emit OrganisationPlaced(org, parent, department);
+        _setMember(org, admin, MemberRights.ALL, type(uint96).max);
+    }
+
+    /// @inheritdoc IMembers
+    function setRoles(OrgId org, uint8 roles) external {
+        Stored storage o = _existing(org);
+        _requireAbove(org);
+        if (o.parent != NOBODY) _requireWithin(o.parent, roles);
+        o.roles = roles;
         emit RolesChanged(org, roles);
     }
 
     /// @inheritdoc IMembers
     function setGroup(OrgId org, uint32 group) external onlyCouncil {
-        _existing(org).group = group;
+        Stored storage o = _existing(org);
+        if (o.department) revert Members_Department(org);
+        _requireGroup(group);
+        o.group = group;
         emit GroupChanged(org, group);
     }
 
     /// @inheritdoc IMembers
-    function setSuspended(OrgId org, bool suspended) external onlyCouncil {
-        _existing(org).suspended = suspended;
-        emit SuspensionChanged(org, suspended);
+    function setSuspended(OrgId org, bool suspended) external {
+        Stored storage o = _existing(org);
+        uint8 whose = _requireAbove(org);
+        o.stops = suspended ? o.stops | whose : o.stops & ~whose;
+        emit SuspensionChanged(org, o.stops != 0);
+    }
+
+    /// @inheritdoc IMembers
+    function setBudget(OrgId org, uint96 budget) external {
+        Stored storage o = _existing(org);
+        if (!o.department) revert Members_NotDepartment(org);
+        _requireAdminOf(o.parent);
+        o.budget = budget;
+        emit BudgetChanged(org, budget);
     }
 
     /// @inheritdoc IMembers
@@ -77,8 +144,46 @@ contract Members is IMembers, Governed {
     /// @inheritdoc IMembers
     function removeMember(address account) external {
         OrgId org = requireRight(msg.sender, MemberRights.ADMIN);
-        if (_members[account].org != org) revert Members_NotMember(account);
-        _removeMember(org, account);
+        // Whoever has a stolen key cannot hide behind another one.
+        address now_ = _currentOf(org, account);
+        if (_members[now_].org != org) revert Members_NotMember(account);
+        _removeMember(org, now_);
+    }
+
+    /// @inheritdoc IMembers
+    function grant(OrgId org, address account, uint16 rights, uint96 limit) external {
+        _requireAdminOf(_existingId(org));
+        if (account == address(0)) revert Members_ZeroAddress();
+        if (rights & MemberRights.ADMIN != 0) revert Members_GrantOfAdmin(org, account);
+        if (_members[account].org == org) revert Members_AccountTaken(account, org);
+
+        Account storage m = _grants[org][account];
+        (m.org, m.rights, m.limit) = (org, rights, limit);
+        m.pooled = _organisations[org].department;
+        delete _movedTo[org][account];
+        emit GrantSet(org, account, rights, limit);
+    }
+
+    /// @inheritdoc IMembers
+    function revoke(OrgId org, address account) external {
+        if (msg.sender != account) _requireAdminOf(_existingId(org));
+        address now_ = msg.sender == account ? account : _currentOf(org, account);
+        if (OrgId.unwrap(_grants[org][now_].org) == 0) revert Members_NotMember(account);
+        delete _grants[org][now_];
+        emit GrantRemoved(org, now_);
+    }
+
+    /// @inheritdoc IMembers
+    function rotate(OrgId org, address account, address replacement) external {
+        if (msg.sender != account) _requireAdminOf(_existingId(org));
+        _move(org, account, replacement);
+    }
+
+    /// @inheritdoc IMembers
+    function recover(OrgId org, address lost, address replacement) external {
+        if (msg.sender != directory.timelock()) revert IDirectory.Directory_NotTimelock(msg.sender);
+        _move(org, lost, replacement);
+        emit KeyRecovered(org, lost, replacement);
     }
 
     /// @inheritdoc IMembers
@@ -92,7 +197,9 @@ contract Members is IMembers, Governed {
     function setPayout(address payout) external {
         OrgId org = requireRight(msg.sender, MemberRights.ADMIN);
         if (payout == address(0)) revert Members_ZeroAddress();
-        _organisations[org].payout = payout;
+        Stored storage o = _organisations[org];
+        if (o.department) revert Members_Department(org);
+        o.payout = payout;
         emit PayoutChanged(org, payout);
     }
 
@@ -153,74 +260,168 @@ contract Members is IMembers, Governed {
     }
 
     /// @inheritdoc IMembers
-    function charge(address account, OrgId org, uint256 amount) external onlyHolder(Rights.MEMBERS_CHARGE) {
-        Member storage m = _members[account];
+    function charge(address account, OrgId org, uint256 amount)
+        external
+        onlyHolder(Rights.MEMBERS_CHARGE)
+        returns (OrgId)
+    {
+        Account storage m = _counted(org, account);
         if (m.org != org) revert Members_NotMember(account);
-        if (m.limit == type(uint96).max) return;
-        uint256 spent = m.spent + amount;
-        if (spent > m.limit) revert Members_OverLimit(account, m.limit, spent);
-        // Safe: spent <= limit, and limit is a uint96.
-        // forge-lint: disable-next-line(unsafe-typecast)
-        m.spent = uint96(spent);
+        if (m.limit != type(uint96).max) {
+            uint256 spent = m.spent + amount;
+            if (spent > m.limit) revert Members_OverLimit(account, m.limit, spent);
+            // Safe: spent <= limit, and limit is a uint96.
+            // forge-lint: disable-next-line(unsafe-typecast)
+            m.spent = uint96(spent);
+        }
+        return m.pooled ? _use(org, amount) : org;
     }
 
     /// @inheritdoc IMembers
     function restore(address account, OrgId org, uint256 amount)
         external
         onlyEverHolder(Rights.MEMBERS_CHARGE)
+        returns (OrgId)
     {
-        Member storage m = _members[account];
-        if (m.org != org || m.spent == 0) return;
-        // Saturates: what was charged while there was no limit was not counted.
-        // forge-lint: disable-next-line(unsafe-typecast)
-        m.spent = amount >= m.spent ? 0 : m.spent - uint96(amount);
+        Account storage m = _counted(org, account);
+        if (m.org == org) {
+            // Saturates: what was charged while there was no limit was not counted.
+            if (m.spent != 0) m.spent = _less(m.spent, amount);
+            if (!m.pooled) return org;
+        }
+        return _giveBack(org, amount);
     }
 
     /// @inheritdoc IMembers
-    function canCharge(address account, OrgId org, uint256 amount) external view returns (bool) {
-        Member storage m = _members[account];
-        return m.org == org && (m.limit == type(uint96).max || m.spent + amount <= m.limit);
+    function canCharge(address account, OrgId org, uint256 amount)
+        external
+        view
+        returns (bool can, OrgId party)
+    {
+        Account storage m = _counted(org, account);
+        if (m.org != org || (m.limit != type(uint96).max && m.spent + amount > m.limit)) {
+            return (false, NOBODY);
+        }
+        if (!m.pooled) return (true, org);
+        for (Stored storage o = _organisations[org]; o.department; o = _organisations[org]) {
+            if (o.used + amount > o.budget) return (false, NOBODY);
+            org = o.parent;
+        }
+        return (true, org);
     }
 
     /// @inheritdoc IMembers
     function organisation(OrgId org) external view returns (Organisation memory) {
-        return _existing(org);
+        Stored storage o = _existing(org);
+        Stored storage party = _organisations[_partyOf(org)];
+        (uint8 roles, OrgId stopped) = _standing(org);
+        return Organisation({
+            handle: o.handle,
+            group: party.group,
+            roles: roles,
+            suspended: stopped != NOBODY,
+            payout: party.payout,
+            encryptionKey: o.encryptionKey,
+            gatewayKeyHash: o.gatewayKeyHash,
+            gatewayUrl: o.gatewayUrl
+        });
+    }
+
+    /// @inheritdoc IMembers
+    function placeOf(OrgId org) external view returns (Place memory) {
+        Stored storage o = _existing(org);
+        return Place({
+            parent: o.parent,
+            party: _partyOf(org),
+            // Safe: at most MOST_LEVELS.
+            // forge-lint: disable-next-line(unsafe-typecast)
+            level: uint8(_levelOf(org)),
+            department: o.department,
+            roles: o.roles,
+            byCouncil: o.stops & BY_COUNCIL != 0,
+            byParent: o.stops & BY_PARENT != 0,
+            budget: o.budget,
+            used: o.used
+        });
     }
 
     /// @inheritdoc IMembers
     function member(address account) external view returns (Member memory) {
-        return _members[account];
+        return _shown(_members[account]);
+    }
+
+    /// @inheritdoc IMembers
+    function memberOf(OrgId org, address account) external view returns (Member memory) {
+        return _shown(_held(org, account));
+    }
+
+    /// @inheritdoc IMembers
+    function currentOf(OrgId org, address account) external view returns (address) {
+        return _currentOf(org, account);
     }
 
     /// @inheritdoc IMembers
     function payoutOf(OrgId org) external view returns (address) {
-        return _existing(org).payout;
+        _existing(org);
+        return _organisations[_partyOf(org)].payout;
+    }
+
+    /// @inheritdoc IMembers
+    function partyOf(OrgId org) external view returns (OrgId) {
+        return _partyOf(org);
+    }
+
+    /// @inheritdoc IMembers
+    function isWithin(OrgId org, OrgId ancestor) external view returns (bool) {
+        for (; org != NOBODY; org = _organisations[org].parent) {
+            if (org == ancestor) return true;
+        }
+        return false;
     }
 
     /// @inheritdoc IMembers
     function requireRight(address account, uint16 right) public view returns (OrgId) {
-        Member storage m = _members[account];
+        Account storage m = _members[account];
         if (OrgId.unwrap(m.org) == 0) revert Members_NotMember(account);
         if (m.rights & right != right) revert Members_NoRight(account, right);
         return m.org;
     }
 
     /// @inheritdoc IMembers
+    function requireRightFor(OrgId org, address account, uint16 right) external view {
+        Account storage m = _held(org, account);
+        if (OrgId.unwrap(m.org) == 0) revert Members_NotMember(account);
+        if (m.rights & right != right) revert Members_NoRight(account, right);
+    }
+
+    /// @inheritdoc IMembers
     function requireActive(OrgId org, uint8 role) external view {
-        Organisation storage o = _existing(org);
-        if (o.roles & role != role) revert Members_NoRole(org, role);
-        if (o.suspended) revert Members_Suspended(org);
+        _existing(org);
+        (uint8 roles, OrgId stopped) = _standing(org);
+        if (roles & role != role) revert Members_NoRole(org, role);
+        if (stopped != NOBODY) revert Members_Suspended(stopped);
     }
 
     /// @inheritdoc IMembers
     function affiliated(OrgId a, OrgId b) external view returns (bool) {
-        uint32 group = _organisations[a].group;
-        return a == b || (group != 0 && group == _organisations[b].group);
+        if (a == b) return true;
+        OrgId party = _partyOf(a);
+        Stored storage p = _organisations[party];
+        // No need to look at the other one: who stands alone, without departments, is affiliated with nobody.
+        if (p.group == 0 && !p.hasDepartments) return false;
+        OrgId other = _partyOf(b);
+        return party == other || (p.group != 0 && p.group == _organisations[other].group);
     }
 
     /// @inheritdoc IMembers
     function groupOf(OrgId org) external view returns (uint32) {
-        return _organisations[org].group;
+        Stored storage o = _organisations[org];
+        // Together, so that they are one read: a draw asks this of the whole pool.
+        (uint32 group, bool department, bool hasDepartments) = (o.group, o.department, o.hasDepartments);
+        if (!department && !hasDepartments) return group;
+        OrgId party = _partyOf(org);
+        group = _organisations[party].group;
+        return group != 0 ? group : OWN_GROUP | OrgId.unwrap(party);
     }
 
     /// @inheritdoc IMembers
@@ -247,7 +448,7 @@ contract Members is IMembers, Governed {
 
     function _requireNodesAdmin(OrgId org) private view {
         if (msg.sender == directory.council()) return;
-        Member storage m = _members[msg.sender];
+        Account storage m = _members[msg.sender];
         if (m.org != org || m.rights & MemberRights.ADMIN == 0) {
             revert Members_NotNodesAdmin(org, msg.sender);
         }
@@ -262,12 +463,21 @@ contract Members is IMembers, Governed {
 
     function _setMember(OrgId org, address account, uint16 rights, uint96 limit) private {
         if (account == address(0)) revert Members_ZeroAddress();
-        Member storage m = _members[account];
+        Account storage m = _members[account];
         if (OrgId.unwrap(m.org) != 0 && m.org != org) revert Members_AccountTaken(account, m.org);
         _countAdmin(org, m.rights, rights);
+        Account storage granted = _grants[org][account];
+        if (granted.org == org) {
+            // Who becomes a member takes along what was counted against the grant.
+            m.spent = granted.spent;
+            delete _grants[org][account];
+            emit GrantRemoved(org, account);
+        }
         m.org = org;
         m.rights = rights;
         m.limit = limit;
+        m.pooled = _organisations[org].department;
+        delete _movedTo[org][account];
         emit MemberSet(org, account, rights, limit);
     }
 
@@ -275,6 +485,33 @@ contract Members is IMembers, Governed {
         _countAdmin(org, _members[account].rights, 0);
         delete _members[account];
         emit MemberRemoved(org, account);
+    }
+
+    /// @dev The count of admins stays: as many rights come as go.
+    function _move(OrgId org, address account, address replacement) private {
+        Account memory m = _held(org, account);
+        if (OrgId.unwrap(m.org) == 0) revert Members_NotMember(account);
+        if (replacement == address(0)) revert Members_ZeroAddress();
+        bool atHome = _members[account].org == org;
+        OrgId home = _members[replacement].org;
+        bool taken = atHome ? home != NOBODY : home == org;
+        if (taken) revert Members_AccountTaken(replacement, home);
+        if (_grants[org][replacement].org == org) revert Members_AccountTaken(replacement, org);
+
+        _movedTo[org][account] = replacement;
+        delete _movedTo[org][replacement];
+        if (atHome) {
+            _members[replacement] = m;
+            delete _members[account];
+            emit MemberRemoved(org, account);
+            emit MemberSet(org, replacement, m.rights, m.limit);
+        } else {
+            _grants[org][replacement] = m;
+            delete _grants[org][account];
+            emit GrantRemoved(org, account);
+            emit GrantSet(org, replacement, m.rights, m.limit);
+        }
+        emit KeyMoved(org, account, replacement);
     }
 
     /// @dev An organisation without an admin could never withdraw, so the last one stays.
@@ -286,7 +523,155 @@ contract Members is IMembers, Governed {
         _admins[org] = admins;
     }
 
-    function _existing(OrgId org) private view returns (Organisation storage) {
+    function _admit(bytes32 handle, address admin, uint8 roles, uint32 group) private returns (OrgId org) {
+        if (handle == 0) revert Members_EmptyHandle();
+        if (OrgId.unwrap(byHandle[handle]) != 0) revert Members_HandleTaken(handle, byHandle[handle]);
+
+        org = OrgId.wrap(++count);
+        byHandle[handle] = org;
+        Stored storage o = _organisations[org];
+        o.handle = handle;
+        o.roles = roles;
+        o.group = group;
+        o.payout = admin;
+        emit OrganisationAdmitted(org, handle, roles, group, admin);
+    }
+
+    // ---- the tree ----------------------------------------------------------------------------------------------
+    // Every walk goes up, so it has at most MOST_LEVELS steps, however many organisations there are below.
+
+    function _partyOf(OrgId org) private view returns (OrgId) {
+        for (Stored storage o = _organisations[org]; o.department; o = _organisations[org]) {
+            org = o.parent;
+        }
+        return org;
+    }
+
+    /// @return roles That it and all above it have.
+    /// @return stopped The topmost of them that is suspended, or nobody.
+    function _standing(OrgId org) private view returns (uint8 roles, OrgId stopped) {
+        roles = type(uint8).max;
+        for (; org != NOBODY; org = _organisations[org].parent) {
+            Stored storage o = _organisations[org];
+            roles &= o.roles;
+            if (o.stops != 0) stopped = org;
+        }
+    }
+
+    function _levelOf(OrgId org) private view returns (uint256 level) {
+        for (; org != NOBODY; org = _organisations[org].parent) {
+            ++level;
+        }
+    }
+
+    function _use(OrgId org, uint256 amount) private returns (OrgId) {
+        for (Stored storage o = _organisations[org]; o.department; o = _organisations[org]) {
+            uint256 used = o.used + amount;
+            if (used > o.budget) revert Members_OverBudget(org, o.budget, used);
+            // Safe: used <= budget, and budget is a uint96.
+            // forge-lint: disable-next-line(unsafe-typecast)
+            o.used = uint96(used);
+            // Safe: as above.
+            // forge-lint: disable-next-line(unsafe-typecast)
+            emit BudgetUsed(org, uint96(used));
+            org = o.parent;
+        }
+        return org;
+    }
+
+    /// @dev Gives back what was used, no more: places are for ever and every use was counted.
+    function _giveBack(OrgId org, uint256 amount) private returns (OrgId) {
+        for (Stored storage o = _organisations[org]; o.department; o = _organisations[org]) {
+            o.used = _less(o.used, amount);
+            emit BudgetUsed(org, o.used);
+            org = o.parent;
+        }
+        return org;
+    }
+
+    /// @dev Stops at zero: money on its way out must not be stopped by a count.
+    function _less(uint96 counted, uint256 amount) private pure returns (uint96) {
+        // Safe: amount < counted, and counted is a uint96.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return amount >= counted ? 0 : counted - uint96(amount);
+    }
+
+    // ---- accounts ----------------------------------------------------------------------------------------------
+
+    /// @dev What an account holds in an organisation; empty if nothing.
+    function _held(OrgId org, address account) private view returns (Account storage m) {
+        m = _members[account];
+        if (m.org != org || org == NOBODY) m = _grants[org][account];
+    }
+
+    function _shown(Account storage m) private view returns (Member memory) {
+        return Member(m.org, m.rights, m.limit, m.spent);
+    }
+
+    /// @dev Where consents of an account are counted: with itself, or with the key its rights moved to.
+    function _counted(OrgId org, address account) private view returns (Account storage m) {
+        m = _members[account];
+        if (m.org == org) return m;
+        return _held(org, _currentOf(org, account));
+    }
+
+    function _currentOf(OrgId org, address account) private view returns (address) {
+        for (uint256 i; i < MOST_MOVES; ++i) {
+            address next = _movedTo[org][account];
+            if (next == address(0)) break;
+            account = next;
+        }
+        return account;
+    }
+
+    // ---- checks ------------------------------------------------------------------------------------------------
+
+    function _requireCouncil() private view {
+        if (msg.sender != directory.council()) revert IDirectory.Directory_NotCouncil(msg.sender);
+    }
+
+    function _requireGroup(uint32 group) private pure {
+        if (group >= OWN_GROUP) revert Members_GroupTooLarge(group);
+    }
+
+    function _requireWithin(OrgId parent, uint8 roles) private view {
+        (uint8 parents,) = _standing(parent);
+        if (roles & ~parents != 0) revert Members_RolesBeyondParent(parent, roles, parents);
+    }
+
+    /// @dev The caller is an admin of the organisation, or of one above it in the same party. Who is above in another
+    /// party is not: it could make itself a department there, and spend that party's balance.
+    function _requireAdminOf(OrgId org) private view {
+        Account storage m = _members[msg.sender];
+        if (m.rights & MemberRights.ADMIN != 0) {
+            for (OrgId at = org;; at = _organisations[at].parent) {
+                if (at == m.org) return;
+                if (!_organisations[at].department) break;
+            }
+        }
+        revert Members_NotAdminOf(org, msg.sender);
+    }
+
+    /// @return whose `BY_COUNCIL`, or `BY_PARENT` for an admin of an organisation above.
+    function _requireAbove(OrgId org) private view returns (uint8 whose) {
+        if (msg.sender == directory.council()) return BY_COUNCIL;
+        OrgId at = _organisations[org].parent;
+        if (at == NOBODY) revert IDirectory.Directory_NotCouncil(msg.sender);
+        Account storage m = _members[msg.sender];
+        if (m.rights & MemberRights.ADMIN != 0) {
+            for (; at != NOBODY; at = _organisations[at].parent) {
+                if (at == m.org) return BY_PARENT;
+            }
+        }
+        revert Members_NotAbove(org, msg.sender);
+    }
+
+    function _existingId(OrgId org) private view returns (OrgId) {
+        _existing(org);
+        return org;
+    }
+
+    function _existing(OrgId org) private view returns (Stored storage) {
         if (OrgId.unwrap(org) == 0 || OrgId.unwrap(org) > count) revert Members_UnknownOrganisation(org);
         return _organisations[org];
     }

@@ -13,7 +13,7 @@ from chain.contracts.base import Call, Contract, struct
 from chain.wire import BlockId
 from market.specs import class_id
 
-__all__ = ["UNLIMITED", "ListedNode", "Member", "MemberRight", "Members", "Organisation", "Role"]
+__all__ = ["UNLIMITED", "ListedNode", "Member", "MemberRight", "Members", "Organisation", "Place", "Role"]
 
 UNLIMITED = (1 << 96) - 1
 """A member's limit that is none and is not counted."""
@@ -44,7 +44,8 @@ class MemberRight(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """IMembers.Organisation; `roles` are bits of `Role`, `handle` is 32 bytes."""
+    """IMembers.Organisation; `roles` are bits of `Role` that count, less what one above lacks; `handle` is
+    32 bytes."""
 
     handle: bytes
     group: int
@@ -54,6 +55,22 @@ class Organisation:
     encryption_key: bytes
     gateway_key_hash: bytes
     gateway_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """IMembers.Place: where an organisation stands. `roles` are those it was given, budget and used
+    microcredits."""
+
+    parent: int
+    party: int
+    level: int
+    department: bool
+    roles: int
+    by_council: bool
+    by_parent: bool
+    budget: int
+    used: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +122,27 @@ class Members(Contract):
     def member(self, account: str, *, block: BlockId = "latest") -> Member:
         return struct(Member, self._view("member", account, block=block))
 
+    def member_of(self, org: int, account: str, *, block: BlockId = "latest") -> Member:
+        """What an account is in that organisation, as its member or by its grant."""
+        return struct(Member, self._view("memberOf", org, account, block=block))
+
+    def current_of(self, org: int, account: str, *, block: BlockId = "latest") -> str:
+        """The key that an account's rights moved to in the end."""
+        return str(self._view("currentOf", org, account, block=block))
+
+    def place_of(self, org: int, *, block: BlockId = "latest") -> Place:
+        return struct(Place, self._view("placeOf", org, block=block))
+
+    def places(self, orgs: Sequence[int], *, block: BlockId = "latest") -> dict[int, Place]:
+        """Several places in few messages; what the chain refuses is left out."""
+        return {org: struct(Place, item) for org, item in self._views("placeOf", orgs, block=block).items()}
+
+    def party_of(self, org: int, *, block: BlockId = "latest") -> int:
+        return int(self._view("partyOf", org, block=block))
+
+    def is_within(self, org: int, ancestor: int, *, block: BlockId = "latest") -> bool:
+        return bool(self._view("isWithin", org, ancestor, block=block))
+
     def by_handle(self, handle: str, *, block: BlockId = "latest") -> int:
         return int(self._view("byHandle", class_id(handle), block=block))
 
@@ -131,6 +169,25 @@ class Members(Contract):
 
     def admit(self, handle: str, admin: str, roles: int, group: int = 0) -> Call:
         return self._call("admit", class_id(handle), admin, int(roles), group)
+
+    def admit_under(self, parent: int, handle: str, admin: str, roles: int, department: bool) -> Call:
+        return self._call("admitUnder", parent, class_id(handle), admin, int(roles), department)
+
+    def set_budget(self, org: int, budget: int) -> Call:
+        return self._call("setBudget", org, budget)
+
+    def grant(self, org: int, account: str, rights: int, limit: int = UNLIMITED) -> Call:
+        return self._call("grant", org, account, int(rights), limit)
+
+    def revoke(self, org: int, account: str) -> Call:
+        return self._call("revoke", org, account)
+
+    def rotate(self, org: int, account: str, replacement: str) -> Call:
+        return self._call("rotate", org, account, replacement)
+
+    def recover(self, org: int, lost: str, replacement: str) -> Call:
+        """For the council's time lock."""
+        return self._call("recover", org, lost, replacement)
 
     def set_roles(self, org: int, roles: int) -> Call:
         return self._call("setRoles", org, int(roles))

@@ -36,6 +36,16 @@ class Credits(Contract):
     def burn(self, amount: int, ref: str) -> Call:
         return self._call("burn", amount, class_id(ref))
 
+    def nonce(self, owner: str, *, block: BlockId = "latest") -> int:
+        """The number of the owner's next permit."""
+        return int(self._view("nonces", owner, block=block))
+
+    def permit(
+        self, owner: str, spender: str, amount: int, deadline: int, signature: tuple[int, bytes, bytes]
+    ) -> Call:
+        """Bring a signed permit, v, r and s, to the chain; anyone may (docs/credits.md)."""
+        return self._call("permit", owner, spender, amount, deadline, *signature)
+
     def transfer(self, to: str, amount: int) -> Call:
         return self._call("transfer", to, amount)
 
@@ -65,6 +75,9 @@ class Escrow(Contract):
 
     def withdraw(self, amount: int) -> Call:
         return self._call("withdraw", amount)
+
+    def give(self, to: int, amount: int) -> Call:
+        return self._call("give", to, amount)
 
     def withdraw_fund(self, to: str, amount: int) -> Call:
         return self._call("withdrawFund", to, amount)

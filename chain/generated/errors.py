@@ -42,19 +42,35 @@ __all__ = [
     "Book_UnknownRequest",
     "Book_ZeroCount",
     "Book_ZeroRate",
+    "Council_AlreadyApproved",
+    "Council_BadMembers",
+    "Council_Executed",
+    "Council_Expired",
+    "Council_NoCode",
+    "Council_NotApproved",
+    "Council_NotCouncil",
+    "Council_NotMember",
+    "Council_OtherTerm",
+    "Council_Unknown",
     "Directory_NoCode",
     "Directory_NoRight",
     "Directory_NotCouncil",
     "Directory_NotTimelock",
     "Directory_Unknown",
+    "ECDSAInvalidSignature",
+    "ECDSAInvalidSignatureLength",
+    "ECDSAInvalidSignatureS",
     "ERC20InsufficientAllowance",
     "ERC20InsufficientBalance",
     "ERC20InvalidApprover",
     "ERC20InvalidReceiver",
     "ERC20InvalidSender",
     "ERC20InvalidSpender",
+    "ERC2612ExpiredSignature",
+    "ERC2612InvalidSigner",
     "Escrow_InsufficientAccount",
     "Escrow_InsufficientFree",
+    "Escrow_NotBelow",
     "Escrow_NothingToSweep",
     "FailedCall",
     "Inquiries_BadWindow",
@@ -62,6 +78,8 @@ __all__ = [
     "Inquiries_NotParty",
     "Inquiries_NotSeat",
     "Inquiries_TooMany",
+    "InvalidAccountNonce",
+    "InvalidShortString",
     "Inventory_BadWindow",
     "Inventory_Booked",
     "Inventory_EmptyKey",
@@ -90,17 +108,26 @@ __all__ = [
     "Leases_WrongState",
     "Members_AccountTaken",
     "Members_BadEndpoint",
+    "Members_Department",
     "Members_EmptyHandle",
+    "Members_GrantOfAdmin",
+    "Members_GroupTooLarge",
     "Members_HandleTaken",
     "Members_LastAdmin",
     "Members_NoConsent",
     "Members_NoRight",
     "Members_NoRole",
     "Members_NodeTaken",
+    "Members_NotAbove",
+    "Members_NotAdminOf",
+    "Members_NotDepartment",
     "Members_NotMember",
     "Members_NotNodesAdmin",
+    "Members_OverBudget",
     "Members_OverLimit",
+    "Members_RolesBeyondParent",
     "Members_Suspended",
+    "Members_TooDeep",
     "Members_TooManyNodes",
     "Members_UnknownNode",
     "Members_UnknownOrganisation",
@@ -128,6 +155,7 @@ __all__ = [
     "Settlement_BadSplit",
     "Settlement_NotLeases",
     "Settlement_TooManySteps",
+    "StringTooLong",
     "TimelockInsufficientDelay",
     "TimelockInvalidOperationLength",
     "TimelockUnauthorizedCaller",
@@ -706,6 +734,200 @@ class Book_ZeroRate(codec.ContractError):
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = ()
 
 
+class Council_AlreadyApproved(codec.ContractError):
+    """this member agreed already
+
+    `Council`: Council_AlreadyApproved(uint256 proposal, address member).
+    """
+
+    NAME: ClassVar[str] = "Council_AlreadyApproved"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("7dcd5aa6")
+    MESSAGE: ClassVar[str] = "this member agreed already"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("proposal", "uint256"),
+        codec.Parameter("member", "address"),
+    )
+
+    def __init__(self, *, proposal: int, member: str) -> None:
+        super().__init__(proposal=proposal, member=member)
+        self.proposal = proposal
+        self.member = member
+
+
+class Council_BadMembers(codec.ContractError):
+    """a council has 1 to 64 different members, none of them zero or itself, and needs from 1 to all of them
+
+    `Council`: Council_BadMembers(uint256 members, uint256 threshold).
+    """
+
+    NAME: ClassVar[str] = "Council_BadMembers"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("27e5961c")
+    MESSAGE: ClassVar[str] = (
+        "a council has 1 to 64 different members, none of them zero or itself, and needs from 1 to all of them"
+    )
+    HINT: ClassVar[str | None] = "Correct the list, or the number that must agree."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("members", "uint256"),
+        codec.Parameter("threshold", "uint256"),
+    )
+
+    def __init__(self, *, members: int, threshold: int) -> None:
+        super().__init__(members=members, threshold=threshold)
+        self.members = members
+        self.threshold = threshold
+
+
+class Council_Executed(codec.ContractError):
+    """this was carried out already
+
+    `Council`: Council_Executed(uint256 proposal).
+    """
+
+    NAME: ClassVar[str] = "Council_Executed"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("d1bdc2e8")
+    MESSAGE: ClassVar[str] = "this was carried out already"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("proposal", "uint256"),)
+
+    def __init__(self, *, proposal: int) -> None:
+        super().__init__(proposal=proposal)
+        self.proposal = proposal
+
+
+class Council_Expired(codec.ContractError):
+    """the proposal is older than 30 days
+
+    `Council`: Council_Expired(uint256 proposal, uint256 expired).
+    """
+
+    NAME: ClassVar[str] = "Council_Expired"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("59c4f21d")
+    MESSAGE: ClassVar[str] = "the proposal is older than 30 days"
+    HINT: ClassVar[str | None] = "Propose it again."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("proposal", "uint256"),
+        codec.Parameter("expired", "uint256"),
+    )
+
+    def __init__(self, *, proposal: int, expired: int) -> None:
+        super().__init__(proposal=proposal, expired=expired)
+        self.proposal = proposal
+        self.expired = expired
+
+
+class Council_NoCode(codec.ContractError):
+    """there is no contract at this address
+
+    `Council`: Council_NoCode(address target).
+    """
+
+    NAME: ClassVar[str] = "Council_NoCode"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("ff69b838")
+    MESSAGE: ClassVar[str] = "there is no contract at this address"
+    HINT: ClassVar[str | None] = "Correct the address."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("target", "address"),)
+
+    def __init__(self, *, target: str) -> None:
+        super().__init__(target=target)
+        self.target = target
+
+
+class Council_NotApproved(codec.ContractError):
+    """this member did not agree, so there is nothing to take back
+
+    `Council`: Council_NotApproved(uint256 proposal, address member).
+    """
+
+    NAME: ClassVar[str] = "Council_NotApproved"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("3536a7fb")
+    MESSAGE: ClassVar[str] = "this member did not agree, so there is nothing to take back"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("proposal", "uint256"),
+        codec.Parameter("member", "address"),
+    )
+
+    def __init__(self, *, proposal: int, member: str) -> None:
+        super().__init__(proposal=proposal, member=member)
+        self.proposal = proposal
+        self.member = member
+
+
+class Council_NotCouncil(codec.ContractError):
+    """only the council itself may do this
+
+    `Council`: Council_NotCouncil(address caller).
+    """
+
+    NAME: ClassVar[str] = "Council_NotCouncil"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("b52b9ec7")
+    MESSAGE: ClassVar[str] = "only the council itself may do this"
+    HINT: ClassVar[str | None] = "Propose it; it is done when enough members agree."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("caller", "address"),)
+
+    def __init__(self, *, caller: str) -> None:
+        super().__init__(caller=caller)
+        self.caller = caller
+
+
+class Council_NotMember(codec.ContractError):
+    """only a member of the council may do this
+
+    `Council`: Council_NotMember(address caller).
+    """
+
+    NAME: ClassVar[str] = "Council_NotMember"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("25eb6aa8")
+    MESSAGE: ClassVar[str] = "only a member of the council may do this"
+    HINT: ClassVar[str | None] = "See the members with 'ocx council list'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("caller", "address"),)
+
+    def __init__(self, *, caller: str) -> None:
+        super().__init__(caller=caller)
+        self.caller = caller
+
+
+class Council_OtherTerm(codec.ContractError):
+    """the council's members changed since it was proposed
+
+    `Council`: Council_OtherTerm(uint256 proposal, uint32 term, uint32 now_).
+    """
+
+    NAME: ClassVar[str] = "Council_OtherTerm"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("ea07bc42")
+    MESSAGE: ClassVar[str] = "the council's members changed since it was proposed"
+    HINT: ClassVar[str | None] = "Propose it again."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("proposal", "uint256"),
+        codec.Parameter("term", "uint32"),
+        codec.Parameter("now", "uint32"),
+    )
+
+    def __init__(self, *, proposal: int, term: int, now: int) -> None:
+        super().__init__(proposal=proposal, term=term, now=now)
+        self.proposal = proposal
+        self.term = term
+        self.now = now
+
+
+class Council_Unknown(codec.ContractError):
+    """there is no such proposal
+
+    `Council`: Council_Unknown(uint256 proposal).
+    """
+
+    NAME: ClassVar[str] = "Council_Unknown"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("1c892d62")
+    MESSAGE: ClassVar[str] = "there is no such proposal"
+    HINT: ClassVar[str | None] = "See 'ocx council list'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("proposal", "uint256"),)
+
+    def __init__(self, *, proposal: int) -> None:
+        super().__init__(proposal=proposal)
+        self.proposal = proposal
+
+
 class Directory_NoCode(codec.ContractError):
     """there is no contract at this address
 
@@ -799,6 +1021,44 @@ class Directory_Unknown(codec.ContractError):
         super().__init__(name=name, version=version)
         self.name = name
         self.version = version
+
+
+class ECDSAInvalidSignature(codec.ContractError):
+    """`Credits`: ECDSAInvalidSignature()."""
+
+    NAME: ClassVar[str] = "ECDSAInvalidSignature"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("f645eedf")
+    MESSAGE: ClassVar[str] = "ecdsa invalid signature"
+    HINT: ClassVar[str | None] = "The signature derives the `address(0)`."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = ()
+
+
+class ECDSAInvalidSignatureLength(codec.ContractError):
+    """`Credits`: ECDSAInvalidSignatureLength(uint256 length)."""
+
+    NAME: ClassVar[str] = "ECDSAInvalidSignatureLength"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("fce698f7")
+    MESSAGE: ClassVar[str] = "ecdsa invalid signature length"
+    HINT: ClassVar[str | None] = "The signature has an invalid length."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("length", "uint256"),)
+
+    def __init__(self, *, length: int) -> None:
+        super().__init__(length=length)
+        self.length = length
+
+
+class ECDSAInvalidSignatureS(codec.ContractError):
+    """`Credits`: ECDSAInvalidSignatureS(bytes32 s)."""
+
+    NAME: ClassVar[str] = "ECDSAInvalidSignatureS"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("d78bce0c")
+    MESSAGE: ClassVar[str] = "ecdsa invalid signature s"
+    HINT: ClassVar[str | None] = "The signature has an S value that is in the upper half order."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("s", "bytes32"),)
+
+    def __init__(self, *, s: bytes) -> None:
+        super().__init__(s=s)
+        self.s = s
 
 
 class ERC20InsufficientAllowance(codec.ContractError):
@@ -901,6 +1161,38 @@ class ERC20InvalidSpender(codec.ContractError):
         self.spender = spender
 
 
+class ERC2612ExpiredSignature(codec.ContractError):
+    """`Credits`: ERC2612ExpiredSignature(uint256 deadline)."""
+
+    NAME: ClassVar[str] = "ERC2612ExpiredSignature"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("62791302")
+    MESSAGE: ClassVar[str] = "erc2612 expired signature"
+    HINT: ClassVar[str | None] = "Permit deadline has expired."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("deadline", "uint256"),)
+
+    def __init__(self, *, deadline: int) -> None:
+        super().__init__(deadline=deadline)
+        self.deadline = deadline
+
+
+class ERC2612InvalidSigner(codec.ContractError):
+    """`Credits`: ERC2612InvalidSigner(address signer, address owner)."""
+
+    NAME: ClassVar[str] = "ERC2612InvalidSigner"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("4b800e46")
+    MESSAGE: ClassVar[str] = "erc2612 invalid signer"
+    HINT: ClassVar[str | None] = "Mismatched signature."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("signer", "address"),
+        codec.Parameter("owner", "address"),
+    )
+
+    def __init__(self, *, signer: str, owner: str) -> None:
+        super().__init__(signer=signer, owner=owner)
+        self.signer = signer
+        self.owner = owner
+
+
 class Escrow_InsufficientAccount(codec.ContractError):
     """the account holds less than that
 
@@ -947,6 +1239,27 @@ class Escrow_InsufficientFree(codec.ContractError):
         self.org = org
         self.free = free
         self.wanted = wanted
+
+
+class Escrow_NotBelow(codec.ContractError):
+    """free balance is given within a party, or by a party to an organisation below it
+
+    `Escrow`: Escrow_NotBelow(uint32 org, uint32 to).
+    """
+
+    NAME: ClassVar[str] = "Escrow_NotBelow"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("f0249cba")
+    MESSAGE: ClassVar[str] = "free balance is given within a party, or by a party to an organisation below it"
+    HINT: ClassVar[str | None] = "Withdraw it and deposit it for the other organisation."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32"),
+        codec.Parameter("to", "uint32"),
+    )
+
+    def __init__(self, *, org: int, to: int) -> None:
+        super().__init__(org=org, to=to)
+        self.org = org
+        self.to = to
 
 
 class Escrow_NothingToSweep(codec.ContractError):
@@ -1075,6 +1388,34 @@ class Inquiries_TooMany(codec.ContractError):
         super().__init__(lease=lease, org=org)
         self.lease = lease
         self.org = org
+
+
+class InvalidAccountNonce(codec.ContractError):
+    """`Credits`: InvalidAccountNonce(address account, uint256 currentNonce)."""
+
+    NAME: ClassVar[str] = "InvalidAccountNonce"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("752d88c0")
+    MESSAGE: ClassVar[str] = "invalid account nonce"
+    HINT: ClassVar[str | None] = "The nonce used for an `account` is not the expected current nonce."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("account", "address"),
+        codec.Parameter("current_nonce", "uint256"),
+    )
+
+    def __init__(self, *, account: str, current_nonce: int) -> None:
+        super().__init__(account=account, current_nonce=current_nonce)
+        self.account = account
+        self.current_nonce = current_nonce
+
+
+class InvalidShortString(codec.ContractError):
+    """`Credits`: InvalidShortString()."""
+
+    NAME: ClassVar[str] = "InvalidShortString"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("b3512b0c")
+    MESSAGE: ClassVar[str] = "invalid short string"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = ()
 
 
 class Inventory_BadWindow(codec.ContractError):
@@ -1588,15 +1929,17 @@ class Leases_WrongState(codec.ContractError):
 
 
 class Members_AccountTaken(codec.ContractError):
-    """this account belongs to another organisation
+    """this account belongs to an organisation already
 
     `Members`: Members_AccountTaken(address account, uint32 org).
     """
 
     NAME: ClassVar[str] = "Members_AccountTaken"
     SELECTOR: ClassVar[bytes] = bytes.fromhex("612e571a")
-    MESSAGE: ClassVar[str] = "this account belongs to another organisation"
-    HINT: ClassVar[str | None] = "Let it leave that one first, or use another account."
+    MESSAGE: ClassVar[str] = "this account belongs to an organisation already"
+    HINT: ClassVar[str | None] = (
+        "Let it leave that one first, or use another account. One that stays elsewhere can be granted rights."
+    )
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
         codec.Parameter("account", "address"),
         codec.Parameter("org", "uint32"),
@@ -1625,6 +1968,23 @@ class Members_BadEndpoint(codec.ContractError):
         self.length = length
 
 
+class Members_Department(codec.ContractError):
+    """a department has its party's group and payout address, not its own
+
+    `Members`: Members_Department(uint32 org).
+    """
+
+    NAME: ClassVar[str] = "Members_Department"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("c32b743c")
+    MESSAGE: ClassVar[str] = "a department has its party's group and payout address, not its own"
+    HINT: ClassVar[str | None] = "Change it at the organisation it is a department of."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("org", "uint32"),)
+
+    def __init__(self, *, org: int) -> None:
+        super().__init__(org=org)
+        self.org = org
+
+
 class Members_EmptyHandle(codec.ContractError):
     """an organisation needs a handle
 
@@ -1636,6 +1996,44 @@ class Members_EmptyHandle(codec.ContractError):
     MESSAGE: ClassVar[str] = "an organisation needs a handle"
     HINT: ClassVar[str | None] = "Give a short public name."
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = ()
+
+
+class Members_GrantOfAdmin(codec.ContractError):
+    """a grant never makes an admin
+
+    `Members`: Members_GrantOfAdmin(uint32 org, address account).
+    """
+
+    NAME: ClassVar[str] = "Members_GrantOfAdmin"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("16d19858")
+    MESSAGE: ClassVar[str] = "a grant never makes an admin"
+    HINT: ClassVar[str | None] = "Leave the right 1 out; admins are members of the organisation."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32"),
+        codec.Parameter("account", "address"),
+    )
+
+    def __init__(self, *, org: int, account: str) -> None:
+        super().__init__(org=org, account=account)
+        self.org = org
+        self.account = account
+
+
+class Members_GroupTooLarge(codec.ContractError):
+    """affiliation groups are numbered below 2147483648
+
+    `Members`: Members_GroupTooLarge(uint32 group).
+    """
+
+    NAME: ClassVar[str] = "Members_GroupTooLarge"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("362fb590")
+    MESSAGE: ClassVar[str] = "affiliation groups are numbered below 2147483648"
+    HINT: ClassVar[str | None] = "Choose a smaller number."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("group", "uint32"),)
+
+    def __init__(self, *, group: int) -> None:
+        super().__init__(group=group)
+        self.group = group
 
 
 class Members_HandleTaken(codec.ContractError):
@@ -1764,6 +2162,69 @@ class Members_NodeTaken(codec.ContractError):
         self.org = org
 
 
+class Members_NotAbove(codec.ContractError):
+    """only the council, or an admin of an organisation above this one, may do this
+
+    `Members`: Members_NotAbove(uint32 org, address account).
+    """
+
+    NAME: ClassVar[str] = "Members_NotAbove"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("1346ce2c")
+    MESSAGE: ClassVar[str] = "only the council, or an admin of an organisation above this one, may do this"
+    HINT: ClassVar[str | None] = (
+        "Ask one of them. A budget is its own party's to give, a suspension is lifted by who imposed it."
+    )
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32"),
+        codec.Parameter("account", "address"),
+    )
+
+    def __init__(self, *, org: int, account: str) -> None:
+        super().__init__(org=org, account=account)
+        self.org = org
+        self.account = account
+
+
+class Members_NotAdminOf(codec.ContractError):
+    """only an admin of this organisation, or of the one it is a department of, may do this
+
+    `Members`: Members_NotAdminOf(uint32 org, address account).
+    """
+
+    NAME: ClassVar[str] = "Members_NotAdminOf"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("c14c0a5c")
+    MESSAGE: ClassVar[str] = (
+        "only an admin of this organisation, or of the one it is a department of, may do this"
+    )
+    HINT: ClassVar[str | None] = "Ask one of them."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32"),
+        codec.Parameter("account", "address"),
+    )
+
+    def __init__(self, *, org: int, account: str) -> None:
+        super().__init__(org=org, account=account)
+        self.org = org
+        self.account = account
+
+
+class Members_NotDepartment(codec.ContractError):
+    """only a department has a budget; any other organisation spends its own balance
+
+    `Members`: Members_NotDepartment(uint32 org).
+    """
+
+    NAME: ClassVar[str] = "Members_NotDepartment"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("9ff47c19")
+    MESSAGE: ClassVar[str] = "only a department has a budget; any other organisation spends its own balance"
+    HINT: ClassVar[str | None] = "Give its admin a limit as a member, or pay it less in."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("org", "uint32"),)
+
+    def __init__(self, *, org: int) -> None:
+        super().__init__(org=org)
+        self.org = org
+
+
 class Members_NotMember(codec.ContractError):
     """this account belongs to no organisation that could do this
 
@@ -1802,6 +2263,29 @@ class Members_NotNodesAdmin(codec.ContractError):
         self.account = account
 
 
+class Members_OverBudget(codec.ContractError):
+    """this would pass the department's budget
+
+    `Members`: Members_OverBudget(uint32 org, uint256 budget, uint256 wanted).
+    """
+
+    NAME: ClassVar[str] = "Members_OverBudget"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("17bb5fc9")
+    MESSAGE: ClassVar[str] = "this would pass the department's budget"
+    HINT: ClassVar[str | None] = "Ask an admin above it for a higher budget."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32"),
+        codec.Parameter("budget", "uint256"),
+        codec.Parameter("wanted", "uint256"),
+    )
+
+    def __init__(self, *, org: int, budget: int, wanted: int) -> None:
+        super().__init__(org=org, budget=budget, wanted=wanted)
+        self.org = org
+        self.budget = budget
+        self.wanted = wanted
+
+
 class Members_OverLimit(codec.ContractError):
     """this would pass the account's limit
 
@@ -1827,6 +2311,31 @@ class Members_OverLimit(codec.ContractError):
         self.wanted = wanted
 
 
+class Members_RolesBeyondParent(codec.ContractError):
+    """an organisation has no role that one above it lacks (roles: 1 seller, 2 buyer, 4 witness, 8 auditor, 16 operator)
+
+    `Members`: Members_RolesBeyondParent(uint32 parent, uint8 roles, uint8 parents).
+    """
+
+    NAME: ClassVar[str] = "Members_RolesBeyondParent"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("f7153273")
+    MESSAGE: ClassVar[str] = (
+        "an organisation has no role that one above it lacks (roles: 1 seller, 2 buyer, 4 witness, 8 auditor, 16 operator)"
+    )
+    HINT: ClassVar[str | None] = "Ask the council for the parent's role first."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("parent", "uint32"),
+        codec.Parameter("roles", "uint8"),
+        codec.Parameter("parents", "uint8"),
+    )
+
+    def __init__(self, *, parent: int, roles: int, parents: int) -> None:
+        super().__init__(parent=parent, roles=roles, parents=parents)
+        self.parent = parent
+        self.roles = roles
+        self.parents = parents
+
+
 class Members_Suspended(codec.ContractError):
     """this organisation is suspended and places no new orders
 
@@ -1842,6 +2351,23 @@ class Members_Suspended(codec.ContractError):
     def __init__(self, *, org: int) -> None:
         super().__init__(org=org)
         self.org = org
+
+
+class Members_TooDeep(codec.ContractError):
+    """organisations stand at most six levels deep
+
+    `Members`: Members_TooDeep(uint32 parent).
+    """
+
+    NAME: ClassVar[str] = "Members_TooDeep"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("c753f3a8")
+    MESSAGE: ClassVar[str] = "organisations stand at most six levels deep"
+    HINT: ClassVar[str | None] = "Place it under an organisation nearer to the top."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("parent", "uint32"),)
+
+    def __init__(self, *, parent: int) -> None:
+        super().__init__(parent=parent)
+        self.parent = parent
 
 
 class Members_TooManyNodes(codec.ContractError):
@@ -2375,6 +2901,20 @@ class Settlement_TooManySteps(codec.ContractError):
         super().__init__(lease=lease, max=max)
         self.lease = lease
         self.max = max
+
+
+class StringTooLong(codec.ContractError):
+    """`Credits`: StringTooLong(string str)."""
+
+    NAME: ClassVar[str] = "StringTooLong"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("305a27a9")
+    MESSAGE: ClassVar[str] = "string too long"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("str", "string"),)
+
+    def __init__(self, *, str: str) -> None:
+        super().__init__(str=str)
+        self.str = str
 
 
 class TimelockInsufficientDelay(codec.ContractError):
@@ -3177,19 +3717,35 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Book_UnknownRequest.SELECTOR: Book_UnknownRequest,
     Book_ZeroCount.SELECTOR: Book_ZeroCount,
     Book_ZeroRate.SELECTOR: Book_ZeroRate,
+    Council_AlreadyApproved.SELECTOR: Council_AlreadyApproved,
+    Council_BadMembers.SELECTOR: Council_BadMembers,
+    Council_Executed.SELECTOR: Council_Executed,
+    Council_Expired.SELECTOR: Council_Expired,
+    Council_NoCode.SELECTOR: Council_NoCode,
+    Council_NotApproved.SELECTOR: Council_NotApproved,
+    Council_NotCouncil.SELECTOR: Council_NotCouncil,
+    Council_NotMember.SELECTOR: Council_NotMember,
+    Council_OtherTerm.SELECTOR: Council_OtherTerm,
+    Council_Unknown.SELECTOR: Council_Unknown,
     Directory_NoCode.SELECTOR: Directory_NoCode,
     Directory_NoRight.SELECTOR: Directory_NoRight,
     Directory_NotCouncil.SELECTOR: Directory_NotCouncil,
     Directory_NotTimelock.SELECTOR: Directory_NotTimelock,
     Directory_Unknown.SELECTOR: Directory_Unknown,
+    ECDSAInvalidSignature.SELECTOR: ECDSAInvalidSignature,
+    ECDSAInvalidSignatureLength.SELECTOR: ECDSAInvalidSignatureLength,
+    ECDSAInvalidSignatureS.SELECTOR: ECDSAInvalidSignatureS,
     ERC20InsufficientAllowance.SELECTOR: ERC20InsufficientAllowance,
     ERC20InsufficientBalance.SELECTOR: ERC20InsufficientBalance,
     ERC20InvalidApprover.SELECTOR: ERC20InvalidApprover,
     ERC20InvalidReceiver.SELECTOR: ERC20InvalidReceiver,
     ERC20InvalidSender.SELECTOR: ERC20InvalidSender,
     ERC20InvalidSpender.SELECTOR: ERC20InvalidSpender,
+    ERC2612ExpiredSignature.SELECTOR: ERC2612ExpiredSignature,
+    ERC2612InvalidSigner.SELECTOR: ERC2612InvalidSigner,
     Escrow_InsufficientAccount.SELECTOR: Escrow_InsufficientAccount,
     Escrow_InsufficientFree.SELECTOR: Escrow_InsufficientFree,
+    Escrow_NotBelow.SELECTOR: Escrow_NotBelow,
     Escrow_NothingToSweep.SELECTOR: Escrow_NothingToSweep,
     FailedCall.SELECTOR: FailedCall,
     Inquiries_BadWindow.SELECTOR: Inquiries_BadWindow,
@@ -3197,6 +3753,8 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Inquiries_NotParty.SELECTOR: Inquiries_NotParty,
     Inquiries_NotSeat.SELECTOR: Inquiries_NotSeat,
     Inquiries_TooMany.SELECTOR: Inquiries_TooMany,
+    InvalidAccountNonce.SELECTOR: InvalidAccountNonce,
+    InvalidShortString.SELECTOR: InvalidShortString,
     Inventory_BadWindow.SELECTOR: Inventory_BadWindow,
     Inventory_Booked.SELECTOR: Inventory_Booked,
     Inventory_EmptyKey.SELECTOR: Inventory_EmptyKey,
@@ -3225,17 +3783,26 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Leases_WrongState.SELECTOR: Leases_WrongState,
     Members_AccountTaken.SELECTOR: Members_AccountTaken,
     Members_BadEndpoint.SELECTOR: Members_BadEndpoint,
+    Members_Department.SELECTOR: Members_Department,
     Members_EmptyHandle.SELECTOR: Members_EmptyHandle,
+    Members_GrantOfAdmin.SELECTOR: Members_GrantOfAdmin,
+    Members_GroupTooLarge.SELECTOR: Members_GroupTooLarge,
     Members_HandleTaken.SELECTOR: Members_HandleTaken,
     Members_LastAdmin.SELECTOR: Members_LastAdmin,
     Members_NoConsent.SELECTOR: Members_NoConsent,
     Members_NoRight.SELECTOR: Members_NoRight,
     Members_NoRole.SELECTOR: Members_NoRole,
     Members_NodeTaken.SELECTOR: Members_NodeTaken,
+    Members_NotAbove.SELECTOR: Members_NotAbove,
+    Members_NotAdminOf.SELECTOR: Members_NotAdminOf,
+    Members_NotDepartment.SELECTOR: Members_NotDepartment,
     Members_NotMember.SELECTOR: Members_NotMember,
     Members_NotNodesAdmin.SELECTOR: Members_NotNodesAdmin,
+    Members_OverBudget.SELECTOR: Members_OverBudget,
     Members_OverLimit.SELECTOR: Members_OverLimit,
+    Members_RolesBeyondParent.SELECTOR: Members_RolesBeyondParent,
     Members_Suspended.SELECTOR: Members_Suspended,
+    Members_TooDeep.SELECTOR: Members_TooDeep,
     Members_TooManyNodes.SELECTOR: Members_TooManyNodes,
     Members_UnknownNode.SELECTOR: Members_UnknownNode,
     Members_UnknownOrganisation.SELECTOR: Members_UnknownOrganisation,
@@ -3263,6 +3830,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Settlement_BadSplit.SELECTOR: Settlement_BadSplit,
     Settlement_NotLeases.SELECTOR: Settlement_NotLeases,
     Settlement_TooManySteps.SELECTOR: Settlement_TooManySteps,
+    StringTooLong.SELECTOR: StringTooLong,
     TimelockInsufficientDelay.SELECTOR: TimelockInsufficientDelay,
     TimelockInvalidOperationLength.SELECTOR: TimelockInvalidOperationLength,
     TimelockUnauthorizedCaller.SELECTOR: TimelockUnauthorizedCaller,

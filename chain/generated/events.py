@@ -17,6 +17,7 @@ __all__ = [
     "AppealDecided",
     "AppealFiled",
     "Approval",
+    "Approved",
     "AuditFailed",
     "AuditOpened",
     "AuditPassed",
@@ -29,6 +30,8 @@ __all__ = [
     "BondFreed",
     "BoughtNow",
     "BreachReached",
+    "BudgetChanged",
+    "BudgetUsed",
     "Burned",
     "BuyerSigned",
     "CallExecuted",
@@ -49,7 +52,9 @@ __all__ = [
     "DepositsForfeited",
     "DisputeResolved",
     "Disputed",
+    "EIP712DomainChanged",
     "EncryptionKeyChanged",
+    "Executed",
     "Extended",
     "FeePaid",
     "FeesReturned",
@@ -58,11 +63,16 @@ __all__ = [
     "FundReturned",
     "Funded",
     "GatewayChanged",
+    "Given",
+    "GrantRemoved",
+    "GrantSet",
     "GroupChanged",
     "HoldLifted",
     "InquiryAnswered",
     "InquiryAsked",
     "InquiryCommitted",
+    "KeyMoved",
+    "KeyRecovered",
     "LeaseAccepted",
     "LeaseDelivered",
     "LeaseEnded",
@@ -76,6 +86,7 @@ __all__ = [
     "Locked",
     "MemberRemoved",
     "MemberSet",
+    "MembersChanged",
     "MinDelayChange",
     "Minted",
     "NodeRemoved",
@@ -83,6 +94,7 @@ __all__ = [
     "OfferClosed",
     "OfferPublished",
     "OrganisationAdmitted",
+    "OrganisationPlaced",
     "OutlierRecorded",
     "Paid",
     "Passed",
@@ -91,6 +103,7 @@ __all__ = [
     "PenaltyWithheld",
     "PowerRecorded",
     "PriceRefunded",
+    "Proposed",
     "RequestClosed",
     "RequestPosted",
     "ReservePaid",
@@ -99,6 +112,7 @@ __all__ = [
     "ResourceRemeasured",
     "ResourceRetired",
     "ResourcesMissed",
+    "Revoked",
     "RightSet",
     "RoleAdminChanged",
     "RoleGranted",
@@ -210,6 +224,22 @@ class Approval(codec.Event):
     owner: str
     spender: str
     value: int
+
+
+class Approved(codec.Event):
+    """`Council`: Approved(uint256 proposal, address member)."""
+
+    NAME: ClassVar[str] = "Approved"
+    CONTRACT: ClassVar[str] = "Council"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Council",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("7b39c92a7e1a86e846edaeff6eba715a046352c596794c2a374269c126a99768")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("proposal", "uint256", indexed=True),
+        codec.Parameter("member", "address", indexed=True),
+    )
+
+    proposal: int
+    member: str
 
 
 class AuditFailed(codec.Event):
@@ -428,6 +458,38 @@ class BreachReached(codec.Event):
     lease: int
     place: int
     epoch: int
+
+
+class BudgetChanged(codec.Event):
+    """`Members`: BudgetChanged(uint32 org, uint96 budget)."""
+
+    NAME: ClassVar[str] = "BudgetChanged"
+    CONTRACT: ClassVar[str] = "Members"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Members",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("2eeded807872e256707c9bcb9458646e27a719f2d6224710a19cdf927e1370ed")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("budget", "uint96"),
+    )
+
+    org: int
+    budget: int
+
+
+class BudgetUsed(codec.Event):
+    """`Members`: BudgetUsed(uint32 org, uint96 used)."""
+
+    NAME: ClassVar[str] = "BudgetUsed"
+    CONTRACT: ClassVar[str] = "Members"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Members",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("1fd44346526d16f315c8d8c563bd13f8419e6a0fb6f73aa659ff14b1587df40a")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("used", "uint96"),
+    )
+
+    org: int
+    used: int
 
 
 class Burned(codec.Event):
@@ -796,6 +858,16 @@ class Disputed(codec.Event):
     amount: int
 
 
+class EIP712DomainChanged(codec.Event):
+    """`Credits`: EIP712DomainChanged()."""
+
+    NAME: ClassVar[str] = "EIP712DomainChanged"
+    CONTRACT: ClassVar[str] = "Credits"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Credits",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("0a6387c9ea3628b88a633bb4f3b151770f70085117a15f9bf3787cda53f13d31")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = ()
+
+
 class EncryptionKeyChanged(codec.Event):
     """`Members`: EncryptionKeyChanged(uint32 org, bytes32 key)."""
 
@@ -810,6 +882,22 @@ class EncryptionKeyChanged(codec.Event):
 
     org: int
     key: bytes
+
+
+class Executed(codec.Event):
+    """`Council`: Executed(uint256 proposal, bytes result)."""
+
+    NAME: ClassVar[str] = "Executed"
+    CONTRACT: ClassVar[str] = "Council"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Council",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("2e733a17851169f232b3859260eb3ad2a086afd54e999eb4ea9afb7791702e41")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("proposal", "uint256", indexed=True),
+        codec.Parameter("result", "bytes"),
+    )
+
+    proposal: int
+    result: bytes
 
 
 class Extended(codec.Event):
@@ -966,6 +1054,60 @@ class GatewayChanged(codec.Event):
     key_hash: bytes
 
 
+class Given(codec.Event):
+    """`Escrow`: Given(uint32 org, uint32 to, uint256 amount)."""
+
+    NAME: ClassVar[str] = "Given"
+    CONTRACT: ClassVar[str] = "Escrow"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Escrow",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("7643426bd2849883ec8dd02d9ce3422f7384bc3b37e291ff5c5356ca531028d6")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("to", "uint32", indexed=True),
+        codec.Parameter("amount", "uint256"),
+    )
+
+    org: int
+    to: int
+    amount: int
+
+
+class GrantRemoved(codec.Event):
+    """`Members`: GrantRemoved(uint32 org, address account)."""
+
+    NAME: ClassVar[str] = "GrantRemoved"
+    CONTRACT: ClassVar[str] = "Members"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Members",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("59a2c0d5cfb5eaba508949b982abafe5e2fd1f65eebfc12df0caa8e5e9ababa9")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("account", "address", indexed=True),
+    )
+
+    org: int
+    account: str
+
+
+class GrantSet(codec.Event):
+    """`Members`: GrantSet(uint32 org, address account, uint16 rights, uint96 limit)."""
+
+    NAME: ClassVar[str] = "GrantSet"
+    CONTRACT: ClassVar[str] = "Members"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Members",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("4ee1eb7e5112887bff5a9e2dbf6dc6386f02ef1ea51bf63ed2f1b56ab2de640d")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("account", "address", indexed=True),
+        codec.Parameter("rights", "uint16"),
+        codec.Parameter("limit", "uint96"),
+    )
+
+    org: int
+    account: str
+    rights: int
+    limit: int
+
+
 class GroupChanged(codec.Event):
     """`Members`: GroupChanged(uint32 org, uint32 group)."""
 
@@ -1064,6 +1206,42 @@ class InquiryCommitted(codec.Event):
 
     inquiry: int
     result: int
+
+
+class KeyMoved(codec.Event):
+    """`Members`: KeyMoved(uint32 org, address account, address replacement)."""
+
+    NAME: ClassVar[str] = "KeyMoved"
+    CONTRACT: ClassVar[str] = "Members"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Members",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("54d004358a208c88c3e2e18ca211e51c41e8003b4905d8e5abaf56ae4a4fe8e8")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("account", "address", indexed=True),
+        codec.Parameter("replacement", "address", indexed=True),
+    )
+
+    org: int
+    account: str
+    replacement: str
+
+
+class KeyRecovered(codec.Event):
+    """`Members`: KeyRecovered(uint32 org, address lost, address replacement)."""
+
+    NAME: ClassVar[str] = "KeyRecovered"
+    CONTRACT: ClassVar[str] = "Members"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Members",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("7f14dce717b7ac4f6e1acbb8f91b450f23fc1900c5f4067c3aee67fa48c12c58")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("lost", "address", indexed=True),
+        codec.Parameter("replacement", "address", indexed=True),
+    )
+
+    org: int
+    lost: str
+    replacement: str
 
 
 class LeaseAccepted(codec.Event):
@@ -1330,6 +1508,24 @@ class MemberSet(codec.Event):
     limit: int
 
 
+class MembersChanged(codec.Event):
+    """`Council`: MembersChanged(uint32 term, address[] members, uint8 threshold)."""
+
+    NAME: ClassVar[str] = "MembersChanged"
+    CONTRACT: ClassVar[str] = "Council"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Council",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("e0f5340518e03796732cc9fb65954d864e72597c07c949655b7bad400db2a5fc")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("term", "uint32", indexed=True),
+        codec.Parameter("members", "address[]"),
+        codec.Parameter("threshold", "uint8"),
+    )
+
+    term: int
+    members: tuple[str, ...]
+    threshold: int
+
+
 class MinDelayChange(codec.Event):
     """`TimelockController`: MinDelayChange(uint256 oldDuration, uint256 newDuration)."""
 
@@ -1470,6 +1666,24 @@ class OrganisationAdmitted(codec.Event):
     roles: int
     group: int
     admin: str
+
+
+class OrganisationPlaced(codec.Event):
+    """`Members`: OrganisationPlaced(uint32 org, uint32 parent, bool department)."""
+
+    NAME: ClassVar[str] = "OrganisationPlaced"
+    CONTRACT: ClassVar[str] = "Members"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Members",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("ee65e83d6eb6d0714d14549a4e6900cebc7f538f397bbecc69a5563b17369446")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("parent", "uint32", indexed=True),
+        codec.Parameter("department", "bool"),
+    )
+
+    org: int
+    parent: int
+    department: bool
 
 
 class OutlierRecorded(codec.Event):
@@ -1620,6 +1834,26 @@ class PriceRefunded(codec.Event):
 
     lease: int
     amount: int
+
+
+class Proposed(codec.Event):
+    """`Council`: Proposed(uint256 proposal, address member, address target, bytes data)."""
+
+    NAME: ClassVar[str] = "Proposed"
+    CONTRACT: ClassVar[str] = "Council"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Council",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("b7a75e13e8e9a7b4b480957a49c36c931a5255acb06022b4dea99421500ea2d0")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("proposal", "uint256", indexed=True),
+        codec.Parameter("member", "address", indexed=True),
+        codec.Parameter("target", "address", indexed=True),
+        codec.Parameter("data", "bytes"),
+    )
+
+    proposal: int
+    member: str
+    target: str
+    data: bytes
 
 
 class RequestClosed(codec.Event):
@@ -1774,6 +2008,22 @@ class ResourcesMissed(codec.Event):
     lease: int
     missing: int
     penalty: int
+
+
+class Revoked(codec.Event):
+    """`Council`: Revoked(uint256 proposal, address member)."""
+
+    NAME: ClassVar[str] = "Revoked"
+    CONTRACT: ClassVar[str] = "Council"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Council",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("0819476e55ffbe23df64353d5f7898429609397cc93c44300b058b51648f7878")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("proposal", "uint256", indexed=True),
+        codec.Parameter("member", "address", indexed=True),
+    )
+
+    proposal: int
+    member: str
 
 
 class RightSet(codec.Event):
@@ -2307,6 +2557,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     AppealDecided.TOPIC: AppealDecided,
     AppealFiled.TOPIC: AppealFiled,
     Approval.TOPIC: Approval,
+    Approved.TOPIC: Approved,
     AuditFailed.TOPIC: AuditFailed,
     AuditOpened.TOPIC: AuditOpened,
     AuditPassed.TOPIC: AuditPassed,
@@ -2319,6 +2570,8 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     BondFreed.TOPIC: BondFreed,
     BoughtNow.TOPIC: BoughtNow,
     BreachReached.TOPIC: BreachReached,
+    BudgetChanged.TOPIC: BudgetChanged,
+    BudgetUsed.TOPIC: BudgetUsed,
     Burned.TOPIC: Burned,
     BuyerSigned.TOPIC: BuyerSigned,
     CallExecuted.TOPIC: CallExecuted,
@@ -2339,7 +2592,9 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     DepositsForfeited.TOPIC: DepositsForfeited,
     DisputeResolved.TOPIC: DisputeResolved,
     Disputed.TOPIC: Disputed,
+    EIP712DomainChanged.TOPIC: EIP712DomainChanged,
     EncryptionKeyChanged.TOPIC: EncryptionKeyChanged,
+    Executed.TOPIC: Executed,
     Extended.TOPIC: Extended,
     FeePaid.TOPIC: FeePaid,
     FeesReturned.TOPIC: FeesReturned,
@@ -2348,11 +2603,16 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     FundReturned.TOPIC: FundReturned,
     Funded.TOPIC: Funded,
     GatewayChanged.TOPIC: GatewayChanged,
+    Given.TOPIC: Given,
+    GrantRemoved.TOPIC: GrantRemoved,
+    GrantSet.TOPIC: GrantSet,
     GroupChanged.TOPIC: GroupChanged,
     HoldLifted.TOPIC: HoldLifted,
     InquiryAnswered.TOPIC: InquiryAnswered,
     InquiryAsked.TOPIC: InquiryAsked,
     InquiryCommitted.TOPIC: InquiryCommitted,
+    KeyMoved.TOPIC: KeyMoved,
+    KeyRecovered.TOPIC: KeyRecovered,
     LeaseAccepted.TOPIC: LeaseAccepted,
     LeaseDelivered.TOPIC: LeaseDelivered,
     LeaseEnded.TOPIC: LeaseEnded,
@@ -2366,6 +2626,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     Locked.TOPIC: Locked,
     MemberRemoved.TOPIC: MemberRemoved,
     MemberSet.TOPIC: MemberSet,
+    MembersChanged.TOPIC: MembersChanged,
     MinDelayChange.TOPIC: MinDelayChange,
     Minted.TOPIC: Minted,
     NodeRemoved.TOPIC: NodeRemoved,
@@ -2373,6 +2634,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     OfferClosed.TOPIC: OfferClosed,
     OfferPublished.TOPIC: OfferPublished,
     OrganisationAdmitted.TOPIC: OrganisationAdmitted,
+    OrganisationPlaced.TOPIC: OrganisationPlaced,
     OutlierRecorded.TOPIC: OutlierRecorded,
     Paid.TOPIC: Paid,
     Passed.TOPIC: Passed,
@@ -2381,6 +2643,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     PenaltyWithheld.TOPIC: PenaltyWithheld,
     PowerRecorded.TOPIC: PowerRecorded,
     PriceRefunded.TOPIC: PriceRefunded,
+    Proposed.TOPIC: Proposed,
     RequestClosed.TOPIC: RequestClosed,
     RequestPosted.TOPIC: RequestPosted,
     ReservePaid.TOPIC: ReservePaid,
@@ -2389,6 +2652,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     ResourceRemeasured.TOPIC: ResourceRemeasured,
     ResourceRetired.TOPIC: ResourceRetired,
     ResourcesMissed.TOPIC: ResourcesMissed,
+    Revoked.TOPIC: Revoked,
     RightSet.TOPIC: RightSet,
     RoleAdminChanged.TOPIC: RoleAdminChanged,
     RoleGranted.TOPIC: RoleGranted,

@@ -3,7 +3,8 @@ pragma solidity ^0.8.24;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
-/// @notice The exchange's money: a plain ERC-20 with 6 decimals.
+/// @notice The exchange's money: a plain ERC-20 with 6 decimals, and with `permit` (EIP-2612): a holder allows a payment by
+/// a signature, which anyone may bring to the chain. The typed data's domain is "OCX Credits", version "1" (docs/credits.md).
 ///
 /// Does NOT pause, does NOT claw back: the council can mint, and burn only what it holds itself.
 interface ICredits is IERC20 {

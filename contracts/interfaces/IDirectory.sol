@@ -28,7 +28,7 @@ interface IDirectory {
     /// @dev See 'ocx network show' for what is published.
     error Directory_Unknown(bytes32 name, uint256 version);
 
-    /// @notice The account (from title 5 on: k of n) that admits members, mints and decides disputes.
+    /// @notice The account, or the `Council` of several, that admits members, mints and decides disputes.
     function council() external view returns (address);
 
     /// @notice The council behind a delay: publishes contracts, grants rights.

@@ -9,6 +9,10 @@ import {OrgId} from "./Types.sol";
 /// Only `lock` and the receiving side of `pass` need `Rights.ESCROW_MOVE`. What an account holds, its opener can always
 /// give back or pay out: no decision of the council can freeze a running lease.
 ///
+/// A department has no balance to spend: what is locked for it comes from its party, within its budget, and what is
+/// unlocked goes back there. What it is paid is its own free balance, for its admin to give to the party or to withdraw to
+/// the party's payout address; it spends none of it. The events name the organisation whose free balance changed.
+///
 /// Assumes: `Credits` is a plain ERC-20 without fees or hooks, so what was sent is what arrived.
 /// Invariant: its credits are at least the sum of all free balances and accounts.
 interface IEscrow {
@@ -24,6 +28,7 @@ interface IEscrow {
     event Passed(
         address indexed opener, bytes32 indexed account, address indexed to, bytes32 toAccount, uint256 amount
     );
+    event Given(OrgId indexed org, OrgId indexed to, uint256 amount);
     event Swept(uint256 amount);
 
     /// @notice the organisation's free balance is too low (microcredits)
@@ -31,14 +36,22 @@ interface IEscrow {
     error Escrow_InsufficientFree(OrgId org, uint256 free, uint256 wanted);
     /// @notice the account holds less than that
     error Escrow_InsufficientAccount(address opener, bytes32 account, uint256 balance, uint256 wanted);
+    /// @notice free balance is given within a party, or by a party to an organisation below it
+    /// @dev Withdraw it and deposit it for the other organisation.
+    error Escrow_NotBelow(OrgId org, OrgId to);
     /// @notice there is no surplus to sweep
     error Escrow_NothingToSweep();
 
-    /// @notice Pays the caller's credits into an organisation's free balance. Needs an allowance.
+    /// @notice Pays the caller's credits into an organisation's free balance; a department's party has it. Needs an
+    /// allowance.
     function deposit(OrgId org, uint256 amount) external;
 
     /// @notice An admin withdraws from its organisation's free balance, to its payout address only.
     function withdraw(uint256 amount) external;
+
+    /// @notice An admin gives free balance of its organisation to another one of the same party, or, if it is no
+    /// department, to any organisation below it.
+    function give(OrgId to, uint256 amount) external;
 
     /// @notice The council withdraws from its fund, organisation 0.
     function withdrawFund(address to, uint256 amount) external;
@@ -46,7 +59,8 @@ interface IEscrow {
     /// @notice Adds to the fund the credits that were sent here without a deposit.
     function sweep() external;
 
-    /// @notice Moves free balance into one of the caller's accounts, against the limit of the member who consented.
+    /// @notice Moves free balance into one of the caller's accounts, against the limit of the member who consented and the
+    /// budget of the department it is for.
     function lock(bytes32 account, OrgId org, address by, uint256 amount) external;
 
     /// @notice Gives locked money back, unspent, to the organisation it came from.
