@@ -132,7 +132,11 @@ class Market:
         self.node.mine()
 
     def request(self, terms: str = "", *, length: int = 600) -> int:
-        """Put a request for one node to tender: 30 s to commit, 30 s to reveal."""
+        """Put a request for one node to tender: 30 s to commit, 30 s to reveal.
+
+        The last block tells what time it is, and here it may be older than the time to commit.
+        """
+        self.warp(0)
         posted = self.buyer.does(
             f"request post --class bm.large --spec cores=32 --start +100s --for {length}s --ceiling 10 "
             f"--commit-for 30s --reveal-for 30s {terms}"
@@ -225,7 +229,7 @@ def _let_in(market: Market, person: Person, by_council: Does, by_person: Does) -
     market.offers[person.name] = published["offer"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
     """An exchange whose blocks come with transactions, so that tests decide what time it is."""
     with begun() as node:

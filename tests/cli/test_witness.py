@@ -25,13 +25,13 @@ def admitted(market: Market, name: str, folder: Path) -> Person:
     return person
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def eye(market: Market, tmp_path_factory: pytest.TempPathFactory) -> Person:
     """A witness-to-be."""
     return admitted(market, "eye", tmp_path_factory.mktemp("eye"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def node(eye: Person) -> Person:
     """The node's own key."""
     person = Person("node", eye.folder.parent / "node", eye.connection)
