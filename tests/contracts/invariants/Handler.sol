@@ -432,8 +432,9 @@ abstract contract Handler is Ghosts {
         e.buyerBy = who % 3 == 0 ? clerks[l.buyer == buyerOrg ? 0 : 1] : a.buyerBy;
         uint256 more = uint256(e.price) + e.fee;
         uint256 all = e.buyerBy == a.buyerBy ? more : more + a.price + a.fee;
-        bool covered = escrow.canLock(l.provider, e.providerBy, uint256(e.bond) + e.fee)
-            && escrow.free(l.buyer) >= more && members.canCharge(e.buyerBy, l.buyer, all);
+        (bool may,) = members.canCharge(e.buyerBy, l.buyer, all);
+        bool covered = may && escrow.free(l.buyer) >= more
+            && escrow.canLock(l.provider, e.providerBy, uint256(e.bond) + e.fee);
         if (covered) e.rate = paid;
     }
 
