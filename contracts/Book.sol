@@ -76,8 +76,11 @@ contract Book is IBook, Governed {
     // ---- offers ------------------------------------------------------------------------------------------------
 
     /// @inheritdoc IBook
-    function publish(OfferTerms calldata t, ResourceId[] calldata resources) external returns (OfferId id) {
-        OrgId org = members.requireRight(msg.sender, MemberRights.OFFER);
+    function publish(OrgId org, OfferTerms calldata t, ResourceId[] calldata resources)
+        external
+        returns (OfferId id)
+    {
+        org = members.actingFor(org, msg.sender, MemberRights.OFFER);
         members.requireActive(org, Roles.SELLER);
         inventory.requireWindow(t.window);
         resources.check(PackedIds.MAX);
@@ -110,9 +113,8 @@ contract Book is IBook, Governed {
 
     /// @inheritdoc IBook
     function cancel(OfferId id) external {
-        OrgId org = members.requireRight(msg.sender, MemberRights.OFFER);
         Offer storage o = _openOffer(id);
-        if (o.org != org) revert Book_NotOwner(org);
+        members.requireRightFor(o.org, msg.sender, MemberRights.OFFER);
         _close(id, o, true);
     }
 
@@ -125,11 +127,11 @@ contract Book is IBook, Governed {
     }
 
     /// @inheritdoc IBook
-    function buyNow(OfferId id, ResourceId[] calldata resources, Window calldata window)
+    function buyNow(OrgId buyer, OfferId id, ResourceId[] calldata resources, Window calldata window)
         external
         returns (AwardId awardId, LeaseId lease)
     {
-        OrgId buyer = members.requireRight(msg.sender, MemberRights.BUY);
+        buyer = members.actingFor(buyer, msg.sender, MemberRights.BUY);
         members.requireActive(buyer, Roles.BUYER);
         inventory.requireWindow(window);
         Offer storage o = _openOffer(id);
@@ -154,12 +156,12 @@ contract Book is IBook, Governed {
     // ---- requests ----------------------------------------------------------------------------------------------
 
     /// @inheritdoc IBook
-    function record(RequestTerms calldata t, address by)
+    function record(OrgId org, RequestTerms calldata t, address by)
         external
         onlyHolder(Rights.BOOK_RECORD)
         returns (RequestId id)
     {
-        OrgId org = members.requireRight(by, MemberRights.BUY);
+        org = members.actingFor(org, by, MemberRights.BUY);
         members.requireActive(org, Roles.BUYER);
         inventory.requireWindow(t.window);
         if (t.ceilingRate == 0) revert Book_ZeroRate();

@@ -160,8 +160,11 @@ interface IBook {
     /// @dev See 'ocx offer show' and 'ocx credits balance'.
     error Book_Skipped(Skip reason);
 
-    /// @notice A seller's member offers resources of one class and site. Consent to leases at these terms (C1).
-    function publish(OfferTerms calldata terms, ResourceId[] calldata resources) external returns (OfferId);
+    /// @notice Offers a seller's resources of one class and site. Consent to leases at these terms (C1).
+    /// @param org The seller; 0 is the caller's own organisation, any other one must have granted it the right.
+    function publish(OrgId org, OfferTerms calldata terms, ResourceId[] calldata resources)
+        external
+        returns (OfferId);
 
     /// @notice The seller closes its offer; leases it led to live on.
     function cancel(OfferId offer) external;
@@ -170,13 +173,15 @@ interface IBook {
     function expire(OfferId offer) external;
 
     /// @notice Leases free parts of an offer at its buy-now rate, in this one transaction.
+    /// @param buyer 0 is the caller's own organisation, any other one must have granted it the right.
     /// @param resources Strictly increasing, all of the offer.
-    function buyNow(OfferId offer, ResourceId[] calldata resources, Window calldata window)
+    function buyNow(OrgId buyer, OfferId offer, ResourceId[] calldata resources, Window calldata window)
         external
         returns (AwardId, LeaseId);
 
-    /// @notice An auction numbers and keeps a request that a buyer's member posts through it.
-    function record(RequestTerms calldata terms, address by) external returns (RequestId);
+    /// @notice An auction numbers and keeps a request that somebody posts through it.
+    /// @param org The buyer; 0 is the own organisation of whoever posts.
+    function record(OrgId org, RequestTerms calldata terms, address by) external returns (RequestId);
 
     /// @notice The auction that recorded a request closes it.
     function closeRequest(RequestId request) external;
