@@ -21,11 +21,13 @@ import {
     RequestId,
     ResourceId,
     Skip,
+    SlaId,
     Window
 } from "./interfaces/Types.sol";
 import {Amounts} from "./libraries/Amounts.sol";
 import {PackedIds} from "./libraries/PackedIds.sol";
 import {Rights} from "./libraries/Rights.sol";
+import {Traits} from "./libraries/Traits.sol";
 
 /// @notice See {IBook}.
 contract Book is IBook, Governed {
@@ -142,15 +144,29 @@ contract Book is IBook, Governed {
         if (slots < o.minSlots) revert Book_TooShort(slots, o.minSlots);
         requireOffered(id, o.org, resources, window, o.buyNowRate);
 
-        Leg[] memory legs = new Leg[](1);
-        legs[0] = Leg(o.org, o.by, id, o.buyNowRate, window, resources);
+        Leg memory leg = Leg(o.org, o.by, id, o.buyNowRate, window, resources);
         Award memory award = Award(buyer, msg.sender, RequestId.wrap(0), Policy.Provider, 0, 0, o.sla);
-        Skip skip = awards.skipOf(award, legs[0]);
-        if (skip != Skip.None) revert Book_Skipped(skip);
-        LeaseId[] memory opened;
-        (awardId, opened) = awards.open(award, legs);
-        lease = opened[0];
+        (awardId, lease) = _openOne(award, leg);
         emit BoughtNow(id, buyer, awardId, lease);
+    }
+
+    /// @inheritdoc IBook
+    function assign(OrgId owner, OrgId to, ResourceId[] calldata resources, Window calldata window)
+        external
+        returns (AwardId awardId, LeaseId lease)
+    {
+        owner = members.actingFor(owner, msg.sender, MemberRights.OFFER);
+        members.requireActive(owner, Roles.SELLER);
+        if (members.partyOf(to) != members.partyOf(owner)) revert Book_OtherParty(owner, to);
+        inventory.requireWindow(window);
+        resources.check(PackedIds.MAX);
+        _requireAlike(owner, resources);
+
+        Leg memory leg = Leg(owner, msg.sender, OfferId.wrap(0), 0, window, resources);
+        Award memory award =
+            Award(to, msg.sender, RequestId.wrap(0), Policy.Provider, Traits.ASSIGNED, 0, SlaId.wrap(0));
+        (awardId, lease) = _openOne(award, leg);
+        emit Assigned(owner, to, awardId, lease);
     }
 
     // ---- requests ----------------------------------------------------------------------------------------------
@@ -265,6 +281,17 @@ contract Book is IBook, Governed {
             if (i == 0) (class, site) = (r.class, r.site);
             else if (r.class != class || r.site != site) revert Book_MixedResources(resources[i]);
         }
+    }
+
+    /// @dev An award of one lease, or the reason why there is none.
+    function _openOne(Award memory award, Leg memory leg) private returns (AwardId awardId, LeaseId lease) {
+        Skip skip = awards.skipOf(award, leg);
+        if (skip != Skip.None) revert Book_Skipped(skip);
+        Leg[] memory legs = new Leg[](1);
+        legs[0] = leg;
+        LeaseId[] memory opened;
+        (awardId, opened) = awards.open(award, legs);
+        lease = opened[0];
     }
 
     function _depositOf(OfferTerms calldata t, uint256 resources) private view returns (uint96) {

@@ -145,3 +145,7 @@ class Book(Contract):
     def buy_now(self, offer: int, resources: Sequence[int], window: SlotWindow, *, org: int = 0) -> Call:
         """Buy for an organisation, as `publish` offers for one."""
         return self._call("buyNow", org, offer, sorted(resources), window_tuple(window))
+
+    def assign(self, to: int, resources: Sequence[int], window: SlotWindow, *, org: int = 0) -> Call:
+        """Hand an organisation's resources to another one of its party, or to itself, without payment (L10)."""
+        return self._call("assign", org, to, sorted(resources), window_tuple(window))

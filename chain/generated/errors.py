@@ -32,6 +32,7 @@ __all__ = [
     "Book_NotOwner",
     "Book_OfferClosed",
     "Book_OfferOpen",
+    "Book_OtherParty",
     "Book_OutsideOffer",
     "Book_RateBelowFloor",
     "Book_SelfDealing",
@@ -543,6 +544,27 @@ class Book_OfferOpen(codec.ContractError):
         super().__init__(offer=offer, until=until)
         self.offer = offer
         self.until = until
+
+
+class Book_OtherParty(codec.ContractError):
+    """nodes are assigned inside one party only: an organisation and its departments
+
+    `Book`: Book_OtherParty(uint32 owner, uint32 to).
+    """
+
+    NAME: ClassVar[str] = "Book_OtherParty"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("ca1199df")
+    MESSAGE: ClassVar[str] = "nodes are assigned inside one party only: an organisation and its departments"
+    HINT: ClassVar[str | None] = "Let it rent them, as anybody else ('ocx offer publish')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("owner", "uint32"),
+        codec.Parameter("to", "uint32"),
+    )
+
+    def __init__(self, *, owner: int, to: int) -> None:
+        super().__init__(owner=owner, to=to)
+        self.owner = owner
+        self.to = to
 
 
 class Book_OutsideOffer(codec.ContractError):
@@ -3643,6 +3665,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Book_NotOwner.SELECTOR: Book_NotOwner,
     Book_OfferClosed.SELECTOR: Book_OfferClosed,
     Book_OfferOpen.SELECTOR: Book_OfferOpen,
+    Book_OtherParty.SELECTOR: Book_OtherParty,
     Book_OutsideOffer.SELECTOR: Book_OutsideOffer,
     Book_RateBelowFloor.SELECTOR: Book_RateBelowFloor,
     Book_SelfDealing.SELECTOR: Book_SelfDealing,

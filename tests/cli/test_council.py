@@ -35,7 +35,8 @@ def governed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Governed]:
     with begun() as node:
         deployed = people[0].does(
             f"network deploy --rpc-url {node.urls[0]} --block-time {node.block_time:g} "
-            f"--confirmations {node.confirmations} {seats} --params {folder / 'params.yaml'} --out {folder / 'net'}"
+            f"--confirmations {node.confirmations} {seats} --params {folder / 'params.yaml'} "
+            f"--out {folder / 'net'}"
         )
         for person in people:
             person.connection = Path(deployed["connection"])

@@ -148,8 +148,12 @@ abstract contract Handler is Ghosts {
         uint256 most = uint256(r.ceilingRate) * r.count * (r.window.end - r.window.start);
         if (SlaId.unwrap(r.sla) != 0) most += r.count * ((awards.feeOf(r.window) + 1) / 2);
         if (revealEnd >= uint256(r.window.end) * SLOT || !escrow.canLock(_orgOf(by), by, most)) return;
+        _postAs(by, r, ISealedTender.TenderTerms(commitEnd, revealEnd, shape % 2 == 0));
+    }
+
+    function _postAs(address by, IBook.RequestTerms memory r, ISealedTender.TenderTerms memory t) private {
         vm.prank(by);
-        tender.post(HOME, r, ISealedTender.TenderTerms(commitEnd, revealEnd, shape % 2 == 0));
+        tender.post(HOME, r, t);
     }
 
     function cancelTender(uint256 seed) external act("cancelTender") {
