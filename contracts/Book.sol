@@ -26,6 +26,7 @@ import {
 import {Amounts} from "./libraries/Amounts.sol";
 import {PackedIds} from "./libraries/PackedIds.sol";
 import {Rights} from "./libraries/Rights.sol";
+import {Traits} from "./libraries/Traits.sol";
 
 /// @notice See {IBook}.
 contract Book is IBook, Governed {
@@ -82,6 +83,7 @@ contract Book is IBook, Governed {
         inventory.requireWindow(t.window);
         resources.check(PackedIds.MAX);
         if (t.floorRate == 0) revert Book_ZeroRate();
+        if (t.traits & ~Traits.RECLAIMABLE != 0) revert Book_BadTraits(t.traits);
         if (t.buyNowRate != 0 && t.buyNowRate < t.floorRate) {
             revert Book_RateBelowFloor(t.buyNowRate, t.floorRate);
         }
@@ -101,7 +103,8 @@ contract Book is IBook, Governed {
             false,
             uint40(block.timestamp),
             t.sla,
-            deposit
+            deposit,
+            t.traits
         );
         _resources[id].store(resources);
         _emitPublished(id, org, class, t, resources);
@@ -142,7 +145,7 @@ contract Book is IBook, Governed {
 
         Leg[] memory legs = new Leg[](1);
         legs[0] = Leg(o.org, o.by, id, o.buyNowRate, window, resources);
-        Award memory award = Award(buyer, msg.sender, RequestId.wrap(0), Policy.Provider, 0, 0, o.sla);
+        Award memory award = Award(buyer, msg.sender, RequestId.wrap(0), Policy.Provider, o.traits, 0, o.sla);
         Skip skip = awards.skipOf(award, legs[0]);
         if (skip != Skip.None) revert Book_Skipped(skip);
         LeaseId[] memory opened;
@@ -287,7 +290,8 @@ contract Book is IBook, Governed {
             t.buyNowRate,
             t.minSlots,
             resources,
-            t.sla
+            t.sla,
+            t.traits
         );
     }
 

@@ -60,7 +60,7 @@ contract SealedTenderEdgeTest is TenderBase {
     function _seller10(uint32 slot) private returns (Seller memory s) {
         s = _sellerWithoutOffer(1, 0);
         vm.prank(s.admin);
-        s.offer = book.publish(IBook.OfferTerms(Window(slot, slot + 100), RATE, 0, 1, NO_SLA), s.machines);
+        s.offer = book.publish(IBook.OfferTerms(Window(slot, slot + 100), RATE, 0, 1, NO_SLA, 0), s.machines);
     }
 
     /// The most an award can be made to walk: 32 bids of 64 machines, 31 of them with the last one sold.
@@ -74,7 +74,7 @@ contract SealedTenderEdgeTest is TenderBase {
         for (uint256 i; i < 32; ++i) {
             s[i] = _sellerWithoutOffer(64, 0);
             vm.prank(s[i].admin);
-            s[i].offer = book.publish(IBook.OfferTerms(_window(0, 100), 1, 1, 1, NO_SLA), s[i].machines);
+            s[i].offer = book.publish(IBook.OfferTerms(_window(0, 100), 1, 1, 1, NO_SLA, 0), s[i].machines);
             bids[i] = _commit(id, s[i], 1, 64);
         }
         _toReveal(id);
@@ -94,7 +94,7 @@ contract SealedTenderEdgeTest is TenderBase {
     function test_WhenTheOrderIsTheLargest_TheAwardFitsABlock() external {
         Seller memory a = _seller(64);
         vm.prank(a.admin);
-        a.offer = book.publish(IBook.OfferTerms(_window(0, 1000), 1, 0, 1, NO_SLA), a.machines);
+        a.offer = book.publish(IBook.OfferTerms(_window(0, 1000), 1, 0, 1, NO_SLA, 0), a.machines);
         IBook.RequestTerms memory r = _requestTerms(64, false);
         r.window = _window(4, 256);
         r.ceilingRate = 1;
