@@ -13,6 +13,7 @@ from typing import TypeVar
 from chain import connection as connection_file
 from chain.codec import Event
 from chain.connection import ConnectionFile
+from chain.contracts.amendments import Amendments
 from chain.contracts.audits import Audits
 from chain.contracts.awards import Awards
 from chain.contracts.base import Call, Contract
@@ -96,6 +97,11 @@ class Exchange:
         return Awards(self.directory.latest("Awards"), self.rpc)
 
     @cached_property
+    def amendments(self) -> Amendments:
+        """Changes of leases that run."""
+        return Amendments(self.directory.latest("Amendments"), self.rpc)
+
+    @cached_property
     def book(self) -> Book:
         """Offers and requests."""
         return Book(self.directory.latest("Book"), self.rpc)
@@ -150,6 +156,7 @@ class Exchange:
             self.settlement,
             self.leases,
             self.awards,
+            self.amendments,
             self.book,
             self.tender,
         ]

@@ -132,6 +132,7 @@ abstract contract Exchange is Test {
         directory.setRight(address(tender), Rights.BOOK_RECORD, true);
         directory.setRight(address(amendments), Rights.AWARDS_OPEN, true);
         directory.setRight(address(amendments), Rights.LEASES_AMEND, true);
+        directory.setRight(address(awards), Rights.LEASES_AMEND, true);
 
         address[] memory proposers = new address[](1);
         proposers[0] = council;
