@@ -21,7 +21,6 @@ import {
     LeaseState,
     Leg,
     OfferId,
-    OrgId,
     Policy,
     ResourceId,
     SlaId,
@@ -136,6 +135,8 @@ contract Amendments is IAmendments, Governed {
         // More time is new business (E7).
         members.requireActive(l.buyer, Roles.BUYER);
         members.requireActive(l.provider, Roles.SELLER);
+        // What is handed over inside a party costs nothing, and is handed over anew (L10).
+        if (members.affiliated(l.buyer, l.provider)) revert IBook.Book_SelfDealing(l.buyer, l.provider);
         delete _proposals[id];
         (uint96 price, uint96 bond, uint96 fee) = awards.extensionOf(id, end, rate);
         leases.extend(id, end, ISettlement.Extension(buyerBy, price, providerBy, bond, fee, rate));
@@ -279,17 +280,12 @@ contract Amendments is IAmendments, Governed {
 
     function _ofBuyer(LeaseId id) private view returns (ILeases.Lease memory l) {
         l = leases.lease(id);
-        _requireParty(id, l.buyer, MemberRights.BUY);
+        members.requireRightFor(l.buyer, msg.sender, MemberRights.BUY);
     }
 
     function _ofProvider(LeaseId id) private view returns (ILeases.Lease memory l) {
         l = leases.lease(id);
-        _requireParty(id, l.provider, MemberRights.OFFER);
-    }
-
-    function _requireParty(LeaseId id, OrgId party, uint16 right) private view {
-        OrgId org = members.requireRight(msg.sender, right);
-        if (org != party) revert Amendments_NotParty(id, org);
+        members.requireRightFor(l.provider, msg.sender, MemberRights.OFFER);
     }
 
     function _requireRuns(LeaseId id) private view {

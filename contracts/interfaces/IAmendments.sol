@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {LeaseId, LeaseState, OfferId, OrgId, ResourceId, Skip} from "./Types.sol";
+import {LeaseId, LeaseState, OfferId, ResourceId, Skip} from "./Types.sol";
 
 /// @notice Changes of a lease that runs: more time (rule L7), and taking it back (L5, B7).
 ///
@@ -58,9 +58,6 @@ interface IAmendments {
     /// @notice taking a lease back must cost less than a default
     /// @dev Give a reclaim_ppm below default_ppm.
     error Amendments_TooDear(uint32 reclaimPpm, uint32 defaultPpm);
-    /// @notice the lease belongs to other organisations
-    /// @dev See 'ocx lease list --mine'.
-    error Amendments_NotParty(LeaseId lease, OrgId org);
     /// @notice the lease does not end that early
     /// @dev Name a slot behind its end.
     error Amendments_NoLonger(LeaseId lease, uint32 end);

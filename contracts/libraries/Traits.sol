@@ -9,4 +9,6 @@ library Traits {
     uint8 internal constant COMPOSITE = 2;
     /// @notice The provider may take it back, against notice and compensation (rule L5).
     uint8 internal constant RECLAIMABLE = 4;
+    /// @notice Handed over inside one party, for nothing (rule L10).
+    uint8 internal constant ASSIGNED = 64;
 }

@@ -3,6 +3,7 @@ pragma solidity 0.8.30;
 
 import {IBook} from "../../../contracts/interfaces/IBook.sol";
 import {ILeases} from "../../../contracts/interfaces/ILeases.sol";
+import {IMembers} from "../../../contracts/interfaces/IMembers.sol";
 import {ISettlement} from "../../../contracts/interfaces/ISettlement.sol";
 import {
     EndReason,
@@ -48,13 +49,13 @@ abstract contract AmendmentsBase is Exchange {
 
     function _publish(ResourceId[] memory list, uint8 traits) internal returns (OfferId) {
         vm.prank(north);
-        return book.publish(IBook.OfferTerms(_window(0, 300), RATE, NOW_RATE, 1, NO_SLA, traits), list);
+        return book.publish(HOME, IBook.OfferTerms(_window(0, 300), RATE, NOW_RATE, 1, NO_SLA, traits), list);
     }
 
     function _buy(uint8 traits) internal returns (LeaseId id) {
         offer = _publish(traits);
         vm.prank(buyer);
-        (, id) = book.buyNow(offer, _list(a, b), _window(0, 10));
+        (, id) = book.buyNow(HOME, offer, _list(a, b), _window(0, 10));
         vm.prank(north);
         leases.sign(id);
     }
@@ -105,7 +106,7 @@ abstract contract AmendmentsBase is Exchange {
         assertEq(uint8(f), uint8(fault), "fault");
     }
 
-    function _nobodyElse(LeaseId id, OrgId org, bytes4 error) internal pure returns (bytes memory) {
-        return abi.encodeWithSelector(error, id, org);
+    function _notOf(OrgId org, address who) internal pure returns (bytes memory) {
+        return abi.encodeWithSelector(IMembers.Members_NotOf.selector, org, who);
     }
 }

@@ -25,10 +25,10 @@ contract ReclaimBreachTest is VerdictsBase {
         ResourceId machine = _register(north, 5000);
         vm.prank(north);
         OfferId offer = book.publish(
-            IBook.OfferTerms(_window(0, 300), RATE, RATE, 1, sla, Traits.RECLAIMABLE), _list(machine)
+            HOME, IBook.OfferTerms(_window(0, 300), RATE, RATE, 1, sla, Traits.RECLAIMABLE), _list(machine)
         );
         vm.prank(buyer);
-        (, lease) = book.buyNow(offer, _list(machine), _window(0, 48));
+        (, lease) = book.buyNow(HOME, offer, _list(machine), _window(0, 48));
         vm.prank(north);
         leases.sign(lease);
         witnesses.draw(lease, 0);

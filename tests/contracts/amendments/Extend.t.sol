@@ -95,7 +95,7 @@ contract ExtendTest is AmendmentsBase {
     function test_RevertWhen_SomebodyElseBookedIt() external {
         LeaseId id = _active();
         vm.prank(rival);
-        book.buyNow(offer, _list(b), _window(12, 3));
+        book.buyNow(HOME, offer, _list(b), _window(12, 3));
         vm.prank(buyer);
         vm.expectRevert(
             abi.encodeWithSelector(IInventory.Inventory_NotFree.selector, b, end + TURNAROUND, end + 1)
@@ -148,7 +148,7 @@ contract ExtendTest is AmendmentsBase {
     function test_RevertWhen_NotTheBuyer() external {
         LeaseId id = _active();
         vm.prank(rival);
-        vm.expectRevert(_nobodyElse(id, rivalOrg, IAmendments.Amendments_NotParty.selector));
+        vm.expectRevert(_notOf(buyerOrg, rival));
         amendments.extend(id, end + 1, NOW_RATE);
         address clerk = makeAddr("clerk");
         vm.prank(buyer);
@@ -232,13 +232,13 @@ contract ExtendTest is AmendmentsBase {
         vm.prank(buyer);
         amendments.propose(id, end + 4, RATE);
         vm.prank(buyer);
-        vm.expectRevert(_nobodyElse(id, buyerOrg, IAmendments.Amendments_NotParty.selector));
+        vm.expectRevert(_notOf(northOrg, buyer));
         amendments.agree(id, end + 4, RATE);
         vm.prank(north);
-        vm.expectRevert(_nobodyElse(id, northOrg, IAmendments.Amendments_NotParty.selector));
+        vm.expectRevert(_notOf(buyerOrg, north));
         amendments.propose(id, end + 4, RATE);
         vm.prank(north);
-        vm.expectRevert(_nobodyElse(id, northOrg, IAmendments.Amendments_NotParty.selector));
+        vm.expectRevert(_notOf(buyerOrg, north));
         amendments.withdraw(id);
     }
 

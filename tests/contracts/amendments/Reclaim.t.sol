@@ -150,7 +150,7 @@ contract ReclaimTest is AmendmentsBase {
     function test_RevertWhen_NotTheProvider() external {
         LeaseId id = _reclaimable();
         vm.prank(south);
-        vm.expectRevert(_nobodyElse(id, southOrg, IAmendments.Amendments_NotParty.selector));
+        vm.expectRevert(_notOf(northOrg, south));
         amendments.reclaim(id, uint40(_hour(start + 4)), NO_OFFER, _nothing);
     }
 
@@ -175,7 +175,7 @@ contract ReclaimTest is AmendmentsBase {
     function test_RevertWhen_AnOfferSaysMore() external {
         vm.prank(north);
         vm.expectRevert(abi.encodeWithSelector(IBook.Book_BadTraits.selector, uint256(5)));
-        book.publish(IBook.OfferTerms(_window(0, 300), RATE, NOW_RATE, 1, NO_SLA, 5), _list(a, b));
+        book.publish(HOME, IBook.OfferTerms(_window(0, 300), RATE, NOW_RATE, 1, NO_SLA, 5), _list(a, b));
     }
 
     // ---- something else instead --------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ contract ReclaimTest is AmendmentsBase {
         vm.prank(north);
         amendments.reclaim(id, uint40(_hour(start + 4)), other, _list(c, d));
         vm.prank(rival);
-        book.buyNow(other, _list(d), _window(8, 1));
+        book.buyNow(HOME, other, _list(d), _window(8, 1));
         vm.prank(buyer);
         vm.expectRevert(abi.encodeWithSelector(IAmendments.Amendments_Skipped.selector, Skip.NotFree));
         amendments.takeReplacement(id);
@@ -268,7 +268,8 @@ contract ReclaimTest is AmendmentsBase {
         Spec memory spec = _spec();
         --spec.cores;
         vm.prank(north);
-        ResourceId small = inventory.register(CLASS, SITE, spec, TURNAROUND, keccak256("document"), "small");
+        ResourceId small =
+            inventory.register(HOME, CLASS, SITE, spec, TURNAROUND, keccak256("document"), "small");
         OfferId other = _publish(_list(c, small), 0);
         vm.prank(north);
         vm.expectRevert(abi.encodeWithSelector(IAmendments.Amendments_Lesser.selector, small, b));
@@ -279,7 +280,7 @@ contract ReclaimTest is AmendmentsBase {
         LeaseId id = _reclaimable();
         ResourceId[] memory theirs = _list(_register(south, 5), _register(south, 6));
         vm.startPrank(south);
-        OfferId other = book.publish(IBook.OfferTerms(_window(0, 300), 1, 0, 1, NO_SLA, 0), theirs);
+        OfferId other = book.publish(HOME, IBook.OfferTerms(_window(0, 300), 1, 0, 1, NO_SLA, 0), theirs);
         vm.stopPrank();
         vm.prank(north);
         vm.expectRevert(abi.encodeWithSelector(IBook.Book_NotOwner.selector, northOrg));
@@ -292,7 +293,7 @@ contract ReclaimTest is AmendmentsBase {
         vm.prank(north);
         amendments.reclaim(id, uint40(_hour(start + 4)), other, _list(c, d));
         vm.prank(rival);
-        vm.expectRevert(_nobodyElse(id, rivalOrg, IAmendments.Amendments_NotParty.selector));
+        vm.expectRevert(_notOf(buyerOrg, rival));
         amendments.takeReplacement(id);
     }
 
