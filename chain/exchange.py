@@ -13,6 +13,7 @@ from typing import TypeVar
 from chain import connection as connection_file
 from chain.codec import Event
 from chain.connection import ConnectionFile
+from chain.contracts.amendments import Amendments
 from chain.contracts.audits import Audits
 from chain.contracts.awards import Awards
 from chain.contracts.base import Call, Contract
@@ -120,6 +121,11 @@ class Exchange:
         return self._numbered(Awards)
 
     @cached_property
+    def amendments(self) -> Amendments:
+        """Changes of leases that run."""
+        return self._numbered(Amendments)
+
+    @cached_property
     def book(self) -> Book:
         """Offers and requests."""
         return self._numbered(Book)
@@ -174,6 +180,7 @@ class Exchange:
             self.settlement,
             self.leases,
             self.awards,
+            self.amendments,
             self.book,
             self.tender,
         ]

@@ -89,6 +89,7 @@ contract Book is IBook, Governed {
         inventory.requireWindow(t.window);
         resources.check(PackedIds.MAX);
         if (t.floorRate == 0) revert Book_ZeroRate();
+        if (t.traits & ~Traits.RECLAIMABLE != 0) revert Book_BadTraits(t.traits);
         if (t.buyNowRate != 0 && t.buyNowRate < t.floorRate) {
             revert Book_RateBelowFloor(t.buyNowRate, t.floorRate);
         }
@@ -108,7 +109,8 @@ contract Book is IBook, Governed {
             false,
             uint40(block.timestamp),
             t.sla,
-            deposit
+            deposit,
+            t.traits
         );
         _resources[id].store(resources);
         _emitPublished(id, org, class, t, resources);
@@ -147,7 +149,7 @@ contract Book is IBook, Governed {
         requireOffered(id, o.org, resources, window, o.buyNowRate);
 
         Leg memory leg = Leg(o.org, o.by, id, o.buyNowRate, window, resources);
-        Award memory award = Award(buyer, msg.sender, RequestId.wrap(0), Policy.Provider, 0, 0, o.sla);
+        Award memory award = Award(buyer, msg.sender, RequestId.wrap(0), Policy.Provider, o.traits, 0, o.sla);
         (awardId, lease) = _openOne(award, leg);
         emit BoughtNow(id, buyer, awardId, lease);
     }
@@ -318,7 +320,8 @@ contract Book is IBook, Governed {
             t.buyNowRate,
             t.minSlots,
             resources,
-            t.sla
+            t.sla,
+            t.traits
         );
     }
 

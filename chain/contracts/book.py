@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chain.contracts.base import Call, Contract, spec_tuple, struct, window_tuple
+from chain.contracts.leases import Trait
 from chain.generated.enums import Policy
 from chain.wire import BlockId
 from market.specs import Spec, class_id
@@ -19,13 +20,15 @@ __all__ = ["Book", "Offer", "OfferTerms", "Request", "RequestTerms"]
 
 @dataclass(frozen=True, slots=True)
 class OfferTerms:
-    """IBook.OfferTerms; `buy_now_rate` 0: not for sale at once. `sla`: what leases bought at once promise."""
+    """IBook.OfferTerms; `buy_now_rate` 0: not for sale at once. `sla`: what leases bought at once promise,
+    `traits` what else is agreed with who buys at once: nothing, or that it may be taken back."""
 
     window: SlotWindow
     floor_rate: int
     buy_now_rate: int = 0
     min_slots: int = 1
     sla: int = 0
+    traits: Trait = Trait.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Offer:
     created_at: int
     sla: int
     deposit: int
+    traits: Trait
 
     @property
     def window(self) -> SlotWindow:
@@ -141,7 +145,7 @@ class Book(Contract):
     def publish(self, terms: OfferTerms, resources: Sequence[int], *, org: int = 0) -> Call:
         """Offer for an organisation; 0 is the wallet's own, another one must have granted it the right."""
         window = window_tuple(terms.window)
-        values = (window, terms.floor_rate, terms.buy_now_rate, terms.min_slots, terms.sla)
+        values = (window, terms.floor_rate, terms.buy_now_rate, terms.min_slots, terms.sla, terms.traits)
         return self._call("publish", org, values, sorted(resources))
 
     def cancel(self, offer: int) -> Call:

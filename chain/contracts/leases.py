@@ -52,6 +52,8 @@ class Trait(IntFlag):
 
     NONE = 0
     ALL_OR_NOTHING = 1
+    COMPOSITE = 2
+    RECLAIMABLE = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,22 @@ __all__ = [
     "REGISTRY",
     "AccessControlBadConfirmation",
     "AccessControlUnauthorizedAccount",
+    "Amendments_Dearer",
+    "Amendments_Lesser",
+    "Amendments_NoLonger",
+    "Amendments_NoProposal",
+    "Amendments_NoReplacement",
+    "Amendments_NotFinal",
+    "Amendments_NotReclaimable",
+    "Amendments_NothingToClose",
+    "Amendments_NoticeTooShort",
+    "Amendments_OtherCount",
+    "Amendments_OtherPromise",
+    "Amendments_Skipped",
+    "Amendments_StillMissing",
+    "Amendments_TooDear",
+    "Amendments_WrongState",
+    "Amendments_ZeroRate",
     "Audits_BadCanary",
     "Audits_BadTerms",
     "Audits_Closed",
@@ -25,6 +41,11 @@ __all__ = [
     "Audits_NotSeat",
     "Audits_NotShown",
     "Audits_NotSigner",
+    "Awards_NoDefault",
+    "Awards_NotPartners",
+    "Awards_PartnerRuns",
+    "Awards_TooLate",
+    "Book_BadTraits",
     "Book_MixedResources",
     "Book_NotForSaleNow",
     "Book_NotInOffer",
@@ -227,6 +248,320 @@ class AccessControlUnauthorizedAccount(codec.ContractError):
         self.needed_role = needed_role
 
 
+class Amendments_Dearer(codec.ContractError):
+    """the offer's buy-now rate has risen
+
+    `Amendments`: Amendments_Dearer(uint32 offer, uint64 rate, uint64 most).
+    """
+
+    NAME: ClassVar[str] = "Amendments_Dearer"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("446969b4")
+    MESSAGE: ClassVar[str] = "the offer's buy-now rate has risen"
+    HINT: ClassVar[str | None] = (
+        "See 'ocx offer show', then extend at what it costs now, or propose another rate."
+    )
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("offer", "uint32"),
+        codec.Parameter("rate", "uint64"),
+        codec.Parameter("most", "uint64"),
+    )
+
+    def __init__(self, *, offer: int, rate: int, most: int) -> None:
+        super().__init__(offer=offer, rate=rate, most=most)
+        self.offer = offer
+        self.rate = rate
+        self.most = most
+
+
+class Amendments_Lesser(codec.ContractError):
+    """this machine is less than the one it is to replace
+
+    `Amendments`: Amendments_Lesser(uint32 resource, uint32 instead).
+    """
+
+    NAME: ClassVar[str] = "Amendments_Lesser"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("d169c5dd")
+    MESSAGE: ClassVar[str] = "this machine is less than the one it is to replace"
+    HINT: ClassVar[str | None] = "Name one of the same class that has at least as much of everything."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("resource", "uint32"),
+        codec.Parameter("instead", "uint32"),
+    )
+
+    def __init__(self, *, resource: int, instead: int) -> None:
+        super().__init__(resource=resource, instead=instead)
+        self.resource = resource
+        self.instead = instead
+
+
+class Amendments_NoLonger(codec.ContractError):
+    """the lease does not end that early
+
+    `Amendments`: Amendments_NoLonger(uint32 lease, uint32 end).
+    """
+
+    NAME: ClassVar[str] = "Amendments_NoLonger"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("e8f6b732")
+    MESSAGE: ClassVar[str] = "the lease does not end that early"
+    HINT: ClassVar[str | None] = "Name a slot behind its end."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("end", "uint32"),
+    )
+
+    def __init__(self, *, lease: int, end: int) -> None:
+        super().__init__(lease=lease, end=end)
+        self.lease = lease
+        self.end = end
+
+
+class Amendments_NoProposal(codec.ContractError):
+    """no such extension is proposed, or the lease's end moved since
+
+    `Amendments`: Amendments_NoProposal(uint32 lease).
+    """
+
+    NAME: ClassVar[str] = "Amendments_NoProposal"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("364755c4")
+    MESSAGE: ClassVar[str] = "no such extension is proposed, or the lease's end moved since"
+    HINT: ClassVar[str | None] = "See 'ocx lease show'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("lease", "uint32"),)
+
+    def __init__(self, *, lease: int) -> None:
+        super().__init__(lease=lease)
+        self.lease = lease
+
+
+class Amendments_NoReplacement(codec.ContractError):
+    """no replacement is offered any more
+
+    `Amendments`: Amendments_NoReplacement(uint32 lease).
+    """
+
+    NAME: ClassVar[str] = "Amendments_NoReplacement"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("898241c0")
+    MESSAGE: ClassVar[str] = "no replacement is offered any more"
+    HINT: ClassVar[str | None] = "It can be taken once, until the lease ends."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("lease", "uint32"),)
+
+    def __init__(self, *, lease: int) -> None:
+        super().__init__(lease=lease)
+        self.lease = lease
+
+
+class Amendments_NotFinal(codec.ContractError):
+    """verdicts may still come, or one is in dispute
+
+    `Amendments`: Amendments_NotFinal(uint32 lease, uint256 finalUntil).
+    """
+
+    NAME: ClassVar[str] = "Amendments_NotFinal"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("34c4601b")
+    MESSAGE: ClassVar[str] = "verdicts may still come, or one is in dispute"
+    HINT: ClassVar[str | None] = "Wait until the lease is final and appeals are decided ('ocx lease show')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("final_until", "uint256"),
+    )
+
+    def __init__(self, *, lease: int, final_until: int) -> None:
+        super().__init__(lease=lease, final_until=final_until)
+        self.lease = lease
+        self.final_until = final_until
+
+
+class Amendments_NotReclaimable(codec.ContractError):
+    """it was not agreed that this lease may be taken back
+
+    `Amendments`: Amendments_NotReclaimable(uint32 lease).
+    """
+
+    NAME: ClassVar[str] = "Amendments_NotReclaimable"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("562493be")
+    MESSAGE: ClassVar[str] = "it was not agreed that this lease may be taken back"
+    HINT: ClassVar[str | None] = "Only leases of offers or requests that say so may."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("lease", "uint32"),)
+
+    def __init__(self, *, lease: int) -> None:
+        super().__init__(lease=lease)
+        self.lease = lease
+
+
+class Amendments_NothingToClose(codec.ContractError):
+    """there is nothing to close, or it was closed
+
+    `Amendments`: Amendments_NothingToClose(uint32 lease).
+    """
+
+    NAME: ClassVar[str] = "Amendments_NothingToClose"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("216654a2")
+    MESSAGE: ClassVar[str] = "there is nothing to close, or it was closed"
+    HINT: ClassVar[str | None] = "Only a lease with witnesses that was taken back keeps its bond for that."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("lease", "uint32"),)
+
+    def __init__(self, *, lease: int) -> None:
+        super().__init__(lease=lease)
+        self.lease = lease
+
+
+class Amendments_NoticeTooShort(codec.ContractError):
+    """the notice is too short
+
+    `Amendments`: Amendments_NoticeTooShort(uint32 lease, uint256 notBefore).
+    """
+
+    NAME: ClassVar[str] = "Amendments_NoticeTooShort"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("167c3a5e")
+    MESSAGE: ClassVar[str] = "the notice is too short"
+    HINT: ClassVar[str | None] = "Take it back at the time named or later."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("not_before", "uint256"),
+    )
+
+    def __init__(self, *, lease: int, not_before: int) -> None:
+        super().__init__(lease=lease, not_before=not_before)
+        self.lease = lease
+        self.not_before = not_before
+
+
+class Amendments_OtherCount(codec.ContractError):
+    """the replacement is not as many machines as the lease has
+
+    `Amendments`: Amendments_OtherCount(uint32 lease, uint256 named, uint256 wanted).
+    """
+
+    NAME: ClassVar[str] = "Amendments_OtherCount"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("7cf57284")
+    MESSAGE: ClassVar[str] = "the replacement is not as many machines as the lease has"
+    HINT: ClassVar[str | None] = "Name one for each, in the same order."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("named", "uint256"),
+        codec.Parameter("wanted", "uint256"),
+    )
+
+    def __init__(self, *, lease: int, named: int, wanted: int) -> None:
+        super().__init__(lease=lease, named=named, wanted=wanted)
+        self.lease = lease
+        self.named = named
+        self.wanted = wanted
+
+
+class Amendments_OtherPromise(codec.ContractError):
+    """the lease's offer promises something else than the lease does, so its rate is another thing's
+
+    `Amendments`: Amendments_OtherPromise(uint32 lease, uint32 offer).
+    """
+
+    NAME: ClassVar[str] = "Amendments_OtherPromise"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("87cb6282")
+    MESSAGE: ClassVar[str] = (
+        "the lease's offer promises something else than the lease does, so its rate is another thing's"
+    )
+    HINT: ClassVar[str | None] = "Propose a rate to the provider ('ocx lease extend --propose')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("offer", "uint32"),
+    )
+
+    def __init__(self, *, lease: int, offer: int) -> None:
+        super().__init__(lease=lease, offer=offer)
+        self.lease = lease
+        self.offer = offer
+
+
+class Amendments_Skipped(codec.ContractError):
+    """the replacement cannot be opened (1 not free, 2 the provider cannot cover its bond, 3 the buyer cannot cover the price)
+
+    `Amendments`: Amendments_Skipped(uint8 reason).
+    """
+
+    NAME: ClassVar[str] = "Amendments_Skipped"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("a540cb82")
+    MESSAGE: ClassVar[str] = (
+        "the replacement cannot be opened (1 not free, 2 the provider cannot cover its bond, 3 the buyer cannot cover the price)"
+    )
+    HINT: ClassVar[str | None] = "See 'ocx credits balance'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("reason", "uint8", enum=Skip),)
+
+    def __init__(self, *, reason: Skip) -> None:
+        super().__init__(reason=reason)
+        self.reason = reason
+
+
+class Amendments_StillMissing(codec.ContractError):
+    """something is still to be delivered, or its default to be settled
+
+    `Amendments`: Amendments_StillMissing(uint32 lease).
+    """
+
+    NAME: ClassVar[str] = "Amendments_StillMissing"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("7536f0fa")
+    MESSAGE: ClassVar[str] = "something is still to be delivered, or its default to be settled"
+    HINT: ClassVar[str | None] = "See 'ocx lease expire'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("lease", "uint32"),)
+
+    def __init__(self, *, lease: int) -> None:
+        super().__init__(lease=lease)
+        self.lease = lease
+
+
+class Amendments_TooDear(codec.ContractError):
+    """taking a lease back must cost less than a default
+
+    `Amendments`: Amendments_TooDear(uint32 reclaimPpm, uint32 defaultPpm).
+    """
+
+    NAME: ClassVar[str] = "Amendments_TooDear"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("85da19c4")
+    MESSAGE: ClassVar[str] = "taking a lease back must cost less than a default"
+    HINT: ClassVar[str | None] = "Give a reclaim_ppm below default_ppm."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("reclaim_ppm", "uint32"),
+        codec.Parameter("default_ppm", "uint32"),
+    )
+
+    def __init__(self, *, reclaim_ppm: int, default_ppm: int) -> None:
+        super().__init__(reclaim_ppm=reclaim_ppm, default_ppm=default_ppm)
+        self.reclaim_ppm = reclaim_ppm
+        self.default_ppm = default_ppm
+
+
+class Amendments_WrongState(codec.ContractError):
+    """the lease's state does not allow this
+
+    `Amendments`: Amendments_WrongState(uint32 lease, uint8 state).
+    """
+
+    NAME: ClassVar[str] = "Amendments_WrongState"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("388b8398")
+    MESSAGE: ClassVar[str] = "the lease's state does not allow this"
+    HINT: ClassVar[str | None] = "See 'ocx lease show --why'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("state", "uint8", enum=LeaseState),
+    )
+
+    def __init__(self, *, lease: int, state: LeaseState) -> None:
+        super().__init__(lease=lease, state=state)
+        self.lease = lease
+        self.state = state
+
+
+class Amendments_ZeroRate(codec.ContractError):
+    """nothing is for free
+
+    `Amendments`: Amendments_ZeroRate().
+    """
+
+    NAME: ClassVar[str] = "Amendments_ZeroRate"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("c002344e")
+    MESSAGE: ClassVar[str] = "nothing is for free"
+    HINT: ClassVar[str | None] = "Propose a rate of at least one microcredit."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = ()
+
+
 class Audits_BadCanary(codec.ContractError):
     """the canary was committed too late, revealed too early, or is another
 
@@ -415,6 +750,99 @@ class Audits_NotSigner(codec.ContractError):
         self.account = account
 
 
+class Awards_NoDefault(codec.ContractError):
+    """no provider of this award defaulted, so its leases go on
+
+    `Awards`: Awards_NoDefault(uint32 lease).
+    """
+
+    NAME: ClassVar[str] = "Awards_NoDefault"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("54dd8a91")
+    MESSAGE: ClassVar[str] = "no provider of this award defaulted, so its leases go on"
+    HINT: ClassVar[str | None] = "Have a missed deadline recorded first ('ocx lease expire')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("lease", "uint32"),)
+
+    def __init__(self, *, lease: int) -> None:
+        super().__init__(lease=lease)
+        self.lease = lease
+
+
+class Awards_NotPartners(codec.ContractError):
+    """these are no leases of one composite award
+
+    `Awards`: Awards_NotPartners(uint32 lease, uint32 partner).
+    """
+
+    NAME: ClassVar[str] = "Awards_NotPartners"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("834a1421")
+    MESSAGE: ClassVar[str] = "these are no leases of one composite award"
+    HINT: ClassVar[str | None] = "See 'ocx lease show'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("partner", "uint32"),
+    )
+
+    def __init__(self, *, lease: int, partner: int) -> None:
+        super().__init__(lease=lease, partner=partner)
+        self.lease = lease
+        self.partner = partner
+
+
+class Awards_PartnerRuns(codec.ContractError):
+    """a lease of the award goes on
+
+    `Awards`: Awards_PartnerRuns(uint32 partner).
+    """
+
+    NAME: ClassVar[str] = "Awards_PartnerRuns"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("6a397e06")
+    MESSAGE: ClassVar[str] = "a lease of the award goes on"
+    HINT: ClassVar[str | None] = "End it first ('ocx lease end-partner')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("partner", "uint32"),)
+
+    def __init__(self, *, partner: int) -> None:
+        super().__init__(partner=partner)
+        self.partner = partner
+
+
+class Awards_TooLate(codec.ContractError):
+    """the time to end the other leases of the award is over; they go on
+
+    `Awards`: Awards_TooLate(uint32 defaulted, uint256 until).
+    """
+
+    NAME: ClassVar[str] = "Awards_TooLate"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("0214f85d")
+    MESSAGE: ClassVar[str] = "the time to end the other leases of the award is over; they go on"
+    HINT: ClassVar[str | None] = "Its buyer may end each early ('ocx lease end')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("defaulted", "uint32"),
+        codec.Parameter("until", "uint256"),
+    )
+
+    def __init__(self, *, defaulted: int, until: int) -> None:
+        super().__init__(defaulted=defaulted, until=until)
+        self.defaulted = defaulted
+        self.until = until
+
+
+class Book_BadTraits(codec.ContractError):
+    """an offer cannot agree on that with who buys
+
+    `Book`: Book_BadTraits(uint8 traits).
+    """
+
+    NAME: ClassVar[str] = "Book_BadTraits"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("db392b08")
+    MESSAGE: ClassVar[str] = "an offer cannot agree on that with who buys"
+    HINT: ClassVar[str | None] = "Only that its leases may be taken back ('--reclaimable')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("traits", "uint8"),)
+
+    def __init__(self, *, traits: int) -> None:
+        super().__init__(traits=traits)
+        self.traits = traits
+
+
 class Book_MixedResources(codec.ContractError):
     """an offer's resources must be of one class and one site
 
@@ -435,7 +863,7 @@ class Book_MixedResources(codec.ContractError):
 class Book_NotForSaleNow(codec.ContractError):
     """the offer has no buy-now rate
 
-    `Book`: Book_NotForSaleNow(uint32 offer).
+    `Amendments`: Book_NotForSaleNow(uint32 offer).
     """
 
     NAME: ClassVar[str] = "Book_NotForSaleNow"
@@ -614,7 +1042,7 @@ class Book_RateBelowFloor(codec.ContractError):
 class Book_SelfDealing(codec.ContractError):
     """buyer and provider are affiliated
 
-    `Book`: Book_SelfDealing(uint32 buyer, uint32 provider).
+    `Amendments`: Book_SelfDealing(uint32 buyer, uint32 provider).
     """
 
     NAME: ClassVar[str] = "Book_SelfDealing"
@@ -2473,7 +2901,7 @@ class PackedIds_NotIncreasing(codec.ContractError):
 
 
 class SafeCastOverflowedUintDowncast(codec.ContractError):
-    """`Awards`: SafeCastOverflowedUintDowncast(uint8 bits, uint256 value)."""
+    """`Amendments`: SafeCastOverflowedUintDowncast(uint8 bits, uint256 value)."""
 
     NAME: ClassVar[str] = "SafeCastOverflowedUintDowncast"
     SELECTOR: ClassVar[bytes] = bytes.fromhex("6dfcc650")
@@ -3648,6 +4076,22 @@ class Witnesses_Ticked(codec.ContractError):
 REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     AccessControlBadConfirmation.SELECTOR: AccessControlBadConfirmation,
     AccessControlUnauthorizedAccount.SELECTOR: AccessControlUnauthorizedAccount,
+    Amendments_Dearer.SELECTOR: Amendments_Dearer,
+    Amendments_Lesser.SELECTOR: Amendments_Lesser,
+    Amendments_NoLonger.SELECTOR: Amendments_NoLonger,
+    Amendments_NoProposal.SELECTOR: Amendments_NoProposal,
+    Amendments_NoReplacement.SELECTOR: Amendments_NoReplacement,
+    Amendments_NotFinal.SELECTOR: Amendments_NotFinal,
+    Amendments_NotReclaimable.SELECTOR: Amendments_NotReclaimable,
+    Amendments_NothingToClose.SELECTOR: Amendments_NothingToClose,
+    Amendments_NoticeTooShort.SELECTOR: Amendments_NoticeTooShort,
+    Amendments_OtherCount.SELECTOR: Amendments_OtherCount,
+    Amendments_OtherPromise.SELECTOR: Amendments_OtherPromise,
+    Amendments_Skipped.SELECTOR: Amendments_Skipped,
+    Amendments_StillMissing.SELECTOR: Amendments_StillMissing,
+    Amendments_TooDear.SELECTOR: Amendments_TooDear,
+    Amendments_WrongState.SELECTOR: Amendments_WrongState,
+    Amendments_ZeroRate.SELECTOR: Amendments_ZeroRate,
     Audits_BadCanary.SELECTOR: Audits_BadCanary,
     Audits_BadTerms.SELECTOR: Audits_BadTerms,
     Audits_Closed.SELECTOR: Audits_Closed,
@@ -3658,6 +4102,11 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Audits_NotSeat.SELECTOR: Audits_NotSeat,
     Audits_NotShown.SELECTOR: Audits_NotShown,
     Audits_NotSigner.SELECTOR: Audits_NotSigner,
+    Awards_NoDefault.SELECTOR: Awards_NoDefault,
+    Awards_NotPartners.SELECTOR: Awards_NotPartners,
+    Awards_PartnerRuns.SELECTOR: Awards_PartnerRuns,
+    Awards_TooLate.SELECTOR: Awards_TooLate,
+    Book_BadTraits.SELECTOR: Book_BadTraits,
     Book_MixedResources.SELECTOR: Book_MixedResources,
     Book_NotForSaleNow.SELECTOR: Book_NotForSaleNow,
     Book_NotInOffer.SELECTOR: Book_NotInOffer,

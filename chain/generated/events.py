@@ -29,6 +29,8 @@ __all__ = [
     "BidSkipped",
     "BondForfeited",
     "BondFreed",
+    "BondShared",
+    "BondSharedOut",
     "BoughtNow",
     "BreachReached",
     "BudgetChanged",
@@ -44,6 +46,7 @@ __all__ = [
     "Cancelled",
     "CommitteeDrawn",
     "CommitteeSet",
+    "CompositeOpened",
     "ContractPublished",
     "CouncilChanged",
     "DeliveryProven",
@@ -57,6 +60,8 @@ __all__ = [
     "EncryptionKeyChanged",
     "Executed",
     "Extended",
+    "ExtensionAgreed",
+    "ExtensionProposed",
     "FeePaid",
     "FeesReturned",
     "FenceRenewed",
@@ -80,6 +85,7 @@ __all__ = [
     "LeaseExtended",
     "LeaseOpened",
     "LeaseProven",
+    "LeaseReclaimed",
     "LeaseSigned",
     "LeaseWiped",
     "LeavesPublished",
@@ -98,13 +104,17 @@ __all__ = [
     "OrganisationPlaced",
     "OutlierRecorded",
     "Paid",
+    "PartnerEnded",
     "Passed",
     "PayoutChanged",
     "PenaltyPaid",
     "PenaltyWithheld",
     "PowerRecorded",
     "PriceRefunded",
+    "ProposalWithdrawn",
     "Proposed",
+    "ReclaimClosed",
+    "ReplacementTaken",
     "RequestClosed",
     "RequestPosted",
     "ReservePaid",
@@ -443,6 +453,45 @@ class BondFreed(codec.Event):
     amount: int
 
 
+class BondShared(codec.Event):
+    """A part of the bond went to somebody who is not the lease's buyer.
+
+    `Settlement`: BondShared(uint32 lease, uint32 org, uint256 amount).
+    """
+
+    NAME: ClassVar[str] = "BondShared"
+    CONTRACT: ClassVar[str] = "Settlement"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Settlement",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("0a5cb05970894b80e38bc306ecc39c60f06171bead0706db52b39093f74695a4")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("amount", "uint256"),
+    )
+
+    lease: int
+    org: int
+    amount: int
+
+
+class BondSharedOut(codec.Event):
+    """`Awards`: BondSharedOut(uint32 defaulted, uint256 partners, uint256 toBuyer)."""
+
+    NAME: ClassVar[str] = "BondSharedOut"
+    CONTRACT: ClassVar[str] = "Awards"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Awards",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("5bb87559ff253c37bd76cacb616778b32533b609a44209edd983216b06c97af8")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("defaulted", "uint32", indexed=True),
+        codec.Parameter("partners", "uint256"),
+        codec.Parameter("to_buyer", "uint256"),
+    )
+
+    defaulted: int
+    partners: int
+    to_buyer: int
+
+
 class BoughtNow(codec.Event):
     """`Book`: BoughtNow(uint32 offer, uint32 buyer, uint32 award, uint32 lease)."""
 
@@ -715,6 +764,24 @@ class CommitteeSet(codec.Event):
     committee: Committee
 
 
+class CompositeOpened(codec.Event):
+    """`Awards`: CompositeOpened(uint32 award, uint32 first, uint16 count)."""
+
+    NAME: ClassVar[str] = "CompositeOpened"
+    CONTRACT: ClassVar[str] = "Awards"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Awards",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("78e2252c101311a7aaaf416bf681cb24a662109198cdc246c1da5f70042f3491")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("award", "uint32", indexed=True),
+        codec.Parameter("first", "uint32"),
+        codec.Parameter("count", "uint16"),
+    )
+
+    award: int
+    first: int
+    count: int
+
+
 class ContractPublished(codec.Event):
     """`Directory`: ContractPublished(bytes32 name, uint256 version, address location)."""
 
@@ -943,6 +1010,46 @@ class Extended(codec.Event):
     fee: int
     from_: int
     rate: int
+
+
+class ExtensionAgreed(codec.Event):
+    """`Amendments`: ExtensionAgreed(uint32 lease, uint32 end, uint64 rate, address by)."""
+
+    NAME: ClassVar[str] = "ExtensionAgreed"
+    CONTRACT: ClassVar[str] = "Amendments"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Amendments",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("18c7c5ab38bc294c36055ca06ffc6679d338e6a58c6376e2b9a38416f50bd705")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("end", "uint32"),
+        codec.Parameter("rate", "uint64"),
+        codec.Parameter("by", "address", indexed=True),
+    )
+
+    lease: int
+    end: int
+    rate: int
+    by: str
+
+
+class ExtensionProposed(codec.Event):
+    """`Amendments`: ExtensionProposed(uint32 lease, uint32 end, uint64 rate, address by)."""
+
+    NAME: ClassVar[str] = "ExtensionProposed"
+    CONTRACT: ClassVar[str] = "Amendments"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Amendments",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("bab4d084dbed2d48ec617bd91da87a9de2e32fc3786f4487f466c18a175cb8cf")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("end", "uint32"),
+        codec.Parameter("rate", "uint64"),
+        codec.Parameter("by", "address", indexed=True),
+    )
+
+    lease: int
+    end: int
+    rate: int
+    by: str
 
 
 class FeePaid(codec.Event):
@@ -1397,6 +1504,28 @@ class LeaseProven(codec.Event):
     resources: int
 
 
+class LeaseReclaimed(codec.Event):
+    """`Amendments`: LeaseReclaimed(uint32 lease, uint40 at, uint256 compensation, uint32 offer, uint32[] resources)."""
+
+    NAME: ClassVar[str] = "LeaseReclaimed"
+    CONTRACT: ClassVar[str] = "Amendments"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Amendments",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("f1e08063929930b2283dd2cc373214eb37acaf5cda8f129e5869b1417477c4c4")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("at", "uint40"),
+        codec.Parameter("compensation", "uint256"),
+        codec.Parameter("offer", "uint32"),
+        codec.Parameter("resources", "uint32[]"),
+    )
+
+    lease: int
+    at: int
+    compensation: int
+    offer: int
+    resources: tuple[int, ...]
+
+
 class LeaseSigned(codec.Event):
     """`Leases`: LeaseSigned(uint32 lease, address by, uint40 fenceUntil)."""
 
@@ -1636,12 +1765,12 @@ class OfferClosed(codec.Event):
 
 
 class OfferPublished(codec.Event):
-    """`Book`: OfferPublished(uint32 offer, uint32 org, bytes32 class, uint32 start, uint32 end, uint64 floorRate, uint64 buyNowRate, uint32 minSlots, uint32[] resources, uint32 sla)."""
+    """`Book`: OfferPublished(uint32 offer, uint32 org, bytes32 class, uint32 start, uint32 end, uint64 floorRate, uint64 buyNowRate, uint32 minSlots, uint32[] resources, uint32 sla, uint8 traits)."""
 
     NAME: ClassVar[str] = "OfferPublished"
     CONTRACT: ClassVar[str] = "Book"
     CONTRACTS: ClassVar[tuple[str, ...]] = ("Book",)
-    TOPIC: ClassVar[bytes] = bytes.fromhex("cc30413cc85a3bf76ff7b11f144972e04f99bbc25678aba56643f09c49832368")
+    TOPIC: ClassVar[bytes] = bytes.fromhex("c856c5ca8793e94a2588121389f71550875d4da2336a23540ff039ff022d60f2")
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
         codec.Parameter("offer", "uint32", indexed=True),
         codec.Parameter("org", "uint32", indexed=True),
@@ -1653,6 +1782,7 @@ class OfferPublished(codec.Event):
         codec.Parameter("min_slots", "uint32"),
         codec.Parameter("resources", "uint32[]"),
         codec.Parameter("sla", "uint32"),
+        codec.Parameter("traits", "uint8"),
     )
 
     offer: int
@@ -1665,6 +1795,7 @@ class OfferPublished(codec.Event):
     min_slots: int
     resources: tuple[int, ...]
     sla: int
+    traits: int
 
 
 class OrganisationAdmitted(codec.Event):
@@ -1745,6 +1876,24 @@ class Paid(codec.Event):
     account: bytes
     to: int
     amount: int
+
+
+class PartnerEnded(codec.Event):
+    """`Awards`: PartnerEnded(uint32 lease, uint32 defaulted, uint256 reserve)."""
+
+    NAME: ClassVar[str] = "PartnerEnded"
+    CONTRACT: ClassVar[str] = "Awards"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Awards",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("b2f6e807c42c8a9a860173789e35756134ecc1cea059a0024e8ec68ff9d0baa5")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("defaulted", "uint32", indexed=True),
+        codec.Parameter("reserve", "uint256"),
+    )
+
+    lease: int
+    defaulted: int
+    reserve: int
 
 
 class Passed(codec.Event):
@@ -1857,6 +2006,22 @@ class PriceRefunded(codec.Event):
     amount: int
 
 
+class ProposalWithdrawn(codec.Event):
+    """`Amendments`: ProposalWithdrawn(uint32 lease, address by)."""
+
+    NAME: ClassVar[str] = "ProposalWithdrawn"
+    CONTRACT: ClassVar[str] = "Amendments"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Amendments",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("16fd105f76725a1a4865addd33b89bf2c73db49da495519b94a2216103cfe214")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("by", "address", indexed=True),
+    )
+
+    lease: int
+    by: str
+
+
 class Proposed(codec.Event):
     """`Council`: Proposed(uint256 proposal, address member, address target, bytes data)."""
 
@@ -1875,6 +2040,40 @@ class Proposed(codec.Event):
     member: str
     target: str
     data: bytes
+
+
+class ReclaimClosed(codec.Event):
+    """`Amendments`: ReclaimClosed(uint32 lease, uint256 added)."""
+
+    NAME: ClassVar[str] = "ReclaimClosed"
+    CONTRACT: ClassVar[str] = "Amendments"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Amendments",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("d05c27b5e9f08f369171c4c97e9f9f39a216cf869c3e34f2be083da59c4b0fd8")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("added", "uint256"),
+    )
+
+    lease: int
+    added: int
+
+
+class ReplacementTaken(codec.Event):
+    """`Amendments`: ReplacementTaken(uint32 lease, uint32 replacement, address by)."""
+
+    NAME: ClassVar[str] = "ReplacementTaken"
+    CONTRACT: ClassVar[str] = "Amendments"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Amendments",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("c9e78792e940703393544526ac81b792f53f9d52d2766085f97b3831ebd401ff")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("replacement", "uint32", indexed=True),
+        codec.Parameter("by", "address", indexed=True),
+    )
+
+    lease: int
+    replacement: int
+    by: str
 
 
 class RequestClosed(codec.Event):
@@ -2590,6 +2789,8 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     BidSkipped.TOPIC: BidSkipped,
     BondForfeited.TOPIC: BondForfeited,
     BondFreed.TOPIC: BondFreed,
+    BondShared.TOPIC: BondShared,
+    BondSharedOut.TOPIC: BondSharedOut,
     BoughtNow.TOPIC: BoughtNow,
     BreachReached.TOPIC: BreachReached,
     BudgetChanged.TOPIC: BudgetChanged,
@@ -2605,6 +2806,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     Cancelled.TOPIC: Cancelled,
     CommitteeDrawn.TOPIC: CommitteeDrawn,
     CommitteeSet.TOPIC: CommitteeSet,
+    CompositeOpened.TOPIC: CompositeOpened,
     ContractPublished.TOPIC: ContractPublished,
     CouncilChanged.TOPIC: CouncilChanged,
     DeliveryProven.TOPIC: DeliveryProven,
@@ -2618,6 +2820,8 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     EncryptionKeyChanged.TOPIC: EncryptionKeyChanged,
     Executed.TOPIC: Executed,
     Extended.TOPIC: Extended,
+    ExtensionAgreed.TOPIC: ExtensionAgreed,
+    ExtensionProposed.TOPIC: ExtensionProposed,
     FeePaid.TOPIC: FeePaid,
     FeesReturned.TOPIC: FeesReturned,
     FenceRenewed.TOPIC: FenceRenewed,
@@ -2641,6 +2845,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     LeaseExtended.TOPIC: LeaseExtended,
     LeaseOpened.TOPIC: LeaseOpened,
     LeaseProven.TOPIC: LeaseProven,
+    LeaseReclaimed.TOPIC: LeaseReclaimed,
     LeaseSigned.TOPIC: LeaseSigned,
     LeaseWiped.TOPIC: LeaseWiped,
     LeavesPublished.TOPIC: LeavesPublished,
@@ -2659,13 +2864,17 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     OrganisationPlaced.TOPIC: OrganisationPlaced,
     OutlierRecorded.TOPIC: OutlierRecorded,
     Paid.TOPIC: Paid,
+    PartnerEnded.TOPIC: PartnerEnded,
     Passed.TOPIC: Passed,
     PayoutChanged.TOPIC: PayoutChanged,
     PenaltyPaid.TOPIC: PenaltyPaid,
     PenaltyWithheld.TOPIC: PenaltyWithheld,
     PowerRecorded.TOPIC: PowerRecorded,
     PriceRefunded.TOPIC: PriceRefunded,
+    ProposalWithdrawn.TOPIC: ProposalWithdrawn,
     Proposed.TOPIC: Proposed,
+    ReclaimClosed.TOPIC: ReclaimClosed,
+    ReplacementTaken.TOPIC: ReplacementTaken,
     RequestClosed.TOPIC: RequestClosed,
     RequestPosted.TOPIC: RequestPosted,
     ReservePaid.TOPIC: ReservePaid,

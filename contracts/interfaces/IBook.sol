@@ -25,12 +25,14 @@ interface IBook {
     /// @param buyNowRate 0 means not for sale at once; else at least the floor.
     /// @param minSlots Shortest piece that buy-now sells.
     /// @param sla What leases bought at once promise; a tender's promise what its request asks for.
+    /// @param traits What else is agreed with who buys at once: nothing, or `Traits.RECLAIMABLE`.
     struct OfferTerms {
         Window window;
         uint64 floorRate;
         uint64 buyNowRate;
         uint32 minSlots;
         SlaId sla;
+        uint8 traits;
     }
 
     /// @param by The seller's member whose consent and limit carry the bonds of this offer's leases.
@@ -47,6 +49,7 @@ interface IBook {
         uint40 createdAt;
         SlaId sla;
         uint96 deposit;
+        uint8 traits;
     }
 
     /// @param spec What each resource must have at least.
@@ -90,7 +93,8 @@ interface IBook {
         uint64 buyNowRate,
         uint32 minSlots,
         ResourceId[] resources,
-        SlaId sla
+        SlaId sla,
+        uint8 traits
     );
     event OfferClosed(OfferId indexed offer, bool cancelled);
     event BoughtNow(OfferId indexed offer, OrgId indexed buyer, AwardId indexed award, LeaseId lease);
@@ -151,6 +155,9 @@ interface IBook {
     /// @notice the offer does not hold this resource
     /// @dev See 'ocx offer show'.
     error Book_NotInOffer(OfferId offer, ResourceId resource);
+    /// @notice an offer cannot agree on that with who buys
+    /// @dev Only that its leases may be taken back ('--reclaimable').
+    error Book_BadTraits(uint8 traits);
     /// @notice buyer and provider are affiliated
     /// @dev Inside an organisation nodes are assigned, not rented.
     error Book_SelfDealing(OrgId buyer, OrgId provider);

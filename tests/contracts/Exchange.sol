@@ -4,6 +4,7 @@ pragma solidity 0.8.30;
 import {Test} from "forge-std/Test.sol";
 import {TimelockController} from "@openzeppelin/contracts/governance/TimelockController.sol";
 
+import {Amendments} from "../../contracts/Amendments.sol";
 import {Awards} from "../../contracts/Awards.sol";
 import {Book} from "../../contracts/Book.sol";
 import {Credits} from "../../contracts/Credits.sol";
@@ -14,9 +15,11 @@ import {Leases} from "../../contracts/Leases.sol";
 import {Members} from "../../contracts/Members.sol";
 import {Settlement} from "../../contracts/Settlement.sol";
 import {SealedTender} from "../../contracts/auctions/SealedTender.sol";
+import {IAmendments} from "../../contracts/interfaces/IAmendments.sol";
 import {IBook} from "../../contracts/interfaces/IBook.sol";
 import {ILeases} from "../../contracts/interfaces/ILeases.sol";
 import {IMembers, Roles} from "../../contracts/interfaces/IMembers.sol";
+import {IVerdicts} from "../../contracts/interfaces/IVerdicts.sol";
 import {OfferId, OrgId, ResourceId, SlaId, Spec, Window} from "../../contracts/interfaces/Types.sol";
 import {Rights} from "../../contracts/libraries/Rights.sol";
 
@@ -52,6 +55,7 @@ abstract contract Exchange is Test {
     Awards internal awards;
     Book internal book;
     SealedTender internal tender;
+    Amendments internal amendments;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000); // a whole slot
@@ -85,6 +89,10 @@ abstract contract Exchange is Test {
         });
     }
 
+    function _amendmentTerms() internal pure returns (IAmendments.Terms memory) {
+        return IAmendments.Terms({reclaimNotice: 7200, reclaimPpm: 100_000});
+    }
+
     function _deploy() internal {
         directory = new Directory(council);
         members = new Members(directory);
@@ -98,6 +106,9 @@ abstract contract Exchange is Test {
         tender = new SealedTender(
             directory, members, inventory, escrow, book, awards, leases, address(settlement), 10_000
         );
+        // Without witnesses there are no verdicts to ask.
+        amendments =
+            new Amendments(directory, members, book, awards, IVerdicts(address(0)), _amendmentTerms());
 
         directory.publish("Members", address(members));
         directory.publish("Credits", address(credits));
@@ -108,6 +119,7 @@ abstract contract Exchange is Test {
         directory.publish("Awards", address(awards));
         directory.publish("Book", address(book));
         directory.publish("SealedTender", address(tender));
+        directory.publish("Amendments", address(amendments));
 
         directory.setRight(address(escrow), Rights.MEMBERS_CHARGE, true);
         directory.setRight(address(settlement), Rights.ESCROW_MOVE, true);
@@ -119,6 +131,9 @@ abstract contract Exchange is Test {
         directory.setRight(address(book), Rights.AWARDS_OPEN, true);
         directory.setRight(address(tender), Rights.AWARDS_OPEN, true);
         directory.setRight(address(tender), Rights.BOOK_RECORD, true);
+        directory.setRight(address(amendments), Rights.AWARDS_OPEN, true);
+        directory.setRight(address(amendments), Rights.LEASES_AMEND, true);
+        directory.setRight(address(awards), Rights.LEASES_AMEND, true);
 
         address[] memory proposers = new address[](1);
         proposers[0] = council;
@@ -164,7 +179,7 @@ abstract contract Exchange is Test {
         returns (OfferId)
     {
         vm.prank(seller);
-        return book.publish(HOME, IBook.OfferTerms(window, RATE, buyNowRate, 1, NO_SLA), resources);
+        return book.publish(HOME, IBook.OfferTerms(window, RATE, buyNowRate, 1, NO_SLA, 0), resources);
     }
 
     function _list(ResourceId a) internal pure returns (ResourceId[] memory list) {
