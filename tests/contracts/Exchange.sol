@@ -13,6 +13,7 @@ import {Inventory} from "../../contracts/Inventory.sol";
 import {Leases} from "../../contracts/Leases.sol";
 import {Members} from "../../contracts/Members.sol";
 import {Settlement} from "../../contracts/Settlement.sol";
+import {EnglishAuction} from "../../contracts/auctions/EnglishAuction.sol";
 import {SealedTender} from "../../contracts/auctions/SealedTender.sol";
 import {IBook} from "../../contracts/interfaces/IBook.sol";
 import {ILeases} from "../../contracts/interfaces/ILeases.sol";
@@ -51,6 +52,7 @@ abstract contract Exchange is Test {
     Awards internal awards;
     Book internal book;
     SealedTender internal tender;
+    EnglishAuction internal english;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000); // a whole slot
@@ -97,6 +99,9 @@ abstract contract Exchange is Test {
         tender = new SealedTender(
             directory, members, inventory, escrow, book, awards, leases, address(settlement), 10_000
         );
+        english = new EnglishAuction(
+            directory, members, inventory, escrow, book, awards, address(settlement), 10_000
+        );
 
         directory.publish("Members", address(members));
         directory.publish("Credits", address(credits));
@@ -107,17 +112,21 @@ abstract contract Exchange is Test {
         directory.publish("Awards", address(awards));
         directory.publish("Book", address(book));
         directory.publish("SealedTender", address(tender));
+        directory.publish("EnglishAuction", address(english));
 
         directory.setRight(address(escrow), Rights.MEMBERS_CHARGE, true);
         directory.setRight(address(settlement), Rights.ESCROW_MOVE, true);
         directory.setRight(address(book), Rights.ESCROW_MOVE, true);
         directory.setRight(address(tender), Rights.ESCROW_MOVE, true);
+        directory.setRight(address(english), Rights.ESCROW_MOVE, true);
         directory.setRight(address(leases), Rights.INVENTORY_BOOK, true);
         directory.setRight(address(leases), Rights.SETTLEMENT_REPORT, true);
         directory.setRight(address(awards), Rights.LEASES_OPEN, true);
         directory.setRight(address(book), Rights.AWARDS_OPEN, true);
         directory.setRight(address(tender), Rights.AWARDS_OPEN, true);
+        directory.setRight(address(english), Rights.AWARDS_OPEN, true);
         directory.setRight(address(tender), Rights.BOOK_RECORD, true);
+        directory.setRight(address(english), Rights.BOOK_FREEZE, true);
 
         address[] memory proposers = new address[](1);
         proposers[0] = council;
