@@ -30,7 +30,7 @@ class OfferTerms:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """IBook.Offer; `start` and `end` are slots."""
+    """IBook.Offer; `start` and `end` are slots. Before the second `frozen_until` an auction has it."""
 
     org: int
     start: int
@@ -43,6 +43,7 @@ class Offer:
     created_at: int
     sla: int
     deposit: int
+    frozen_until: int
 
     @property
     def window(self) -> SlotWindow:
@@ -140,6 +141,9 @@ class Book(Contract):
 
     def expire(self, offer: int) -> Call:
         return self._call("expire", offer)
+
+    def reprice(self, offer: int, floor_rate: int, buy_now_rate: int) -> Call:
+        return self._call("reprice", offer, floor_rate, buy_now_rate)
 
     def buy_now(self, offer: int, resources: Sequence[int], window: SlotWindow) -> Call:
         return self._call("buyNow", offer, sorted(resources), window_tuple(window))
