@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["auction", "english_of"]
 
 _ORG = click.option(
-    "--org", "organisation", help="For whom, HANDLE or number; by default the own organisation."
+    "--org", "organisation", help="Whose bid, HANDLE or number; by default the own organisation's."
 )
 
 
@@ -60,7 +60,6 @@ def auction() -> None:
 @click.option(
     "--longest", type=DURATION, help="Until the hard stop; by default --bid-for and six extensions."
 )
-@_ORG
 @pass_app
 def open_(
     app: App,
@@ -74,7 +73,6 @@ def open_(
     bid_for: int,
     extension: int,
     longest: int | None,
-    organisation: str | None,
 ) -> None:
     """Put nodes of an own open offer up for auction, for a window rounded inward to whole slots.
 
@@ -102,7 +100,7 @@ def open_(
         "locks": f"{credits_text(ppm_of(least, english.deposit_ppm()))} credits; lost if you cannot deliver",
     }
     facts |= _warning(exchange, offer_id, resources, o.org)
-    org = org_id(exchange, organisation) if organisation else 0
+    org = own_org(app, exchange)
     plan = Plan(
         f"Put nodes {_listed(resources)} up for auction.", [english.open(terms, resources, org=org)], facts
     )
@@ -154,16 +152,15 @@ def _warning(exchange: Exchange, offer_id: int, resources: list[int], org: int) 
 @auction.command()
 @click.argument("number", type=int)
 @click.option("--rate", type=RATE, help="Credits per resource and hour; by default the least that leads.")
-@_ORG
 @pass_app
-def bid(app: App, number: int, rate: int | None, organisation: str | None) -> None:
+def bid(app: App, number: int, rate: int | None) -> None:
     """Bid. The whole price is locked and cannot be taken back while you lead; who is outbid pulls it."""
     from chain.generated.events import AuctionBid
 
     exchange = app.exchange(sign=True)
     english = english_of(exchange)
     a, resources = english.auction(number), english.resources_of(number)
-    own = org_id(exchange, organisation) if organisation else own_org(app, exchange)
+    own = own_org(app, exchange)
     least = english.least_rate(number)
     rate = least if rate is None else rate
     seconds = a.window.window(exchange.slot)
@@ -172,8 +169,7 @@ def bid(app: App, number: int, rate: int | None, organisation: str | None) -> No
     require_sla(exchange, sla)
     fees = buyers_half(exchange.awards.fee_of(a.window)) if sla else 0
     held = english.stake_of(number, own).amount
-    if organisation is None:
-        require_cover(exchange, max(0, most + fees - held))
+    require_cover(exchange, own, max(0, most + fees - held))
     facts = {
         "for": f"nodes {_listed(resources)}, {span_text(a.window, exchange.slot)}",
         "rate": f"{credits_text(rate)} credits per resource and hour; {credits_text(least)} is the least",
@@ -184,7 +180,7 @@ def bid(app: App, number: int, rate: int | None, organisation: str | None) -> No
     }
     if held:
         facts["frees"] = f"{credits_text(held)} credits of your earlier bid"
-    call = english.bid(number, rate, org=own if organisation else 0)
+    call = english.bid(number, rate, org=own)
     done = apply(app, exchange, Plan(f"Bid in auction {number}.", [call], facts))
     event = done.one(AuctionBid)
     result = {

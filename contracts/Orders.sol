@@ -35,7 +35,6 @@ contract Orders is IOrders {
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
     /// @dev What a seller alone can agree to: all or nothing, and that a lease may be taken back (4).
     uint8 private constant OFFERABLE = Traits.ALL_OR_NOTHING | 4;
-    OrgId private constant HOME = OrgId.wrap(0);
 
     IMembers public immutable members;
     IInventory public immutable inventory;
@@ -61,7 +60,7 @@ contract Orders is IOrders {
         ResourceId[] calldata part,
         Window calldata window
     ) external returns (AwardId awardId, LeaseId lease) {
-        org = _acting(org, MemberRights.BUY);
+        org = members.actingFor(org, msg.sender, MemberRights.BUY);
         bytes32 digest = digestOf(o);
         address signer = _requireGood(o, digest, signature);
         _requireBuyer(org, o);
@@ -88,7 +87,7 @@ contract Orders is IOrders {
 
     /// @inheritdoc IOrders
     function cancelBelow(OrgId org, uint64 nonce) external {
-        org = _acting(org, MemberRights.OFFER);
+        org = members.actingFor(org, msg.sender, MemberRights.OFFER);
         if (nonce <= leastNonce[org]) revert Orders_NonceTooLow(nonce, leastNonce[org]);
         leastNonce[org] = nonce;
         emit OrdersCancelledBelow(org, nonce);
@@ -163,13 +162,6 @@ contract Orders is IOrders {
 
     function _isCancelled(Order calldata o, bytes32 digest) private view returns (bool) {
         return _cancelled[digest] || o.nonce < leastNonce[o.seller];
-    }
-
-    /// @dev For whom the caller acts: the organisation it names, else its own.
-    function _acting(OrgId org, uint16 right) private view returns (OrgId) {
-        if (org == HOME) return members.requireRight(msg.sender, right);
-        members.requireRightFor(org, msg.sender, right);
-        return org;
     }
 
     function _number(ResourceId id) private pure returns (uint32) {

@@ -34,6 +34,7 @@ __all__ = [
     "Book_NotOwner",
     "Book_OfferClosed",
     "Book_OfferOpen",
+    "Book_OtherParty",
     "Book_OutsideOffer",
     "Book_RateBelowFloor",
     "Book_RateRises",
@@ -102,7 +103,6 @@ __all__ = [
     "Inventory_HardwareTaken",
     "Inventory_NotCovering",
     "Inventory_NotFree",
-    "Inventory_NotOwner",
     "Inventory_PastWindow",
     "Inventory_Retired",
     "Inventory_TurnaroundTooLong",
@@ -114,7 +114,6 @@ __all__ = [
     "Leases_FenceHeld",
     "Leases_NoBuyerSignature",
     "Leases_NotFenceHolder",
-    "Leases_NotParty",
     "Leases_NothingDelivered",
     "Leases_NothingToExpire",
     "Leases_OtherDelivery",
@@ -139,6 +138,7 @@ __all__ = [
     "Members_NotDepartment",
     "Members_NotMember",
     "Members_NotNodesAdmin",
+    "Members_NotOf",
     "Members_OverBudget",
     "Members_OverLimit",
     "Members_RolesBeyondParent",
@@ -159,7 +159,6 @@ __all__ = [
     "SealedTender_GroupCommitted",
     "SealedTender_HasCommitments",
     "SealedTender_NoExcuse",
-    "SealedTender_NotBuyer",
     "SealedTender_RateAboveCeiling",
     "SealedTender_SelfDealing",
     "SealedTender_TooEarly",
@@ -185,7 +184,6 @@ __all__ = [
     "Verdicts_ClaimClosed",
     "Verdicts_NoAppeal",
     "Verdicts_NoBreach",
-    "Verdicts_NotParty",
     "Verdicts_NotWorse",
     "Verdicts_OtherLeaf",
     "Verdicts_PayClosed",
@@ -606,6 +604,27 @@ class Book_OfferOpen(codec.ContractError):
         super().__init__(offer=offer, until=until)
         self.offer = offer
         self.until = until
+
+
+class Book_OtherParty(codec.ContractError):
+    """nodes are assigned inside one party only: an organisation and its departments
+
+    `Book`: Book_OtherParty(uint32 owner, uint32 to).
+    """
+
+    NAME: ClassVar[str] = "Book_OtherParty"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("ca1199df")
+    MESSAGE: ClassVar[str] = "nodes are assigned inside one party only: an organisation and its departments"
+    HINT: ClassVar[str | None] = "Let it rent them, as anybody else ('ocx offer publish')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("owner", "uint32"),
+        codec.Parameter("to", "uint32"),
+    )
+
+    def __init__(self, *, owner: int, to: int) -> None:
+        super().__init__(owner=owner, to=to)
+        self.owner = owner
+        self.to = to
 
 
 class Book_OutsideOffer(codec.ContractError):
@@ -1680,24 +1699,24 @@ class Inquiries_Closed(codec.ContractError):
 
 
 class Inquiries_NotParty(codec.ContractError):
-    """the organisation is not a party of the lease
+    """the account is of neither party of the lease
 
-    `Inquiries`: Inquiries_NotParty(uint32 lease, uint32 org).
+    `Inquiries`: Inquiries_NotParty(uint32 lease, address account).
     """
 
     NAME: ClassVar[str] = "Inquiries_NotParty"
-    SELECTOR: ClassVar[bytes] = bytes.fromhex("a8e87e91")
-    MESSAGE: ClassVar[str] = "the organisation is not a party of the lease"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("3386f964")
+    MESSAGE: ClassVar[str] = "the account is of neither party of the lease"
     HINT: ClassVar[str | None] = None
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
         codec.Parameter("lease", "uint32"),
-        codec.Parameter("org", "uint32"),
+        codec.Parameter("account", "address"),
     )
 
-    def __init__(self, *, lease: int, org: int) -> None:
-        super().__init__(lease=lease, org=org)
+    def __init__(self, *, lease: int, account: str) -> None:
+        super().__init__(lease=lease, account=account)
         self.lease = lease
-        self.org = org
+        self.account = account
 
 
 class Inquiries_NotSeat(codec.ContractError):
@@ -1886,27 +1905,6 @@ class Inventory_NotFree(codec.ContractError):
         self.resource = resource
         self.start = start
         self.end = end
-
-
-class Inventory_NotOwner(codec.ContractError):
-    """the resource belongs to another organisation
-
-    `Inventory`: Inventory_NotOwner(uint32 resource, uint32 org).
-    """
-
-    NAME: ClassVar[str] = "Inventory_NotOwner"
-    SELECTOR: ClassVar[bytes] = bytes.fromhex("79f4e56b")
-    MESSAGE: ClassVar[str] = "the resource belongs to another organisation"
-    HINT: ClassVar[str | None] = "See 'ocx node show'."
-    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
-        codec.Parameter("resource", "uint32"),
-        codec.Parameter("org", "uint32"),
-    )
-
-    def __init__(self, *, resource: int, org: int) -> None:
-        super().__init__(resource=resource, org=org)
-        self.resource = resource
-        self.org = org
 
 
 class Inventory_PastWindow(codec.ContractError):
@@ -2122,27 +2120,6 @@ class Leases_NotFenceHolder(codec.ContractError):
         super().__init__(lease=lease, holder=holder)
         self.lease = lease
         self.holder = holder
-
-
-class Leases_NotParty(codec.ContractError):
-    """the lease belongs to other organisations
-
-    `Leases`: Leases_NotParty(uint32 lease, uint32 org).
-    """
-
-    NAME: ClassVar[str] = "Leases_NotParty"
-    SELECTOR: ClassVar[bytes] = bytes.fromhex("94d63b03")
-    MESSAGE: ClassVar[str] = "the lease belongs to other organisations"
-    HINT: ClassVar[str | None] = "See 'ocx lease list --mine'."
-    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
-        codec.Parameter("lease", "uint32"),
-        codec.Parameter("org", "uint32"),
-    )
-
-    def __init__(self, *, lease: int, org: int) -> None:
-        super().__init__(lease=lease, org=org)
-        self.lease = lease
-        self.org = org
 
 
 class Leases_NothingDelivered(codec.ContractError):
@@ -2615,6 +2592,29 @@ class Members_NotNodesAdmin(codec.ContractError):
         self.account = account
 
 
+class Members_NotOf(codec.ContractError):
+    """this belongs to another organisation, in which the account has no rights
+
+    `Members`: Members_NotOf(uint32 org, address account).
+    """
+
+    NAME: ClassVar[str] = "Members_NotOf"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("656add25")
+    MESSAGE: ClassVar[str] = "this belongs to another organisation, in which the account has no rights"
+    HINT: ClassVar[str | None] = (
+        "Act as a member of that organisation, or ask an admin of it for a grant ('ocx member grant')."
+    )
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32"),
+        codec.Parameter("account", "address"),
+    )
+
+    def __init__(self, *, org: int, account: str) -> None:
+        super().__init__(org=org, account=account)
+        self.org = org
+        self.account = account
+
+
 class Members_OverBudget(codec.ContractError):
     """this would pass the department's budget
 
@@ -2999,27 +2999,6 @@ class SealedTender_NoExcuse(codec.ContractError):
         super().__init__(resource=resource, lease=lease)
         self.resource = resource
         self.lease = lease
-
-
-class SealedTender_NotBuyer(codec.ContractError):
-    """the tender belongs to another organisation
-
-    `SealedTender`: SealedTender_NotBuyer(uint32 request, uint32 org).
-    """
-
-    NAME: ClassVar[str] = "SealedTender_NotBuyer"
-    SELECTOR: ClassVar[bytes] = bytes.fromhex("978b68bb")
-    MESSAGE: ClassVar[str] = "the tender belongs to another organisation"
-    HINT: ClassVar[str | None] = None
-    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
-        codec.Parameter("request", "uint32"),
-        codec.Parameter("org", "uint32"),
-    )
-
-    def __init__(self, *, request: int, org: int) -> None:
-        super().__init__(request=request, org=org)
-        self.request = request
-        self.org = org
 
 
 class SealedTender_RateAboveCeiling(codec.ContractError):
@@ -3515,27 +3494,6 @@ class Verdicts_NoBreach(codec.ContractError):
     def __init__(self, *, lease: int) -> None:
         super().__init__(lease=lease)
         self.lease = lease
-
-
-class Verdicts_NotParty(codec.ContractError):
-    """the organisation is not a party of the lease
-
-    `Verdicts`: Verdicts_NotParty(uint32 lease, uint32 org).
-    """
-
-    NAME: ClassVar[str] = "Verdicts_NotParty"
-    SELECTOR: ClassVar[bytes] = bytes.fromhex("e59aa7e5")
-    MESSAGE: ClassVar[str] = "the organisation is not a party of the lease"
-    HINT: ClassVar[str | None] = None
-    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
-        codec.Parameter("lease", "uint32"),
-        codec.Parameter("org", "uint32"),
-    )
-
-    def __init__(self, *, lease: int, org: int) -> None:
-        super().__init__(lease=lease, org=org)
-        self.lease = lease
-        self.org = org
 
 
 class Verdicts_NotWorse(codec.ContractError):
@@ -4061,6 +4019,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Book_NotOwner.SELECTOR: Book_NotOwner,
     Book_OfferClosed.SELECTOR: Book_OfferClosed,
     Book_OfferOpen.SELECTOR: Book_OfferOpen,
+    Book_OtherParty.SELECTOR: Book_OtherParty,
     Book_OutsideOffer.SELECTOR: Book_OutsideOffer,
     Book_RateBelowFloor.SELECTOR: Book_RateBelowFloor,
     Book_RateRises.SELECTOR: Book_RateRises,
@@ -4129,7 +4088,6 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Inventory_HardwareTaken.SELECTOR: Inventory_HardwareTaken,
     Inventory_NotCovering.SELECTOR: Inventory_NotCovering,
     Inventory_NotFree.SELECTOR: Inventory_NotFree,
-    Inventory_NotOwner.SELECTOR: Inventory_NotOwner,
     Inventory_PastWindow.SELECTOR: Inventory_PastWindow,
     Inventory_Retired.SELECTOR: Inventory_Retired,
     Inventory_TurnaroundTooLong.SELECTOR: Inventory_TurnaroundTooLong,
@@ -4141,7 +4099,6 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Leases_FenceHeld.SELECTOR: Leases_FenceHeld,
     Leases_NoBuyerSignature.SELECTOR: Leases_NoBuyerSignature,
     Leases_NotFenceHolder.SELECTOR: Leases_NotFenceHolder,
-    Leases_NotParty.SELECTOR: Leases_NotParty,
     Leases_NothingDelivered.SELECTOR: Leases_NothingDelivered,
     Leases_NothingToExpire.SELECTOR: Leases_NothingToExpire,
     Leases_OtherDelivery.SELECTOR: Leases_OtherDelivery,
@@ -4166,6 +4123,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Members_NotDepartment.SELECTOR: Members_NotDepartment,
     Members_NotMember.SELECTOR: Members_NotMember,
     Members_NotNodesAdmin.SELECTOR: Members_NotNodesAdmin,
+    Members_NotOf.SELECTOR: Members_NotOf,
     Members_OverBudget.SELECTOR: Members_OverBudget,
     Members_OverLimit.SELECTOR: Members_OverLimit,
     Members_RolesBeyondParent.SELECTOR: Members_RolesBeyondParent,
@@ -4186,7 +4144,6 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     SealedTender_GroupCommitted.SELECTOR: SealedTender_GroupCommitted,
     SealedTender_HasCommitments.SELECTOR: SealedTender_HasCommitments,
     SealedTender_NoExcuse.SELECTOR: SealedTender_NoExcuse,
-    SealedTender_NotBuyer.SELECTOR: SealedTender_NotBuyer,
     SealedTender_RateAboveCeiling.SELECTOR: SealedTender_RateAboveCeiling,
     SealedTender_SelfDealing.SELECTOR: SealedTender_SelfDealing,
     SealedTender_TooEarly.SELECTOR: SealedTender_TooEarly,
@@ -4212,7 +4169,6 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Verdicts_ClaimClosed.SELECTOR: Verdicts_ClaimClosed,
     Verdicts_NoAppeal.SELECTOR: Verdicts_NoAppeal,
     Verdicts_NoBreach.SELECTOR: Verdicts_NoBreach,
-    Verdicts_NotParty.SELECTOR: Verdicts_NotParty,
     Verdicts_NotWorse.SELECTOR: Verdicts_NotWorse,
     Verdicts_OtherLeaf.SELECTOR: Verdicts_OtherLeaf,
     Verdicts_PayClosed.SELECTOR: Verdicts_PayClosed,

@@ -88,7 +88,7 @@ contract EnglishAuction is IEnglishAuction, Governed {
         external
         returns (AuctionId id)
     {
-        org = _acting(org, MemberRights.OFFER);
+        org = members.actingFor(org, msg.sender, MemberRights.OFFER);
         members.requireActive(org, Roles.SELLER);
         inventory.requireWindow(t.window);
         _requireTerms(t, resources.length);
@@ -136,7 +136,7 @@ contract EnglishAuction is IEnglishAuction, Governed {
     function bid(OrgId org, AuctionId id, uint64 rate) external {
         Auction storage a = _running(id);
         if (block.timestamp >= a.end) revert EnglishAuction_TooLate(id, a.end);
-        org = _acting(org, MemberRights.BUY);
+        org = members.actingFor(org, msg.sender, MemberRights.BUY);
         members.requireActive(org, Roles.BUYER);
         members.requireActive(a.seller, Roles.SELLER);
         if (members.affiliated(org, a.seller)) revert EnglishAuction_SelfDealing(org, a.seller);
@@ -304,13 +304,6 @@ contract EnglishAuction is IEnglishAuction, Governed {
 
     function _returnDeposit(AuctionId id, Auction storage a) private {
         if (a.deposit != 0) escrow.unlock(_depositKey(id), a.seller, a.by, a.deposit);
-    }
-
-    /// @dev For whom the caller acts: the organisation it names, else its own.
-    function _acting(OrgId org, uint16 right) private view returns (OrgId) {
-        if (org == NOBODY) return members.requireRight(msg.sender, right);
-        members.requireRightFor(org, msg.sender, right);
-        return org;
     }
 
     function _emitOpened(

@@ -5,4 +5,6 @@ pragma solidity ^0.8.24;
 library Traits {
     /// @notice Fewer resources than asked for are worth nothing to the buyer (rules A7, L1).
     uint8 internal constant ALL_OR_NOTHING = 1;
+    /// @notice Handed over inside one party, for nothing (rule L10).
+    uint8 internal constant ASSIGNED = 64;
 }

@@ -24,7 +24,7 @@ def test_a_piece_of_an_offer_is_bought_at_once_and_leased(exchange: Exchange, ac
         x.book.reprice(offer, LOW_RATE, NOW_RATE, {"from": seller})
 
     window = (sale[0], sale[0] + 3)
-    bought = x.book.buyNow(offer, [machine], window, {"from": buyer})
+    bought = x.book.buyNow(0, offer, [machine], window, {"from": buyer})
     lease = bought.events["BoughtNow"]["lease"]
     price = 3 * (NOW_RATE - 1)
     assert x.escrow.free(orgs[buyer]) == FUNDS - price

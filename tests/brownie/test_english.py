@@ -28,7 +28,7 @@ def test_the_last_bid_wins_and_the_others_pull(exchange: Exchange, accounts: Any
     x.english.bid(0, auction, LOW_RATE, {"from": buyer})
     assert x.escrow.free(orgs[buyer]) == FUNDS - 3 * LOW_RATE
     with brownie.reverts(f"Book_Frozen: {offer}, {stop + 86_400}"):
-        x.book.buyNow(offer, [machine], window, {"from": rival})
+        x.book.buyNow(0, offer, [machine], window, {"from": rival})
     with brownie.reverts(f"EnglishAuction_HasBids: {auction}, {orgs[buyer]}"):
         x.english.cancel(auction, {"from": seller})
 

@@ -22,7 +22,7 @@ def test_a_tender_becomes_a_lease_that_is_delivered_wiped_and_paid(exchange: Exc
 
     # Post: the ceiling is locked.
     request = (window, 1, 0, False, CEILING, 0, name("bm.large"), (32, 0, 0, 0, 0))
-    posted = x.tender.post(request, (now + 600, now + 1200, False), {"from": buyer})
+    posted = x.tender.post(0, request, (now + 600, now + 1200, False), {"from": buyer})
     tender = posted.events["TenderOpened"]["request"]
     assert x.escrow.free(buyer_org) == FUNDS - 3 * CEILING
 
@@ -34,7 +34,7 @@ def test_a_tender_becomes_a_lease_that_is_delivered_wiped_and_paid(exchange: Exc
     salts = {seller: web3.keccak(text=f"salt {org}") for seller, org in orgs.items()}
     for seller, bid in bids.items():
         sealed = x.tender.commitmentOf(tender, orgs[seller], bid, salts[seller])
-        x.tender.commit(tender, sealed, {"from": seller})
+        x.tender.commit(0, tender, sealed, {"from": seller})
 
     # Reveal: a bid that is not the one committed to is refused.
     pass_to(now + 600)

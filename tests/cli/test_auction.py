@@ -122,10 +122,10 @@ def test_seller_is_warned_of_nodes_that_are_in_another_offer_too(market: Market)
 
 def test_bid_for_an_organisation_that_granted_it(market: Market, rival: Person) -> None:
     number, offer = opened(market)
-    assert "organisation" in rival.is_refused(f"auction bid {number} --org buyer")
+    assert "no rights" in rival.is_refused(f"auction bid {number} --acting-for buyer")
     market.buyer.does(f"member grant {rival.wallet().address} --rights buy --limit 10")
     before = free(market.buyer)
-    bid = rival.does(f"auction bid {number} --org buyer")
+    bid = rival.does(f"auction bid {number} --acting-for buyer")
     assert free(market.buyer) == before - bid["amount"]
     market.warp(61)
     won = market.buyer.does(f"auction award {number}")

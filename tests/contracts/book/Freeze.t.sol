@@ -31,7 +31,7 @@ contract BookFreezeTest is Exchange {
 
     function _buy() internal {
         vm.prank(buyer);
-        book.buyNow(id, _list(a), _window(4, 4));
+        book.buyNow(HOME, id, _list(a), _window(4, 4));
     }
 
     function test_WhenFrozen_IsNotSoldBidChangedOrCancelled() external {

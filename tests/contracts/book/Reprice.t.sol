@@ -39,7 +39,7 @@ contract BookRepriceTest is Exchange {
         assertEq(book.offer(id).floorRate, RATE / 2);
         assertEq(book.offer(id).buyNowRate, RATE);
         vm.prank(buyer);
-        book.buyNow(id, _list(a), _window(1, 4));
+        book.buyNow(HOME, id, _list(a), _window(1, 4));
         assertEq(escrow.free(buyerOrg), 1_000_000_000 - uint256(RATE) * 4);
     }
 
@@ -72,7 +72,7 @@ contract BookRepriceTest is Exchange {
         assertEq(book.offer(id).by, clerk);
         assertEq(members.member(clerk).spent, _deposit(RATE));
         vm.prank(buyer);
-        book.buyNow(id, _list(a), _window(1, 4));
+        book.buyNow(HOME, id, _list(a), _window(1, 4));
         assertEq(members.member(clerk).spent, _deposit(RATE) + uint256(RATE) * 4 / 5);
     }
 
@@ -96,7 +96,7 @@ contract BookRepriceTest is Exchange {
     }
 
     function test_RevertWhen_NotTheSellers() external {
-        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NotMember.selector, south));
+        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NotOf.selector, northOrg, south));
         _reprice(south, RATE, RATE);
         vm.prank(north);
         members.setMember(clerk, MemberRights.SIGN, 0);

@@ -74,7 +74,7 @@ contract EnglishAttackTest is EnglishBase {
         OfferId second = _offer(north, _list(a), _window(0, 100), NOW_RATE);
         _bid(buyer, id, RATE);
         vm.prank(rival);
-        book.buyNow(second, _list(a), _window(4, 1));
+        book.buyNow(HOME, second, _list(a), _window(4, 1));
         _over(id);
         vm.expectEmit(address(english));
         // forge-lint: disable-next-line(unsafe-typecast)
@@ -127,7 +127,7 @@ contract EnglishAttackTest is EnglishBase {
         _over(id);
         vm.expectRevert(abi.encodeWithSelector(IBook.Book_Frozen.selector, offer, hardStop + 1 days));
         vm.prank(rival);
-        book.buyNow(offer, _list(a), _window(4, 1));
+        book.buyNow(HOME, offer, _list(a), _window(4, 1));
     }
 
     /// @dev A bidder with little money cannot hold a seller up: it locks the whole price with its bid.

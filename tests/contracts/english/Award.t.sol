@@ -69,7 +69,7 @@ contract EnglishAwardTest is EnglishBase {
         _over(id);
         english.award(id);
         vm.prank(rival);
-        book.buyNow(offer, _list(a), _window(20, 4));
+        book.buyNow(HOME, offer, _list(a), _window(20, 4));
         vm.prank(north);
         book.cancel(offer);
     }

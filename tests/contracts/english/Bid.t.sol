@@ -34,7 +34,7 @@ contract EnglishBidTest is EnglishBase {
         assertEq(book.offer(offer).frozenUntil, hardStop + 1 days);
         vm.expectRevert(abi.encodeWithSelector(IBook.Book_Frozen.selector, offer, hardStop + 1 days));
         vm.prank(rival);
-        book.buyNow(offer, _list(a), _window(20, 1));
+        book.buyNow(HOME, offer, _list(a), _window(20, 1));
     }
 
     function test_WhenHigher_LeadsAndTheOutbidPulls() external {
@@ -82,7 +82,7 @@ contract EnglishBidTest is EnglishBase {
     }
 
     function test_WhenForAnOrganisation_NeedsItsGrantAndItsLimit() external {
-        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NotMember.selector, rival));
+        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NotOf.selector, buyerOrg, rival));
         vm.prank(rival);
         english.bid(buyerOrg, id, RATE);
         vm.prank(buyer);
@@ -229,7 +229,7 @@ contract EnglishBidTest is EnglishBase {
     /// @dev Bought at once before the first bid: nobody may bid on what cannot be leased any more.
     function test_RevertWhen_AMachineIsTaken() external {
         vm.prank(rival);
-        book.buyNow(offer, _list(b), _window(5, 1));
+        book.buyNow(HOME, offer, _list(b), _window(5, 1));
         vm.expectRevert(abi.encodeWithSelector(IEnglishAuction.EnglishAuction_Skipped.selector, Skip.NotFree));
         _bid(buyer, id, RATE);
     }

@@ -11,7 +11,6 @@ import {AuctionId, OfferId, OrgId, ResourceId, SlaId} from "../../../contracts/i
 /// The reserve is 3 credits an hour, so 60 credits in all; the step 5 %, bidding ends in an hour, a bid in its last ten
 /// minutes moves the end to ten minutes from then, never past two hours from now. The seller deposits 1 %: 0.6 credits.
 abstract contract EnglishBase is Exchange {
-    OrgId internal constant HOME = OrgId.wrap(0);
     uint256 internal constant UNITS = 20; // resource-hours
     uint256 internal constant DEPOSIT = 600_000;
     uint256 internal constant MONEY = 1_000_000_000; // of everybody
@@ -40,7 +39,7 @@ abstract contract EnglishBase is Exchange {
 
     function _offered(SlaId sla) internal returns (OfferId) {
         vm.prank(north);
-        return book.publish(IBook.OfferTerms(_window(0, 100), RATE, NOW_RATE, 1, sla), _list(a, b));
+        return book.publish(HOME, IBook.OfferTerms(_window(0, 100), RATE, NOW_RATE, 1, sla), _list(a, b));
     }
 
     function _auctionTerms() internal view returns (IEnglishAuction.AuctionTerms memory) {

@@ -51,11 +51,11 @@ contract EnglishOpenTest is EnglishBase {
     function test_WhenNobodyHasBid_IsStillForSaleAtOnce() external {
         _opened();
         vm.prank(buyer);
-        book.buyNow(offer, _list(a), _window(4, 10));
+        book.buyNow(HOME, offer, _list(a), _window(4, 10));
     }
 
     function test_WhenForAnOrganisation_NeedsItsGrant() external {
-        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NotMember.selector, south));
+        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NotOf.selector, northOrg, south));
         vm.prank(south);
         english.open(northOrg, _auctionTerms(), _list(a));
         vm.prank(north);
@@ -92,7 +92,7 @@ contract EnglishOpenTest is EnglishBase {
     function test_RevertWhen_ItWouldLastTooLong() external {
         IEnglishAuction.AuctionTerms memory t = _auctionTerms();
         vm.prank(north);
-        t.offer = book.publish(IBook.OfferTerms(_window(0, 2000), RATE, 0, 1, NO_SLA), _list(a));
+        t.offer = book.publish(HOME, IBook.OfferTerms(_window(0, 2000), RATE, 0, 1, NO_SLA), _list(a));
         t.window = _window(1000, 10);
         t.hardStop = uint40(block.timestamp + english.MAX_LENGTH() + 1);
         vm.expectRevert(
@@ -188,7 +188,7 @@ contract EnglishCancelTest is EnglishBase {
 
     function test_RevertWhen_NotTheSellers() external {
         AuctionId id = _opened();
-        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NotMember.selector, south));
+        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NotOf.selector, northOrg, south));
         vm.prank(south);
         english.cancel(id);
     }
