@@ -239,7 +239,7 @@ def list_(app: App, everything: bool, class_name: str | None) -> None:
     exchange = app.exchange()
     now, slot = exchange.now(), exchange.slot
     rows = []
-    for number in range(1, exchange.book.offer_count() + 1):
+    for number in exchange.book.offers():
         o = exchange.book.offer(number)
         if everything or not (o.closed or o.end * slot <= now):
             rows.append(_row(exchange, number))

@@ -102,14 +102,14 @@ def _role(opened: dict[int, events.LeaseOpened], lease: int, org: int) -> Role:
 def _lease_of(exchange: Exchange, opener: str, account: bytes) -> int:
     """The lease whose account that is; 0 if it is none. Funds of awards have names of their own there."""
     number = int.from_bytes(account, "big")
-    return number if opener == exchange.settlement.address and number < 1 << 32 else 0
+    return number if opener in exchange.settlement.addresses and number < 1 << 32 else 0
 
 
 def _movements(
     exchange: Exchange, org: int, opened: dict[int, events.LeaseOpened], entries: list[Entry]
 ) -> Iterator[Placed]:
     """What changed the free balance."""
-    names = {contract.address: contract.NAME for contract in exchange.contracts()}
+    names = {at: contract.NAME for contract in exchange.contracts() for at in contract.addresses}
     for entry in entries:
         event = entry.event
         match event:

@@ -74,6 +74,8 @@ contract Book is IBook, Governed {
         inventory = inventory_;
         escrow = escrow_;
         awards = awards_;
+        offerCount = awards_.leases().base();
+        requestCount = offerCount;
         maxOpenOrders = maxOpenOrders_;
         orderDepositPpm = orderDepositPpm_;
         _slot = inventory_.slot();

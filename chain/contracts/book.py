@@ -113,6 +113,14 @@ class Book(Contract):
     def request_count(self, *, block: BlockId = "latest") -> int:
         return int(self._view("requestCount", block=block))
 
+    def offers(self) -> list[int]:
+        """Every offer there is, the oldest first."""
+        return self._numbers("offerCount")
+
+    def requests(self) -> list[int]:
+        """Every request there is, the oldest first."""
+        return self._numbers("requestCount")
+
     def offer(self, offer: int, *, block: BlockId = "latest") -> Offer:
         return struct(Offer, self._view("offer", offer, block=block))
 
@@ -151,5 +159,5 @@ class Book(Contract):
         return self._call("buyNow", org, offer, sorted(resources), window_tuple(window))
 
     def assign(self, to: int, resources: Sequence[int], window: SlotWindow, *, org: int = 0) -> Call:
-        """Hand an organisation's resources to another one of its party, or to itself, without payment (L10)."""
+        """Hand resources to another organisation of the party, or to the own one, without payment (L10)."""
         return self._call("assign", org, to, sorted(resources), window_tuple(window))

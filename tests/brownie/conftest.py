@@ -50,7 +50,7 @@ class Exchange:
         self.inventory = project.Inventory.deploy(self.directory, self.members, SLOT, own)
         self.settlement = project.Settlement.deploy(self.directory, self.escrow, QUANTUM, own)
         base = (self.directory, self.members, self.inventory, self.escrow)
-        self.leases = project.Leases.deploy(*base[:3], self.settlement, TERMS, own)
+        self.leases = project.Leases.deploy(*base[:3], self.settlement, TERMS, 0, own)
         self.awards = project.Awards.deploy(self.directory, self.leases, own)
         self.book = project.Book.deploy(*base, self.awards, 100, 1_000, own)
         further = (self.book, self.awards, self.leases, self.settlement)
@@ -77,7 +77,8 @@ class Exchange:
         """One machine registered and offered; its number and the offer's."""
         own = {"from": seller}
         names = name("bm.large"), name("hall-1")
-        registered = self.inventory.register(0, *names, SPEC, TURNAROUND, name("document"), name(hardware), own)
+        known_by = name("document"), name(hardware)
+        registered = self.inventory.register(0, *names, SPEC, TURNAROUND, *known_by, own)
         resource = registered.events["ResourceRegistered"]["resource"]
         published = self.book.publish(0, (window, LOW_RATE, buy_now, 1, 0), [resource], own)
         return int(resource), int(published.events["OfferPublished"]["offer"])

@@ -94,7 +94,7 @@ abstract contract Exchange is Test {
         escrow = new Escrow(directory, credits, members);
         inventory = new Inventory(directory, members, SLOT);
         settlement = new Settlement(directory, escrow, 60);
-        leases = new Leases(directory, members, inventory, settlement, _terms());
+        leases = new Leases(directory, members, inventory, settlement, _terms(), 0);
         awards = new Awards(directory, leases);
         book = new Book(directory, members, inventory, escrow, awards, 100, 1000);
         tender = new SealedTender(
