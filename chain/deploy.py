@@ -32,12 +32,15 @@ GRANTS = (
     ("Settlement", "escrow.move"),
     ("Book", "escrow.move"),
     ("SealedTender", "escrow.move"),
+    ("EnglishAuction", "escrow.move"),
     ("Leases", "inventory.book"),
     ("Leases", "settlement.report"),
     ("Awards", "leases.open"),
     ("Book", "awards.open"),
     ("SealedTender", "awards.open"),
+    ("EnglishAuction", "awards.open"),
     ("SealedTender", "book.record"),
+    ("EnglishAuction", "book.freeze"),
     ("Witnesses", "escrow.move"),
     ("Verdicts", "escrow.move"),
     ("Witnesses", "leases.witness"),
@@ -336,6 +339,7 @@ class Founding:
         both = (directory, members, inventory, escrow)
         self._create("Book", *both, awards, p.max_open_orders, p.order_deposit_ppm)
         self._create("SealedTender", *both, at["Book"], awards, leases, settlement, p.deposit_ppm)
+        self._create("EnglishAuction", *both, at["Book"], awards, settlement, p.deposit_ppm)
         self._mined()
         self._create_witnesses()
 

@@ -19,6 +19,7 @@ from chain.contracts.awards import Awards
 from chain.contracts.base import Call, Contract
 from chain.contracts.book import Book
 from chain.contracts.directory import Directory
+from chain.contracts.english import EnglishAuction
 from chain.contracts.inquiries import Inquiries
 from chain.contracts.inventory import Inventory
 from chain.contracts.leases import Leases
@@ -136,6 +137,11 @@ class Exchange:
         return self._numbered(SealedTender)
 
     @cached_property
+    def english(self) -> EnglishAuction | None:
+        """English auctions; None on an exchange without them."""
+        return self._optional(EnglishAuction)
+
+    @cached_property
     def witnesses(self) -> Witnesses | None:
         """Stakes, committees and ticks; None on an exchange without witnesses."""
         return self._optional(Witnesses)
@@ -184,7 +190,7 @@ class Exchange:
             self.book,
             self.tender,
         ]
-        further = (self.witnesses, self.verdicts, self.audits, self.inquiries)
+        further = (self.english, self.witnesses, self.verdicts, self.audits, self.inquiries)
         return core + [contract for contract in further if contract is not None]
 
     def _numbered(self, kind: type[C]) -> C:

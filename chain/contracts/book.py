@@ -33,7 +33,7 @@ class OfferTerms:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """IBook.Offer; `start` and `end` are slots."""
+    """IBook.Offer; `start` and `end` are slots. Before the second `frozen_until` an auction has it."""
 
     org: int
     start: int
@@ -47,6 +47,7 @@ class Offer:
     sla: int
     deposit: int
     traits: Trait
+    frozen_until: int
 
     @property
     def window(self) -> SlotWindow:
@@ -153,6 +154,9 @@ class Book(Contract):
 
     def expire(self, offer: int) -> Call:
         return self._call("expire", offer)
+
+    def reprice(self, offer: int, floor_rate: int, buy_now_rate: int) -> Call:
+        return self._call("reprice", offer, floor_rate, buy_now_rate)
 
     def buy_now(self, offer: int, resources: Sequence[int], window: SlotWindow, *, org: int = 0) -> Call:
         """Buy for an organisation, as `publish` offers for one."""

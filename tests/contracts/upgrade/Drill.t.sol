@@ -79,14 +79,18 @@ contract DrillTest is VerdictsBase {
     function _buyNew(Window memory window) private returns (LeaseId id) {
         vm.prank(north);
         OfferId fresh =
-            _book2.publish(HOME, IBook.OfferTerms(_window(0, 300), RATE, RATE, 1, SlaId.wrap(0)), _machine);
+            _book2.publish(HOME, IBook.OfferTerms(_window(0, 300), RATE, RATE, 1, SlaId.wrap(0), 0), _machine);
         vm.prank(buyer);
         (, id) = _book2.buyNow(HOME, fresh, _machine, window);
     }
 
     /// @dev Of every term of the lease's committee.
     function _payWitnesses() private {
-        for ((uint32 term, bool done) = verdicts.nextPay(lease); !done; (term, done) = verdicts.nextPay(lease)) {
+        for (
+            (uint32 term, bool done) = verdicts.nextPay(lease);
+            !done;
+            (term, done) = verdicts.nextPay(lease)
+        ) {
             verdicts.pay(lease, term);
         }
     }
@@ -148,7 +152,7 @@ contract DrillTest is VerdictsBase {
         _upgrade();
         vm.prank(north);
         OfferId fresh =
-            _book2.publish(HOME, IBook.OfferTerms(_window(0, 300), RATE, RATE, 1, SlaId.wrap(0)), _machine);
+            _book2.publish(HOME, IBook.OfferTerms(_window(0, 300), RATE, RATE, 1, SlaId.wrap(0), 0), _machine);
         vm.expectRevert(abi.encodeWithSelector(IBook.Book_Skipped.selector, Skip.NotFree));
         vm.prank(buyer);
         _book2.buyNow(HOME, fresh, _machine, _window(0, 2));
