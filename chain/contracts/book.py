@@ -151,5 +151,5 @@ class Book(Contract):
         return self._call("buyNow", org, offer, sorted(resources), window_tuple(window))
 
     def assign(self, to: int, resources: Sequence[int], window: SlotWindow, *, org: int = 0) -> Call:
-        """Hand an organisation's resources to another one of its party, or to itself, without payment (L10)."""
+        """Hand an organisation's resources to another one of its party, or to itself, for nothing (L10)."""
         return self._call("assign", org, to, sorted(resources), window_tuple(window))
