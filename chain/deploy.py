@@ -72,8 +72,9 @@ class DeployParams:
     Times are seconds (`slot`, `quantum`, `epoch` too; `tolerance_ms` milliseconds), `_ppm` parts per million,
     money microcredits: `seat_fee` a seat and epoch, `min_stake` what a witness stakes at least, `tick_fine`
     for an epoch without a tick, `appeal_bond` for an appeal. A lease is taken back with at least
-    `reclaim_notice`, for `reclaim_ppm` of the price not served: less than `default_ppm` (L5). `rounds` are those of an epoch. A committee has
-    `small_size` seats of which `small_quorum` agree while fewer than `large_pool` are eligible (W1).
+    `reclaim_notice`, for `reclaim_ppm` of the price not served: less than `default_ppm` (L5). `rounds` are
+    those of an epoch. A committee has `small_size` seats of which `small_quorum` agree while fewer than
+    `large_pool` are eligible (W1).
     """
 
     slot: int = 3600
