@@ -72,7 +72,9 @@ class Exchange:
         """One machine registered and offered; its number and the offer's."""
         own = {"from": seller}
         names = name("bm.large"), name("hall-1")
-        registered = self.inventory.register(0, *names, SPEC, TURNAROUND, name("document"), name(hardware), own)
+        registered = self.inventory.register(
+            0, *names, SPEC, TURNAROUND, name("document"), name(hardware), own
+        )
         resource = registered.events["ResourceRegistered"]["resource"]
         published = self.book.publish(0, (window, LOW_RATE, 0, 1, 0), [resource], own)
         return int(resource), int(published.events["OfferPublished"]["offer"])
