@@ -25,19 +25,22 @@ from chain.sender import Sender
 from market.errors import InvalidInput, Permanent
 from market.rounds import Grid
 
-__all__ = ["DeployParams", "Deployment", "deploy"]
+__all__ = ["GRANTS", "DeployParams", "Deployment", "Founding", "deploy"]
 
-_GRANTS = (
+GRANTS = (
     ("Escrow", "members.charge"),
     ("Settlement", "escrow.move"),
     ("Book", "escrow.move"),
     ("SealedTender", "escrow.move"),
+    ("EnglishAuction", "escrow.move"),
     ("Leases", "inventory.book"),
     ("Leases", "settlement.report"),
     ("Awards", "leases.open"),
     ("Book", "awards.open"),
     ("SealedTender", "awards.open"),
+    ("EnglishAuction", "awards.open"),
     ("SealedTender", "book.record"),
+    ("EnglishAuction", "book.freeze"),
     ("Witnesses", "escrow.move"),
     ("Verdicts", "escrow.move"),
     ("Witnesses", "leases.witness"),
@@ -235,13 +238,22 @@ def deploy(
     whom `threshold` must agree. `progress` is told each step before it begins. Raises the chain's typed
     errors; run again with the same sender to go on.
     """
-    return _Founding(rpc, sender, params, council or sender.address, progress).run(seats, threshold)
+    return Founding(rpc, sender, params, council or sender.address, progress).run(seats, threshold)
 
 
-class _Founding:
+class Founding:
+    """The making of contracts, one after the other; `stem` begins the names of its acts in the journal."""
+
     def __init__(
-        self, rpc: Rpc, sender: Sender, params: DeployParams, council: str, progress: Callable[[str], None]
+        self,
+        rpc: Rpc,
+        sender: Sender,
+        params: DeployParams,
+        council: str,
+        progress: Callable[[str], None],
+        stem: str = "deploy",
     ) -> None:
+        self._stem = stem
         network = rpc.connection
         self._rpc, self._sender, self._council, self._progress = rpc, sender, council, progress
         self._p = params
@@ -263,10 +275,11 @@ class _Founding:
         if seats:
             self._create("Council", list(seats), threshold)
             self._council = at["Council"]
-        self._create_all()
+        self._create_shared()
+        self.create_generation(0)
         directory = Directory(at["Directory"], self._rpc)
         steps = {f"publish {name}": directory.publish(name, at[name]) for name in at if name != "Directory"}
-        for name, right in _GRANTS:
+        for name, right in GRANTS:
             steps[f"grant {right} to {name}"] = directory.set_right(at[name], right, True)
         for step, call in steps.items():
             self._send(step, call.to, call.data)
@@ -277,8 +290,8 @@ class _Founding:
         self.record.directory_code_hash = "0x" + keccak(self._rpc.get_code(at["Directory"])).hex()
         return self.record
 
-    def _create_all(self) -> None:
-        """Contracts whose making asks others come after those are mined; the rest need addresses alone."""
+    def _create_shared(self) -> None:
+        """What is there once, whatever becomes of the rest."""
         p, council, at = self._p, self._council, self.record.addresses
         self._create("Directory", council)
         self._create("TimelockController", p.timelock_delay, [council], [council], ZERO_ADDRESS)
@@ -288,7 +301,17 @@ class _Founding:
         members = at["Members"]
         self._create("Escrow", directory, at["Credits"], members)
         self._create("Inventory", directory, members, p.slot)
-        escrow, inventory = at["Escrow"], at["Inventory"]
+        self._mined()
+
+    def create_generation(self, base: int) -> None:
+        """What is deployed anew together when the rules change; its leases are numbered from `base` + 1 on.
+
+        Contracts whose making asks others come after those are mined; the rest need addresses alone.
+        """
+        p, at = self._p, self.record.addresses
+        directory, members, escrow, inventory = (
+            at[name] for name in ("Directory", "Members", "Escrow", "Inventory")
+        )
         self._create("Settlement", directory, escrow, p.quantum)
         self._mined()
         terms = (
@@ -308,14 +331,16 @@ class _Founding:
             p.large_size,
         )
         settlement = at["Settlement"]
-        self._create("Leases", directory, members, inventory, settlement, terms)
+        self._create("Leases", directory, members, inventory, settlement, terms, base)
         self._mined()
         leases = at["Leases"]
         self._create("Awards", directory, leases)
+        self._mined()
         awards = at["Awards"]
         both = (directory, members, inventory, escrow)
         self._create("Book", *both, awards, p.max_open_orders, p.order_deposit_ppm)
         self._create("SealedTender", *both, at["Book"], awards, leases, settlement, p.deposit_ppm)
+        self._create("EnglishAuction", *both, at["Book"], awards, settlement, p.deposit_ppm)
         self._mined()
         self._create_witnesses()
 
@@ -344,7 +369,7 @@ class _Founding:
 
     def _send(self, step: str, to: str | None, data: bytes) -> Entry:
         self._progress(step)
-        self._sent[step] = self._sender.send(to, data, intent=f"deploy/{step}", wait=False)
+        self._sent[step] = self._sender.send(to, data, intent=f"{self._stem}/{step}", wait=False)
         return self._sent[step]
 
     def _mined(self) -> None:

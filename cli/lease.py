@@ -71,9 +71,7 @@ def list_(app: App, mine: bool, only_open: bool) -> None:
     from cli.balances import leases_of
 
     exchange = app.exchange()
-    numbers = (
-        leases_of(exchange, own_org(app, exchange)) if mine else list(range(1, exchange.leases.count() + 1))
-    )
+    numbers = leases_of(exchange, own_org(app, exchange)) if mine else exchange.leases.numbers()
     names = handles(exchange)
     rows = [lease_row(exchange, number, names) for number in numbers]
     if only_open:
@@ -96,7 +94,7 @@ def show_(app: App, number: int, why: bool) -> None:
     judges = [contract for contract in (exchange.witnesses, exchange.verdicts) if contract is not None]
     told = [exchange.leases, exchange.settlement, exchange.amendments, exchange.awards, *judges]
     entries = history(exchange, told, "lease", number)
-    facts = lease_facts(kept, exchange.leases.terms(), exchange.slot)
+    facts = lease_facts(kept, exchange.leases.terms(number), exchange.slot)
     over = ending(facts, exchange.now())
     result = lease_row(exchange, number, handles(exchange)) | {
         "described": describe(facts, exchange.now()),
@@ -212,7 +210,7 @@ def end(app: App, number: int) -> None:
     from chain.generated.events import LeaseEnded
 
     exchange = app.exchange(sign=True)
-    notice = exchange.leases.terms().notice
+    notice = exchange.leases.terms(number).notice
     plan = Plan(f"End lease {number} early.", [exchange.leases.end_early(number)], {"notice": f"{notice} s"})
     done = apply(app, exchange, plan)
     finish(app, done, {"lease": number, "ended_at": done.one(LeaseEnded).ended_at}, value="lease")
@@ -224,7 +222,7 @@ def end(app: App, number: int) -> None:
 def cancel(app: App, number: int) -> None:
     """Leave before anything is delivered (buyer); costs the reserve share of the price."""
     exchange = app.exchange(sign=True)
-    cost = ppm_of(exchange.settlement.account(number).price, exchange.leases.terms().reserve_ppm)
+    cost = ppm_of(exchange.settlement.account(number).price, exchange.leases.terms(number).reserve_ppm)
     facts = {"costs": f"{credits_text(cost)} credits for what the provider kept ready; the rest returns"}
     result = {"lease": number, "reserve": cost}
     run(app, exchange, f"Cancel lease {number}.", exchange.leases.cancel(number), result, facts)

@@ -16,6 +16,7 @@ from cli.options import for_option, load_settings, node_option, sla_option, wind
 from cli.parse import RATE, increasing, offered_window, wanted_window
 from cli.promise import fee_fact, require_sla, sla_text
 from cli.render import credits_text, history_rows, show, time_text, word
+from cli.reprice import reprice
 from market.availability import Offered, free_parts
 from market.billing import amount_up, bond, buyers_half, ppm_of, price
 from market.errors import InvalidInput, Refused
@@ -24,7 +25,7 @@ from market.windows import SlotWindow
 if TYPE_CHECKING:
     from chain.exchange import Exchange
 
-__all__ = ["offer", "offer_state", "offer_terms", "span_text"]
+__all__ = ["offer", "offer_state", "offer_terms", "require_cover", "span_text"]
 
 
 def span_text(window: SlotWindow, slot: int) -> str:
@@ -100,6 +101,7 @@ def offer() -> None:
 
 
 offer.add_command(availability)
+offer.add_command(reprice)
 
 
 @offer.command()
@@ -189,7 +191,7 @@ def _nodes(resources: list[int]) -> str:
     return f"node{'s' if len(resources) > 1 else ''} {', '.join(map(str, resources))}"
 
 
-def _require_cover(exchange: Exchange, org: int, amount: int) -> None:
+def require_cover(exchange: Exchange, org: int, amount: int) -> None:
     """Tell a buyer what it lacks; the contract would only say that it lacks something."""
     from chain.contracts.members import MemberRight
 
@@ -248,7 +250,7 @@ def list_(app: App, everything: bool, class_name: str | None) -> None:
     exchange = app.exchange()
     now, slot = exchange.now(), exchange.slot
     rows = []
-    for number in range(1, exchange.book.offer_count() + 1):
+    for number in exchange.book.offers():
         o = exchange.book.offer(number)
         if everything or not (o.closed or o.end * slot <= now):
             rows.append(_row(exchange, number))
@@ -276,6 +278,7 @@ def show_(app: App, number: int) -> None:
     ]
     entries = history(exchange, [exchange.book], "offer", number)
     result = row | {"created_at": o.created_at, "by": o.by, "deposit": o.deposit, "closed": o.closed}
+    result["frozen_until"] = o.frozen_until
     show(
         app,
         result | {"free_parts": free, "leases": leases, "history": history_rows(entries, exchange.slot)},
@@ -340,7 +343,7 @@ def buy(
     require_sla(exchange, o.sla)
     fees = buyers_half(exchange.awards.fee_of(window)) if o.sla else 0
     buyer = own_org(app, exchange)
-    _require_cover(exchange, buyer, most + fees)
+    require_cover(exchange, buyer, most + fees)
     facts = {
         "window": span_text(window, exchange.slot),
         "rate": f"{credits_text(o.buy_now_rate)} credits per resource and hour",

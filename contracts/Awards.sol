@@ -49,6 +49,7 @@ contract Awards is IAwards, Governed {
 
     constructor(IDirectory directory_, ILeases leases_) Governed(directory_) {
         leases = leases_;
+        count = leases_.base();
         inventory = leases_.inventory();
         settlement = leases_.settlement();
         _slot = inventory.slot();

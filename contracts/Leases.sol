@@ -42,6 +42,8 @@ contract Leases is ILeases, Governed {
     uint32 private immutable _slot;
 
     /// @inheritdoc ILeases
+    uint32 public immutable base;
+    /// @inheritdoc ILeases
     uint32 public count;
     Terms private _terms;
 
@@ -53,8 +55,11 @@ contract Leases is ILeases, Governed {
         IMembers members_,
         IInventory inventory_,
         ISettlement settlement_,
-        Terms memory terms_
+        Terms memory terms_,
+        uint32 base_
     ) Governed(directory_) {
+        base = base_;
+        count = base_;
         members = members_;
         inventory = inventory_;
         settlement = settlement_;

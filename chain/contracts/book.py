@@ -33,7 +33,7 @@ class OfferTerms:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """IBook.Offer; `start` and `end` are slots."""
+    """IBook.Offer; `start` and `end` are slots. Before the second `frozen_until` an auction has it."""
 
     org: int
     start: int
@@ -47,6 +47,7 @@ class Offer:
     sla: int
     deposit: int
     traits: Trait
+    frozen_until: int
 
     @property
     def window(self) -> SlotWindow:
@@ -116,6 +117,14 @@ class Book(Contract):
     def request_count(self, *, block: BlockId = "latest") -> int:
         return int(self._view("requestCount", block=block))
 
+    def offers(self) -> list[int]:
+        """Every offer there is, the oldest first."""
+        return self._numbers("offerCount")
+
+    def requests(self) -> list[int]:
+        """Every request there is, the oldest first."""
+        return self._numbers("requestCount")
+
     def offer(self, offer: int, *, block: BlockId = "latest") -> Offer:
         return struct(Offer, self._view("offer", offer, block=block))
 
@@ -146,10 +155,13 @@ class Book(Contract):
     def expire(self, offer: int) -> Call:
         return self._call("expire", offer)
 
+    def reprice(self, offer: int, floor_rate: int, buy_now_rate: int) -> Call:
+        return self._call("reprice", offer, floor_rate, buy_now_rate)
+
     def buy_now(self, offer: int, resources: Sequence[int], window: SlotWindow, *, org: int = 0) -> Call:
         """Buy for an organisation, as `publish` offers for one."""
         return self._call("buyNow", org, offer, sorted(resources), window_tuple(window))
 
     def assign(self, to: int, resources: Sequence[int], window: SlotWindow, *, org: int = 0) -> Call:
-        """Hand an organisation's resources to another one of its party, or to itself, for nothing (L10)."""
+        """Hand resources to another organisation of the party, or to the own one, without payment (L10)."""
         return self._call("assign", org, to, sorted(resources), window_tuple(window))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from chain import codec
-from chain.generated.enums import BidStatus, EndReason, LeaseState, Skip, Stage
+from chain.generated.enums import AuctionStage, BidStatus, EndReason, LeaseState, Skip, Stage
 
 __all__ = [
     "REGISTRY",
@@ -46,6 +46,8 @@ __all__ = [
     "Awards_PartnerRuns",
     "Awards_TooLate",
     "Book_BadTraits",
+    "Book_Frozen",
+    "Book_FrozenTooLong",
     "Book_MixedResources",
     "Book_NotForSaleNow",
     "Book_NotInOffer",
@@ -56,6 +58,7 @@ __all__ = [
     "Book_OtherParty",
     "Book_OutsideOffer",
     "Book_RateBelowFloor",
+    "Book_RateRises",
     "Book_SelfDealing",
     "Book_Skipped",
     "Book_TooManyOrders",
@@ -90,6 +93,19 @@ __all__ = [
     "ERC20InvalidSpender",
     "ERC2612ExpiredSignature",
     "ERC2612InvalidSigner",
+    "EnglishAuction_BadStep",
+    "EnglishAuction_BadTimes",
+    "EnglishAuction_HasBids",
+    "EnglishAuction_Leading",
+    "EnglishAuction_NothingToPull",
+    "EnglishAuction_Over",
+    "EnglishAuction_SelfDealing",
+    "EnglishAuction_Skipped",
+    "EnglishAuction_TooEarly",
+    "EnglishAuction_TooLarge",
+    "EnglishAuction_TooLate",
+    "EnglishAuction_TooLow",
+    "EnglishAuction_Unknown",
     "Escrow_InsufficientAccount",
     "Escrow_InsufficientFree",
     "Escrow_NotBelow",
@@ -153,6 +169,19 @@ __all__ = [
     "Members_UnknownNode",
     "Members_UnknownOrganisation",
     "Members_ZeroAddress",
+    "Orders_BadSignature",
+    "Orders_BadTerms",
+    "Orders_Cancelled",
+    "Orders_Expired",
+    "Orders_MixedResources",
+    "Orders_NonceTooLow",
+    "Orders_NotForYou",
+    "Orders_NotInOrder",
+    "Orders_NotSellers",
+    "Orders_OutsideOrder",
+    "Orders_SelfDealing",
+    "Orders_Skipped",
+    "Orders_TooShort",
     "PackedIds_Count",
     "PackedIds_NotIncreasing",
     "SafeCastOverflowedUintDowncast",
@@ -843,6 +872,50 @@ class Book_BadTraits(codec.ContractError):
         self.traits = traits
 
 
+class Book_Frozen(codec.ContractError):
+    """the offer is under auction: it is not sold otherwise, changed or cancelled for now (until, unix seconds)
+
+    `Book`: Book_Frozen(uint32 offer, uint256 until).
+    """
+
+    NAME: ClassVar[str] = "Book_Frozen"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("72a29b53")
+    MESSAGE: ClassVar[str] = (
+        "the offer is under auction: it is not sold otherwise, changed or cancelled for now (until, unix seconds)"
+    )
+    HINT: ClassVar[str | None] = "Bid in the auction ('ocx auction list'), or wait for its end."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("offer", "uint32"),
+        codec.Parameter("until", "uint256"),
+    )
+
+    def __init__(self, *, offer: int, until: int) -> None:
+        super().__init__(offer=offer, until=until)
+        self.offer = offer
+        self.until = until
+
+
+class Book_FrozenTooLong(codec.ContractError):
+    """an offer cannot be frozen for so long (unix seconds)
+
+    `Book`: Book_FrozenTooLong(uint256 until, uint256 max).
+    """
+
+    NAME: ClassVar[str] = "Book_FrozenTooLong"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("58d2c2fa")
+    MESSAGE: ClassVar[str] = "an offer cannot be frozen for so long (unix seconds)"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("until", "uint256"),
+        codec.Parameter("max", "uint256"),
+    )
+
+    def __init__(self, *, until: int, max: int) -> None:
+        super().__init__(until=until, max=max)
+        self.until = until
+        self.max = max
+
+
 class Book_MixedResources(codec.ContractError):
     """an offer's resources must be of one class and one site
 
@@ -1037,6 +1110,29 @@ class Book_RateBelowFloor(codec.ContractError):
         super().__init__(rate=rate, floor_rate=floor_rate)
         self.rate = rate
         self.floor_rate = floor_rate
+
+
+class Book_RateRises(codec.ContractError):
+    """the buy-now rate of an offer that rests can only fall (microcredits an hour)
+
+    `Book`: Book_RateRises(uint64 rate, uint64 before).
+    """
+
+    NAME: ClassVar[str] = "Book_RateRises"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("7edbe289")
+    MESSAGE: ClassVar[str] = "the buy-now rate of an offer that rests can only fall (microcredits an hour)"
+    HINT: ClassVar[str | None] = (
+        "Cancel the offer and publish another, so that nobody who is just buying pays more than it saw."
+    )
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("rate", "uint64"),
+        codec.Parameter("before", "uint64"),
+    )
+
+    def __init__(self, *, rate: int, before: int) -> None:
+        super().__init__(rate=rate, before=before)
+        self.rate = rate
+        self.before = before
 
 
 class Book_SelfDealing(codec.ContractError):
@@ -1638,6 +1734,275 @@ class ERC2612InvalidSigner(codec.ContractError):
         super().__init__(signer=signer, owner=owner)
         self.signer = signer
         self.owner = owner
+
+
+class EnglishAuction_BadStep(codec.ContractError):
+    """the step is 1 to 10000 hundredths of a percent, the extension at least a second
+
+    `EnglishAuction`: EnglishAuction_BadStep(uint16 stepBps, uint32 extension).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_BadStep"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("8ff2d6c3")
+    MESSAGE: ClassVar[str] = "the step is 1 to 10000 hundredths of a percent, the extension at least a second"
+    HINT: ClassVar[str | None] = "Give another --step or --extension."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("step_bps", "uint16"),
+        codec.Parameter("extension", "uint32"),
+    )
+
+    def __init__(self, *, step_bps: int, extension: int) -> None:
+        super().__init__(step_bps=step_bps, extension=extension)
+        self.step_bps = step_bps
+        self.extension = extension
+
+
+class EnglishAuction_BadTimes(codec.ContractError):
+    """bidding has to end in the future, not after the hard stop, and that before the window's end and within 30 days
+
+    `EnglishAuction`: EnglishAuction_BadTimes(uint256 end, uint256 hardStop).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_BadTimes"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("23004174")
+    MESSAGE: ClassVar[str] = (
+        "bidding has to end in the future, not after the hard stop, and that before the window's end and within 30 days"
+    )
+    HINT: ClassVar[str | None] = "Give other times."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("end", "uint256"),
+        codec.Parameter("hard_stop", "uint256"),
+    )
+
+    def __init__(self, *, end: int, hard_stop: int) -> None:
+        super().__init__(end=end, hard_stop=hard_stop)
+        self.end = end
+        self.hard_stop = hard_stop
+
+
+class EnglishAuction_HasBids(codec.ContractError):
+    """an auction with a bid cannot be cancelled
+
+    `EnglishAuction`: EnglishAuction_HasBids(uint32 auction, uint32 leader).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_HasBids"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("d73fc1a3")
+    MESSAGE: ClassVar[str] = "an auction with a bid cannot be cancelled"
+    HINT: ClassVar[str | None] = "Its leader gets the lease when bidding is over."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("auction", "uint32"),
+        codec.Parameter("leader", "uint32"),
+    )
+
+    def __init__(self, *, auction: int, leader: int) -> None:
+        super().__init__(auction=auction, leader=leader)
+        self.auction = auction
+        self.leader = leader
+
+
+class EnglishAuction_Leading(codec.ContractError):
+    """your organisation leads already
+
+    `EnglishAuction`: EnglishAuction_Leading(uint32 auction, uint32 org).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_Leading"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("25133b83")
+    MESSAGE: ClassVar[str] = "your organisation leads already"
+    HINT: ClassVar[str | None] = "Wait until somebody bids more."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("auction", "uint32"),
+        codec.Parameter("org", "uint32"),
+    )
+
+    def __init__(self, *, auction: int, org: int) -> None:
+        super().__init__(auction=auction, org=org)
+        self.auction = auction
+        self.org = org
+
+
+class EnglishAuction_NothingToPull(codec.ContractError):
+    """there is nothing of this organisation to pull
+
+    `EnglishAuction`: EnglishAuction_NothingToPull(uint32 auction, uint32 org).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_NothingToPull"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("b1faf8d5")
+    MESSAGE: ClassVar[str] = "there is nothing of this organisation to pull"
+    HINT: ClassVar[str | None] = "See 'ocx auction show'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("auction", "uint32"),
+        codec.Parameter("org", "uint32"),
+    )
+
+    def __init__(self, *, auction: int, org: int) -> None:
+        super().__init__(auction=auction, org=org)
+        self.auction = auction
+        self.org = org
+
+
+class EnglishAuction_Over(codec.ContractError):
+    """the auction is over (2 awarded, 3 unsold, 4 failed, 5 cancelled)
+
+    `EnglishAuction`: EnglishAuction_Over(uint32 auction, uint8 stage).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_Over"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("47d8b84b")
+    MESSAGE: ClassVar[str] = "the auction is over (2 awarded, 3 unsold, 4 failed, 5 cancelled)"
+    HINT: ClassVar[str | None] = "See 'ocx auction show'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("auction", "uint32"),
+        codec.Parameter("stage", "uint8", enum=AuctionStage),
+    )
+
+    def __init__(self, *, auction: int, stage: AuctionStage) -> None:
+        super().__init__(auction=auction, stage=stage)
+        self.auction = auction
+        self.stage = stage
+
+
+class EnglishAuction_SelfDealing(codec.ContractError):
+    """buyer and seller are affiliated
+
+    `EnglishAuction`: EnglishAuction_SelfDealing(uint32 buyer, uint32 seller).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_SelfDealing"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("7bcd976b")
+    MESSAGE: ClassVar[str] = "buyer and seller are affiliated"
+    HINT: ClassVar[str | None] = "Inside an organisation nodes are assigned, not rented."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("buyer", "uint32"),
+        codec.Parameter("seller", "uint32"),
+    )
+
+    def __init__(self, *, buyer: int, seller: int) -> None:
+        super().__init__(buyer=buyer, seller=seller)
+        self.buyer = buyer
+        self.seller = seller
+
+
+class EnglishAuction_Skipped(codec.ContractError):
+    """the seller could not stand by a win now (1 a machine is not free, 2 it cannot cover its bond)
+
+    `EnglishAuction`: EnglishAuction_Skipped(uint8 reason).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_Skipped"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("ac05fbdc")
+    MESSAGE: ClassVar[str] = (
+        "the seller could not stand by a win now (1 a machine is not free, 2 it cannot cover its bond)"
+    )
+    HINT: ClassVar[str | None] = "See 'ocx auction show'; ask the seller."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("reason", "uint8", enum=Skip),)
+
+    def __init__(self, *, reason: Skip) -> None:
+        super().__init__(reason=reason)
+        self.reason = reason
+
+
+class EnglishAuction_TooEarly(codec.ContractError):
+    """too early: bidding has not ended yet (unix seconds)
+
+    `EnglishAuction`: EnglishAuction_TooEarly(uint32 auction, uint256 end).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_TooEarly"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("0309327e")
+    MESSAGE: ClassVar[str] = "too early: bidding has not ended yet (unix seconds)"
+    HINT: ClassVar[str | None] = "Try again then."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("auction", "uint32"),
+        codec.Parameter("end", "uint256"),
+    )
+
+    def __init__(self, *, auction: int, end: int) -> None:
+        super().__init__(auction=auction, end=end)
+        self.auction = auction
+        self.end = end
+
+
+class EnglishAuction_TooLarge(codec.ContractError):
+    """that is more than one award can lease (resources times slots)
+
+    `EnglishAuction`: EnglishAuction_TooLarge(uint256 slots, uint256 max).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_TooLarge"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("b50f5f91")
+    MESSAGE: ClassVar[str] = "that is more than one award can lease (resources times slots)"
+    HINT: ClassVar[str | None] = "Auction fewer resources, or a shorter window."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("slots", "uint256"),
+        codec.Parameter("max", "uint256"),
+    )
+
+    def __init__(self, *, slots: int, max: int) -> None:
+        super().__init__(slots=slots, max=max)
+        self.slots = slots
+        self.max = max
+
+
+class EnglishAuction_TooLate(codec.ContractError):
+    """too late: bidding ended (unix seconds)
+
+    `EnglishAuction`: EnglishAuction_TooLate(uint32 auction, uint256 end).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_TooLate"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("a0e46b86")
+    MESSAGE: ClassVar[str] = "too late: bidding ended (unix seconds)"
+    HINT: ClassVar[str | None] = "Whoever leads has it ('ocx auction award')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("auction", "uint32"),
+        codec.Parameter("end", "uint256"),
+    )
+
+    def __init__(self, *, auction: int, end: int) -> None:
+        super().__init__(auction=auction, end=end)
+        self.auction = auction
+        self.end = end
+
+
+class EnglishAuction_TooLow(codec.ContractError):
+    """the rate is below the least that would lead (microcredits an hour)
+
+    `EnglishAuction`: EnglishAuction_TooLow(uint64 rate, uint256 least).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_TooLow"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("9a55a224")
+    MESSAGE: ClassVar[str] = "the rate is below the least that would lead (microcredits an hour)"
+    HINT: ClassVar[str | None] = "Bid that or more."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("rate", "uint64"),
+        codec.Parameter("least", "uint256"),
+    )
+
+    def __init__(self, *, rate: int, least: int) -> None:
+        super().__init__(rate=rate, least=least)
+        self.rate = rate
+        self.least = least
+
+
+class EnglishAuction_Unknown(codec.ContractError):
+    """there is no such auction
+
+    `EnglishAuction`: EnglishAuction_Unknown(uint32 auction).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_Unknown"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("ca0cab2a")
+    MESSAGE: ClassVar[str] = "there is no such auction"
+    HINT: ClassVar[str | None] = "See 'ocx auction list --all'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("auction", "uint32"),)
+
+    def __init__(self, *, auction: int) -> None:
+        super().__init__(auction=auction)
+        self.auction = auction
 
 
 class Escrow_InsufficientAccount(codec.ContractError):
@@ -2860,6 +3225,255 @@ class Members_ZeroAddress(codec.ContractError):
     MESSAGE: ClassVar[str] = "the zero address cannot be used here"
     HINT: ClassVar[str | None] = "Give a real address."
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = ()
+
+
+class Orders_BadSignature(codec.ContractError):
+    """the order's signature is malformed
+
+    `Orders`: Orders_BadSignature().
+    """
+
+    NAME: ClassVar[str] = "Orders_BadSignature"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("1aa1e141")
+    MESSAGE: ClassVar[str] = "the order's signature is malformed"
+    HINT: ClassVar[str | None] = "Ask its seller for the file again."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = ()
+
+
+class Orders_BadTerms(codec.ContractError):
+    """an order has a rate above zero, and promises nothing that is not a seller's to promise (traits)
+
+    `Orders`: Orders_BadTerms(uint64 rate, uint8 traits).
+    """
+
+    NAME: ClassVar[str] = "Orders_BadTerms"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("1a3e00d0")
+    MESSAGE: ClassVar[str] = (
+        "an order has a rate above zero, and promises nothing that is not a seller's to promise (traits)"
+    )
+    HINT: ClassVar[str | None] = "Its seller has to make it anew."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("rate", "uint64"),
+        codec.Parameter("traits", "uint8"),
+    )
+
+    def __init__(self, *, rate: int, traits: int) -> None:
+        super().__init__(rate=rate, traits=traits)
+        self.rate = rate
+        self.traits = traits
+
+
+class Orders_Cancelled(codec.ContractError):
+    """the order was cancelled
+
+    `Orders`: Orders_Cancelled(bytes32 order).
+    """
+
+    NAME: ClassVar[str] = "Orders_Cancelled"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("d0d683bc")
+    MESSAGE: ClassVar[str] = "the order was cancelled"
+    HINT: ClassVar[str | None] = "Ask its seller for another."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("order", "bytes32"),)
+
+    def __init__(self, *, order: bytes) -> None:
+        super().__init__(order=order)
+        self.order = order
+
+
+class Orders_Expired(codec.ContractError):
+    """the order has expired (unix seconds)
+
+    `Orders`: Orders_Expired(uint256 expires).
+    """
+
+    NAME: ClassVar[str] = "Orders_Expired"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("fb18fc11")
+    MESSAGE: ClassVar[str] = "the order has expired (unix seconds)"
+    HINT: ClassVar[str | None] = "Ask its seller for another."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("expires", "uint256"),)
+
+    def __init__(self, *, expires: int) -> None:
+        super().__init__(expires=expires)
+        self.expires = expires
+
+
+class Orders_MixedResources(codec.ContractError):
+    """resources of one fill must be of one class and one site
+
+    `Orders`: Orders_MixedResources(uint32 resource).
+    """
+
+    NAME: ClassVar[str] = "Orders_MixedResources"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("b4bbac00")
+    MESSAGE: ClassVar[str] = "resources of one fill must be of one class and one site"
+    HINT: ClassVar[str | None] = "Fill the order once for each."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("resource", "uint32"),)
+
+    def __init__(self, *, resource: int) -> None:
+        super().__init__(resource=resource)
+        self.resource = resource
+
+
+class Orders_NonceTooLow(codec.ContractError):
+    """nonces of cancelled orders only grow
+
+    `Orders`: Orders_NonceTooLow(uint64 nonce, uint64 least).
+    """
+
+    NAME: ClassVar[str] = "Orders_NonceTooLow"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("53523c9c")
+    MESSAGE: ClassVar[str] = "nonces of cancelled orders only grow"
+    HINT: ClassVar[str | None] = "Give a larger one."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("nonce", "uint64"),
+        codec.Parameter("least", "uint64"),
+    )
+
+    def __init__(self, *, nonce: int, least: int) -> None:
+        super().__init__(nonce=nonce, least=least)
+        self.nonce = nonce
+        self.least = least
+
+
+class Orders_NotForYou(codec.ContractError):
+    """this order is not for the buyer's organisation
+
+    `Orders`: Orders_NotForYou(uint32 buyer, uint32 within).
+    """
+
+    NAME: ClassVar[str] = "Orders_NotForYou"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("87fd879d")
+    MESSAGE: ClassVar[str] = "this order is not for the buyer's organisation"
+    HINT: ClassVar[str | None] = "It sells to one organisation and those below it ('ocx offer order show')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("buyer", "uint32"),
+        codec.Parameter("within", "uint32"),
+    )
+
+    def __init__(self, *, buyer: int, within: int) -> None:
+        super().__init__(buyer=buyer, within=within)
+        self.buyer = buyer
+        self.within = within
+
+
+class Orders_NotInOrder(codec.ContractError):
+    """the order does not hold this resource
+
+    `Orders`: Orders_NotInOrder(uint32 resource).
+    """
+
+    NAME: ClassVar[str] = "Orders_NotInOrder"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("6a9bbfb8")
+    MESSAGE: ClassVar[str] = "the order does not hold this resource"
+    HINT: ClassVar[str | None] = "See 'ocx offer order show'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("resource", "uint32"),)
+
+    def __init__(self, *, resource: int) -> None:
+        super().__init__(resource=resource)
+        self.resource = resource
+
+
+class Orders_NotSellers(codec.ContractError):
+    """the resource is not the seller's any more, or retired
+
+    `Orders`: Orders_NotSellers(uint32 resource, uint32 seller).
+    """
+
+    NAME: ClassVar[str] = "Orders_NotSellers"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("51578507")
+    MESSAGE: ClassVar[str] = "the resource is not the seller's any more, or retired"
+    HINT: ClassVar[str | None] = "Take others of the order."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("resource", "uint32"),
+        codec.Parameter("seller", "uint32"),
+    )
+
+    def __init__(self, *, resource: int, seller: int) -> None:
+        super().__init__(resource=resource, seller=seller)
+        self.resource = resource
+        self.seller = seller
+
+
+class Orders_OutsideOrder(codec.ContractError):
+    """the window lies outside the order's (slots)
+
+    `Orders`: Orders_OutsideOrder(uint32 start, uint32 end).
+    """
+
+    NAME: ClassVar[str] = "Orders_OutsideOrder"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("66075e04")
+    MESSAGE: ClassVar[str] = "the window lies outside the order's (slots)"
+    HINT: ClassVar[str | None] = "See 'ocx offer order show'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("start", "uint32"),
+        codec.Parameter("end", "uint32"),
+    )
+
+    def __init__(self, *, start: int, end: int) -> None:
+        super().__init__(start=start, end=end)
+        self.start = start
+        self.end = end
+
+
+class Orders_SelfDealing(codec.ContractError):
+    """buyer and seller are affiliated
+
+    `Orders`: Orders_SelfDealing(uint32 buyer, uint32 seller).
+    """
+
+    NAME: ClassVar[str] = "Orders_SelfDealing"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("829c3317")
+    MESSAGE: ClassVar[str] = "buyer and seller are affiliated"
+    HINT: ClassVar[str | None] = "Inside an organisation nodes are assigned, not rented."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("buyer", "uint32"),
+        codec.Parameter("seller", "uint32"),
+    )
+
+    def __init__(self, *, buyer: int, seller: int) -> None:
+        super().__init__(buyer=buyer, seller=seller)
+        self.buyer = buyer
+        self.seller = seller
+
+
+class Orders_Skipped(codec.ContractError):
+    """the lease cannot be opened (1 not free, 2 the provider cannot cover its bond, 3 the buyer cannot cover the price)
+
+    `Orders`: Orders_Skipped(uint8 reason).
+    """
+
+    NAME: ClassVar[str] = "Orders_Skipped"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("ba9e8059")
+    MESSAGE: ClassVar[str] = (
+        "the lease cannot be opened (1 not free, 2 the provider cannot cover its bond, 3 the buyer cannot cover the price)"
+    )
+    HINT: ClassVar[str | None] = "See 'ocx offer order show' and 'ocx credits balance'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("reason", "uint8", enum=Skip),)
+
+    def __init__(self, *, reason: Skip) -> None:
+        super().__init__(reason=reason)
+        self.reason = reason
+
+
+class Orders_TooShort(codec.ContractError):
+    """the piece is shorter than the order's shortest (slots)
+
+    `Orders`: Orders_TooShort(uint32 slots, uint32 minSlots).
+    """
+
+    NAME: ClassVar[str] = "Orders_TooShort"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("99ac3e29")
+    MESSAGE: ClassVar[str] = "the piece is shorter than the order's shortest (slots)"
+    HINT: ClassVar[str | None] = "Take a longer window."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("slots", "uint32"),
+        codec.Parameter("min_slots", "uint32"),
+    )
+
+    def __init__(self, *, slots: int, min_slots: int) -> None:
+        super().__init__(slots=slots, min_slots=min_slots)
+        self.slots = slots
+        self.min_slots = min_slots
 
 
 class PackedIds_Count(codec.ContractError):
@@ -4107,6 +4721,8 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Awards_PartnerRuns.SELECTOR: Awards_PartnerRuns,
     Awards_TooLate.SELECTOR: Awards_TooLate,
     Book_BadTraits.SELECTOR: Book_BadTraits,
+    Book_Frozen.SELECTOR: Book_Frozen,
+    Book_FrozenTooLong.SELECTOR: Book_FrozenTooLong,
     Book_MixedResources.SELECTOR: Book_MixedResources,
     Book_NotForSaleNow.SELECTOR: Book_NotForSaleNow,
     Book_NotInOffer.SELECTOR: Book_NotInOffer,
@@ -4117,6 +4733,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Book_OtherParty.SELECTOR: Book_OtherParty,
     Book_OutsideOffer.SELECTOR: Book_OutsideOffer,
     Book_RateBelowFloor.SELECTOR: Book_RateBelowFloor,
+    Book_RateRises.SELECTOR: Book_RateRises,
     Book_SelfDealing.SELECTOR: Book_SelfDealing,
     Book_Skipped.SELECTOR: Book_Skipped,
     Book_TooManyOrders.SELECTOR: Book_TooManyOrders,
@@ -4151,6 +4768,19 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     ERC20InvalidSpender.SELECTOR: ERC20InvalidSpender,
     ERC2612ExpiredSignature.SELECTOR: ERC2612ExpiredSignature,
     ERC2612InvalidSigner.SELECTOR: ERC2612InvalidSigner,
+    EnglishAuction_BadStep.SELECTOR: EnglishAuction_BadStep,
+    EnglishAuction_BadTimes.SELECTOR: EnglishAuction_BadTimes,
+    EnglishAuction_HasBids.SELECTOR: EnglishAuction_HasBids,
+    EnglishAuction_Leading.SELECTOR: EnglishAuction_Leading,
+    EnglishAuction_NothingToPull.SELECTOR: EnglishAuction_NothingToPull,
+    EnglishAuction_Over.SELECTOR: EnglishAuction_Over,
+    EnglishAuction_SelfDealing.SELECTOR: EnglishAuction_SelfDealing,
+    EnglishAuction_Skipped.SELECTOR: EnglishAuction_Skipped,
+    EnglishAuction_TooEarly.SELECTOR: EnglishAuction_TooEarly,
+    EnglishAuction_TooLarge.SELECTOR: EnglishAuction_TooLarge,
+    EnglishAuction_TooLate.SELECTOR: EnglishAuction_TooLate,
+    EnglishAuction_TooLow.SELECTOR: EnglishAuction_TooLow,
+    EnglishAuction_Unknown.SELECTOR: EnglishAuction_Unknown,
     Escrow_InsufficientAccount.SELECTOR: Escrow_InsufficientAccount,
     Escrow_InsufficientFree.SELECTOR: Escrow_InsufficientFree,
     Escrow_NotBelow.SELECTOR: Escrow_NotBelow,
@@ -4214,6 +4844,19 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Members_UnknownNode.SELECTOR: Members_UnknownNode,
     Members_UnknownOrganisation.SELECTOR: Members_UnknownOrganisation,
     Members_ZeroAddress.SELECTOR: Members_ZeroAddress,
+    Orders_BadSignature.SELECTOR: Orders_BadSignature,
+    Orders_BadTerms.SELECTOR: Orders_BadTerms,
+    Orders_Cancelled.SELECTOR: Orders_Cancelled,
+    Orders_Expired.SELECTOR: Orders_Expired,
+    Orders_MixedResources.SELECTOR: Orders_MixedResources,
+    Orders_NonceTooLow.SELECTOR: Orders_NonceTooLow,
+    Orders_NotForYou.SELECTOR: Orders_NotForYou,
+    Orders_NotInOrder.SELECTOR: Orders_NotInOrder,
+    Orders_NotSellers.SELECTOR: Orders_NotSellers,
+    Orders_OutsideOrder.SELECTOR: Orders_OutsideOrder,
+    Orders_SelfDealing.SELECTOR: Orders_SelfDealing,
+    Orders_Skipped.SELECTOR: Orders_Skipped,
+    Orders_TooShort.SELECTOR: Orders_TooShort,
     PackedIds_Count.SELECTOR: PackedIds_Count,
     PackedIds_NotIncreasing.SELECTOR: PackedIds_NotIncreasing,
     SafeCastOverflowedUintDowncast.SELECTOR: SafeCastOverflowedUintDowncast,

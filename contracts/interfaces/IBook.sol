@@ -37,6 +37,7 @@ interface IBook {
 
     /// @param by The seller's member whose consent and limit carry the bonds of this offer's leases.
     /// @param deposit What the order holds while it rests (E6).
+    /// @param frozenUntil Before that second it is neither sold nor changed, for an auction has it.
     struct Offer {
         OrgId org;
         uint32 start;
@@ -50,6 +51,7 @@ interface IBook {
         SlaId sla;
         uint96 deposit;
         uint8 traits;
+        uint40 frozenUntil;
     }
 
     /// @param spec What each resource must have at least.
@@ -97,6 +99,11 @@ interface IBook {
         uint8 traits
     );
     event OfferClosed(OfferId indexed offer, bool cancelled);
+    event OfferRepriced(
+        OfferId indexed offer, uint64 floorRate, uint64 buyNowRate, uint96 deposit, address by
+    );
+    event OfferFrozen(OfferId indexed offer, address indexed by, uint40 until);
+    event OfferThawed(OfferId indexed offer);
     event BoughtNow(OfferId indexed offer, OrgId indexed buyer, AwardId indexed award, LeaseId lease);
     event Assigned(OrgId indexed owner, OrgId indexed to, AwardId indexed award, LeaseId lease);
     event RequestPosted(
@@ -128,6 +135,14 @@ interface IBook {
     /// @notice the offer's window is not over yet
     /// @dev Its seller can cancel it.
     error Book_OfferOpen(OfferId offer, uint256 until);
+    /// @notice the offer is under auction: it is not sold otherwise, changed or cancelled for now (until, unix seconds)
+    /// @dev Bid in the auction ('ocx auction list'), or wait for its end.
+    error Book_Frozen(OfferId offer, uint256 until);
+    /// @notice an offer cannot be frozen for so long (unix seconds)
+    error Book_FrozenTooLong(uint256 until, uint256 max);
+    /// @notice the buy-now rate of an offer that rests can only fall (microcredits an hour)
+    /// @dev Cancel the offer and publish another, so that nobody who is just buying pays more than it saw.
+    error Book_RateRises(uint64 rate, uint64 before);
     /// @notice an offer's resources must be of one class and one site
     /// @dev Publish one offer for each.
     error Book_MixedResources(ResourceId resource);
@@ -182,6 +197,19 @@ interface IBook {
 
     /// @notice Anyone closes an offer whose window is over, which returns its deposit.
     function expire(OfferId offer) external;
+
+    /// @notice The seller asks another floor, and sells at once for less or no longer (B13). The deposit follows the floor.
+    /// Leases from now on are by the consent of who calls.
+    ///
+    /// The buy-now rate only falls: who is just buying, or extends a lease, never pays more than it saw.
+    function reprice(OfferId offer, uint64 floorRate, uint64 buyNowRate) external;
+
+    /// @notice An auction keeps an open offer from being sold, bid, changed or cancelled until a second, at most
+    /// `MAX_FREEZE` ahead. It lapses by itself. The auction can only make it longer; another one waits until then.
+    function freeze(OfferId offer, uint40 until) external;
+
+    /// @notice The auction that froze an offer lets it go. Does nothing if it did not freeze it.
+    function thaw(OfferId offer) external;
 
     /// @notice Leases free parts of an offer at its buy-now rate, in this one transaction.
     /// @param buyer 0 is the caller's own organisation, any other one must have granted it the right.

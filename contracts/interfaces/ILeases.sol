@@ -279,6 +279,10 @@ interface ILeases {
     /// @param note A code of up to 32 bytes.
     function close(LeaseId lease, EndReason reason, uint40 at, uint32 ppm, bytes32 note) external;
 
+    /// @notice Where the numbers of this generation's awards, leases, offers and requests begin, less 1. A generation is
+    /// what is deployed anew together when the rules change; numbers are never used twice.
+    function base() external view returns (uint32);
+
     /// @notice How many leases there are; ids run from 1.
     function count() external view returns (uint32);
 

@@ -14,6 +14,7 @@ import {Inventory} from "../../contracts/Inventory.sol";
 import {Leases} from "../../contracts/Leases.sol";
 import {Members} from "../../contracts/Members.sol";
 import {Settlement} from "../../contracts/Settlement.sol";
+import {EnglishAuction} from "../../contracts/auctions/EnglishAuction.sol";
 import {SealedTender} from "../../contracts/auctions/SealedTender.sol";
 import {IAmendments} from "../../contracts/interfaces/IAmendments.sol";
 import {IBook} from "../../contracts/interfaces/IBook.sol";
@@ -56,6 +57,7 @@ abstract contract Exchange is Test {
     Book internal book;
     SealedTender internal tender;
     Amendments internal amendments;
+    EnglishAuction internal english;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000); // a whole slot
@@ -100,7 +102,7 @@ abstract contract Exchange is Test {
         escrow = new Escrow(directory, credits, members);
         inventory = new Inventory(directory, members, SLOT);
         settlement = new Settlement(directory, escrow, 60);
-        leases = new Leases(directory, members, inventory, settlement, _terms());
+        leases = new Leases(directory, members, inventory, settlement, _terms(), 0);
         awards = new Awards(directory, leases);
         book = new Book(directory, members, inventory, escrow, awards, 100, 1000);
         tender = new SealedTender(
@@ -109,6 +111,9 @@ abstract contract Exchange is Test {
         // Without witnesses there are no verdicts to ask.
         amendments =
             new Amendments(directory, members, book, awards, IVerdicts(address(0)), _amendmentTerms());
+        english = new EnglishAuction(
+            directory, members, inventory, escrow, book, awards, address(settlement), 10_000
+        );
 
         directory.publish("Members", address(members));
         directory.publish("Credits", address(credits));
@@ -120,20 +125,24 @@ abstract contract Exchange is Test {
         directory.publish("Book", address(book));
         directory.publish("SealedTender", address(tender));
         directory.publish("Amendments", address(amendments));
+        directory.publish("EnglishAuction", address(english));
 
         directory.setRight(address(escrow), Rights.MEMBERS_CHARGE, true);
         directory.setRight(address(settlement), Rights.ESCROW_MOVE, true);
         directory.setRight(address(book), Rights.ESCROW_MOVE, true);
         directory.setRight(address(tender), Rights.ESCROW_MOVE, true);
+        directory.setRight(address(english), Rights.ESCROW_MOVE, true);
         directory.setRight(address(leases), Rights.INVENTORY_BOOK, true);
         directory.setRight(address(leases), Rights.SETTLEMENT_REPORT, true);
         directory.setRight(address(awards), Rights.LEASES_OPEN, true);
         directory.setRight(address(book), Rights.AWARDS_OPEN, true);
         directory.setRight(address(tender), Rights.AWARDS_OPEN, true);
+        directory.setRight(address(english), Rights.AWARDS_OPEN, true);
         directory.setRight(address(tender), Rights.BOOK_RECORD, true);
         directory.setRight(address(amendments), Rights.AWARDS_OPEN, true);
         directory.setRight(address(amendments), Rights.LEASES_AMEND, true);
         directory.setRight(address(awards), Rights.LEASES_AMEND, true);
+        directory.setRight(address(english), Rights.BOOK_FREEZE, true);
 
         address[] memory proposers = new address[](1);
         proposers[0] = council;

@@ -19,7 +19,7 @@ contract SealedTenderEdgeTest is TenderBase {
     /// and the award reverts. Here on a deployment with slots of 10 s, as the demo's.
     function test_WhenSlotsAreShort_LegsAtTheCeilingStillFitIt() external {
         inventory = new Inventory(directory, members, 10);
-        leases = new Leases(directory, members, inventory, settlement, _terms());
+        leases = new Leases(directory, members, inventory, settlement, _terms(), 0);
         awards = new Awards(directory, leases);
         book = new Book(directory, members, inventory, escrow, awards, 100, 1000);
         tender = new SealedTender(
