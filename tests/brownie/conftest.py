@@ -80,7 +80,7 @@ class Exchange:
         known_by = name("document"), name(hardware)
         registered = self.inventory.register(0, *names, SPEC, TURNAROUND, *known_by, own)
         resource = registered.events["ResourceRegistered"]["resource"]
-        published = self.book.publish(0, (window, LOW_RATE, buy_now, 1, 0), [resource], own)
+        published = self.book.publish(0, (window, LOW_RATE, buy_now, 1, 0, 0), [resource], own)
         return int(resource), int(published.events["OfferPublished"]["offer"])
 
 
