@@ -59,6 +59,11 @@ test-network: $(VENV) $(NODE) $(LAB) ## Long histories: whole demos, faults, dep
 	@python -m pytest $(or $(ARGS),$(NETWORK))
 	@$(if $(ARGS),,python -m pytest --engine clique -n 5 --dist loadgroup --no-loadscope-reorder @$(NETWORK)/suites/on_validators.txt)
 
+.PHONY: prove
+prove: $(VENV) $(NODE) $(HALMOS) ## halmos: escrow and calendar for all values there are; planted faults must be found
+	$(call say,halmos)
+	@python -m tools.prove
+
 .PHONY: check check-style check-types check-layers check-contracts check-slither check-fresh check-ansible
 CHECKS := check-style check-types check-layers check-contracts check-slither check-fresh check-ansible
 check: $(VENV) $(NODE) ## Everything CI asks for beside the tests; runs all checks, then names those that failed
