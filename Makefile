@@ -89,7 +89,7 @@ endif
 check-contracts: $(VENV) $(NODE) ## Solidity: format, lint, warnings, sizes
 ifneq ($(SOLIDITY),)
 	$(call say,forge fmt$(comma) lint and warnings)
-	@forge fmt --check
+	@forge fmt --check && FOUNDRY_PROFILE=proof forge fmt --check
 	@forge lint --deny warnings contracts
 	@forge build --deny warnings
 	$(call say,contract sizes)
@@ -128,7 +128,7 @@ soak: $(VENV) $(NODE) ## Kill agents thousands of times and count doubles and lo
 
 fmt: $(VENV) $(NODE) ## Format Python and Solidity
 	@ruff check --quiet --fix . ; ruff format .
-	@forge fmt
+	@forge fmt && FOUNDRY_PROFILE=proof forge fmt
 
 lock: $(VENV) ## Resolve requirements/*.in and pyproject.toml again
 	@$(LOCK) $(UPGRADE) requirements/bootstrap.in -o requirements/bootstrap.txt

@@ -104,7 +104,8 @@ contract CalendarProof is Proof {
         bool before = _set(any, newEnd);
         vm.assume(start < end && end < newEnd);
         _book(start, end);
-        bytes memory extend = abi.encodeCall(Inventory.extend, (ID, FIRST | start, FIRST + end, FIRST + newEnd));
+        bytes memory extend =
+            abi.encodeCall(Inventory.extend, (ID, FIRST | start, FIRST + end, FIRST + newEnd));
         _goesThrough(address(this), address(inventory), extend);
         assertFalse(inside && before);
         assertEq(_isBooked(any), before || inside);
@@ -114,8 +115,7 @@ contract CalendarProof is Proof {
     function check_IsFree(Any calldata any, uint8 start, uint16 end) external {
         _set(any, end);
         bool free = inventory.isFree(ID, FIRST | start, FIRST + end);
-        (bool ok,) =
-            address(inventory).call(abi.encodeCall(Inventory.book, (ID, FIRST | start, FIRST + end)));
+        (bool ok,) = address(inventory).call(abi.encodeCall(Inventory.book, (ID, FIRST | start, FIRST + end)));
         assertEq(ok, free);
     }
 

@@ -11,15 +11,6 @@ import {OrgId} from "../../contracts/interfaces/Types.sol";
 /// @notice Every move of `Escrow`, from any state: what leaves one place arrives in one other, and nothing else changes.
 /// By induction, then, the sum of all places is its total after any moves in any order (I1).
 contract EscrowProof is Proof {
-    /// @dev A place money can be in: a free balance, or an account of an opener.
-    struct Cells {
-        uint256 from;
-        uint256 to;
-        uint256 otherFree;
-        uint256 otherAccount;
-        uint256 total;
-    }
-
     AnyMembers internal members;
     Credits internal credits;
     Escrow internal escrow;
@@ -35,9 +26,15 @@ contract EscrowProof is Proof {
         vm.setArbitraryStorage(address(escrow));
     }
 
-    function check_Lock(address opener, bytes32 key, OrgId org, address by, uint256 amount, OrgId o, bytes32 k)
-        external
-    {
+    function check_Lock(
+        address opener,
+        bytes32 key,
+        OrgId org,
+        address by,
+        uint256 amount,
+        OrgId o,
+        bytes32 k
+    ) external {
         OrgId party = members.partyOf(org);
         uint256 free = escrow.free(party);
         uint256 held = escrow.balance(opener, key);
@@ -54,9 +51,15 @@ contract EscrowProof is Proof {
         if (k != key) assertEq(escrow.balance(opener, k), account);
     }
 
-    function check_Unlock(address opener, bytes32 key, OrgId org, address by, uint256 amount, OrgId o, bytes32 k)
-        external
-    {
+    function check_Unlock(
+        address opener,
+        bytes32 key,
+        OrgId org,
+        address by,
+        uint256 amount,
+        OrgId o,
+        bytes32 k
+    ) external {
         OrgId party = members.partyOf(org);
         uint256 free = escrow.free(party);
         uint256 held = escrow.balance(opener, key);
@@ -90,9 +93,15 @@ contract EscrowProof is Proof {
     }
 
     /// @dev To itself it changes nothing; else what one account loses the other has more.
-    function check_Pass(address opener, bytes32 key, address to, bytes32 toKey, uint256 amount, OrgId o, bytes32 k)
-        external
-    {
+    function check_Pass(
+        address opener,
+        bytes32 key,
+        address to,
+        bytes32 toKey,
+        uint256 amount,
+        OrgId o,
+        bytes32 k
+    ) external {
         bool same = opener == to && key == toKey;
         uint256 held = escrow.balance(opener, key);
         uint256 there = escrow.balance(to, toKey);
@@ -109,7 +118,9 @@ contract EscrowProof is Proof {
         if (k != key && (opener != to || k != toKey)) assertEq(escrow.balance(opener, k), account);
     }
 
-    function check_Give(address admin, OrgId to, uint256 amount, OrgId o, address opener, bytes32 k) external {
+    function check_Give(address admin, OrgId to, uint256 amount, OrgId o, address opener, bytes32 k)
+        external
+    {
         OrgId from = members.requireRight(admin, MemberRights.ADMIN);
         uint256 held = escrow.free(from);
         uint256 there = escrow.free(to);
@@ -127,7 +138,9 @@ contract EscrowProof is Proof {
     }
 
     /// @dev What is paid in or out is what the total changes by, and leaves or reaches one free balance only.
-    function check_Deposit(address payer, OrgId org, uint256 amount, OrgId o, address opener, bytes32 k) external {
+    function check_Deposit(address payer, OrgId org, uint256 amount, OrgId o, address opener, bytes32 k)
+        external
+    {
         OrgId party = members.partyOf(org);
         uint256 free = escrow.free(party);
         uint256 total = escrow.total();
@@ -158,16 +171,14 @@ contract EscrowProof is Proof {
     }
 
     /// @dev I1: what the escrow holds covers its total before any call by anybody, so it does after it.
-    function check_TheTokenCoversTheTotal(bytes4 selector, address by, address a, bytes32 b, uint256 c, uint256 d)
-        external
-    {
+    function check_TheTokenCoversTheTotal(bytes4 selector, address by, bytes32[4] calldata words) external {
         vm.assume(by != address(escrow));
         // As for every token: balances add up to the supply, so no two of them overflow.
         vm.assume(credits.balanceOf(address(escrow)) < type(uint128).max);
         vm.assume(credits.balanceOf(by) < type(uint128).max);
         vm.assume(credits.balanceOf(address(escrow)) >= escrow.total());
 
-        _goesThrough(by, address(escrow), abi.encodePacked(selector, abi.encode(b, a, c, d)));
+        _goesThrough(by, address(escrow), abi.encodePacked(selector, words));
 
         assertGe(credits.balanceOf(address(escrow)), escrow.total());
     }
