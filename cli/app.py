@@ -37,6 +37,8 @@ class App:
     connection: Path | None = None
     wallet: Path | None = None
     passphrase_file: Path | None = None
+    acting_for: str | None = None
+    generation: int | None = None
     state: Path = Path("~/.local/state/ocx")
     format: str = "table"
     yes: bool = False
@@ -88,8 +90,9 @@ class App:
 
         connection = self.connection_path()
         if not sign:
-            return Exchange.open(connection)
-        exchange = Exchange.open(connection, wallet=self.open_wallet(), state_dir=self.state_dir / "sender")
+            return Exchange.open(connection, generation=self.generation)
+        journal = self.state_dir / "sender"
+        exchange = Exchange.open(connection, self.open_wallet(), journal, generation=self.generation)
         click.get_current_context().call_on_close(exchange.sender.close)
         return exchange
 
@@ -132,6 +135,18 @@ def _global_options(hidden: bool) -> list[click.Parameter]:
             type=path,
             hidden=hidden,
             help="File with the passphrase, readable by its owner only; else OCX_PASSPHRASE, else a prompt.",
+        ),
+        _global(
+            "--acting-for",
+            metavar="ORG",
+            hidden=hidden,
+            help="Organisation that granted the account rights, HANDLE or number; by default its own.",
+        ),
+        _global(
+            "--generation",
+            type=click.IntRange(1),
+            hidden=hidden,
+            help="Work with this generation of the contracts alone; by default with all.",
         ),
         _global(
             "--state",

@@ -13,13 +13,14 @@ from cli.app import App, Group, pass_app
 from cli.network_invite import COMMANDS as INVITE_COMMANDS
 from cli.network_join import COMMANDS as JOIN_COMMANDS
 from cli.network_nodes import COMMANDS
+from cli.network_upgrade import COMMANDS as UPGRADE_COMMANDS
 from cli.render import show
 from market.errors import InvalidInput
 
 if TYPE_CHECKING:
     from chain.deploy import DeployParams
 
-__all__ = ["network"]
+__all__ = ["network", "params_of"]
 
 
 @click.group(cls=Group)
@@ -27,7 +28,7 @@ def network() -> None:
     """The network: run a chain, deploy the contracts, show them, check endpoints."""
 
 
-for command in (*COMMANDS, *JOIN_COMMANDS, *INVITE_COMMANDS):
+for command in (*COMMANDS, *JOIN_COMMANDS, *INVITE_COMMANDS, *UPGRADE_COMMANDS):
     network.add_command(command)
 
 
@@ -45,6 +46,17 @@ for command in (*COMMANDS, *JOIN_COMMANDS, *INVITE_COMMANDS):
 )
 @click.option("--demo", is_flag=True, help="Small constants that are good to watch (slots of seconds).")
 @click.option("--council", help="Account that governs; by default the wallet's.")
+@click.option(
+    "--seat",
+    "seats",
+    multiple=True,
+    help="Account of a council of several, in place of --council; repeat it.",
+)
+@click.option(
+    "--threshold",
+    type=click.IntRange(1),
+    help="How many of a council of several must agree; by default more than half.",
+)
 @click.option("--gas-price", type=int, default=0, help="Wei per gas everybody offers.")
 @click.option("--fee-market", is_flag=True, help="Let the chain's fee market set the price instead.")
 @click.option("--block-time", type=float, default=1.0, help="Seconds between blocks.")
@@ -63,6 +75,8 @@ def deploy(
     params_file: Path | None,
     demo: bool,
     council: str | None,
+    seats: tuple[str, ...],
+    threshold: int | None,
     gas_price: int,
     fee_market: bool,
     block_time: float,
@@ -79,8 +93,11 @@ def deploy(
 
     if (out / "connection.yaml").exists():
         raise InvalidInput(f"{out / 'connection.yaml'} exists already", hint="choose another --out")
-    params = _params(params_file, demo)
+    params = params_of(params_file, demo)
     governor = checksum(council) if council else None
+    sitting = [checksum(seat) for seat in seats]
+    needed = threshold or len(sitting) // 2 + 1
+    _require_council(governor, sitting, needed)
     wallet = app.open_wallet()
     price = None if fee_market else gas_price
     rpc = Rpc.for_deployment(
@@ -91,14 +108,14 @@ def deploy(
         f"Deploy the exchange '{name}' to chain {rpc.connection.chain_id}.",
         {
             "founder": wallet.address,
-            "council": governor or wallet.address,
+            "council": f"{needed} of {', '.join(sitting)}" if sitting else governor or wallet.address,
             "slot": f"{params.slot} s",
             "transactions": "29, about 23 million gas" + ("" if price != 0 else ", free on this network"),
         },
     )
     sender = Sender(rpc, wallet, app.state_dir / "sender")
     with working("deploying"):
-        done = found(rpc, sender, params, council=governor)
+        done = found(rpc, sender, params, council=governor, seats=sitting, threshold=needed)
     record, connection = done.write(out)
     result = {
         "network": name,
@@ -111,7 +128,23 @@ def deploy(
     show(app, result, value="connection")
 
 
-def _params(file: Path | None, demo: bool) -> DeployParams:
+def _require_council(governor: str | None, seats: list[str], threshold: int) -> None:
+    """InvalidInput unless it can be founded."""
+    if governor and seats:
+        raise InvalidInput(
+            "--council and --seat exclude each other", hint="give one account, or several seats"
+        )
+    if len(set(seats)) < len(seats):
+        raise InvalidInput("an account has one seat in the council", hint="name each --seat once")
+    if seats and threshold > len(seats):
+        raise InvalidInput(
+            f"{len(seats)} accounts cannot agree {threshold} times",
+            hint="give a smaller --threshold or more seats",
+        )
+
+
+def params_of(file: Path | None, demo: bool) -> DeployParams:
+    """The constants of a file, or the defaults; InvalidInput names what is wrong with it."""
     import yaml
 
     from chain.deploy import DeployParams

@@ -11,10 +11,12 @@ import click
 from cli.act import Plan, apply, finish, working
 from cli.app import App, Group, pass_app
 from cli.availability import availability, shelf_of
+from cli.member import own_org
 from cli.options import for_option, load_settings, node_option, sla_option, window_end, window_start
 from cli.parse import RATE, increasing, offered_window, wanted_window
 from cli.promise import fee_fact, require_sla, sla_text
 from cli.render import credits_text, history_rows, show, time_text, word
+from cli.reprice import reprice
 from market.availability import Offered, free_parts
 from market.billing import amount_up, bond, buyers_half, ppm_of, price
 from market.errors import InvalidInput, Refused
@@ -23,7 +25,7 @@ from market.windows import SlotWindow
 if TYPE_CHECKING:
     from chain.exchange import Exchange
 
-__all__ = ["offer", "offer_state", "offer_terms", "span_text"]
+__all__ = ["offer", "offer_state", "offer_terms", "require_cover", "span_text"]
 
 
 def span_text(window: SlotWindow, slot: int) -> str:
@@ -99,6 +101,7 @@ def offer() -> None:
 
 
 offer.add_command(availability)
+offer.add_command(reprice)
 
 
 @offer.command()
@@ -117,6 +120,11 @@ offer.add_command(availability)
 @click.option("--min-slots", type=click.IntRange(1), default=1, help="Shortest piece that is sold at once.")
 @sla_option
 @click.option(
+    "--reclaimable",
+    is_flag=True,
+    help="What is bought at once may be taken back, against notice and compensation.",
+)
+@click.option(
     "--config",
     "config_file",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -134,10 +142,12 @@ def publish(
     buy_now: int,
     min_slots: int,
     sla: int,
+    reclaimable: bool,
     config_file: Path | None,
 ) -> None:
     """Offer nodes of one class and site for rent; the window rounds inward to whole slots."""
     from chain.contracts.book import OfferTerms
+    from chain.contracts.leases import Trait
     from chain.generated.events import OfferPublished
 
     resources = increasing(nodes, "node")
@@ -146,7 +156,8 @@ def publish(
     window = offered_window(exchange, start, end, length)
     if floor is None:
         floor = _configured_floor(exchange, resources, config_file)
-    terms = OfferTerms(window, floor, buy_now, min_slots, sla)
+    traits = Trait.RECLAIMABLE if reclaimable else Trait.NONE
+    terms, org = OfferTerms(window, floor, buy_now, min_slots, sla, traits), own_org(app, exchange)
     seconds = window.window(exchange.slot).seconds
     deposit = ppm_of(amount_up(floor, len(resources), seconds), exchange.book.order_deposit_ppm())
     facts = {
@@ -157,7 +168,7 @@ def publish(
         "locks": f"{credits_text(deposit)} credits while it rests; a lease locks its bond besides",
     }
     title = f"Offer {_nodes(resources)} for rent."
-    done = apply(app, exchange, Plan(title, [exchange.book.publish(terms, resources)], facts))
+    done = apply(app, exchange, Plan(title, [exchange.book.publish(terms, resources, org=org)], facts))
     number = done.one(OfferPublished).offer
     result = {"offer": number, "nodes": resources, "deposit": deposit} | _span(window, exchange.slot)
     finish(app, done, result, value="offer")
@@ -180,15 +191,15 @@ def _nodes(resources: list[int]) -> str:
     return f"node{'s' if len(resources) > 1 else ''} {', '.join(map(str, resources))}"
 
 
-def _require_cover(exchange: Exchange, amount: int) -> None:
+def require_cover(exchange: Exchange, org: int, amount: int) -> None:
     """Tell a buyer what it lacks; the contract would only say that it lacks something."""
     from chain.contracts.members import MemberRight
 
     address = exchange.sender.address
-    member = exchange.members.member(address)
-    if not member.rights & MemberRight.BUY or exchange.escrow.can_lock(member.org, address, amount):
+    member = exchange.members.member_of(org, address)
+    if not member.rights & MemberRight.BUY or exchange.escrow.can_lock(org, address, amount):
         return
-    free = exchange.escrow.free(member.org)
+    free = exchange.escrow.free(exchange.members.party_of(org))
     if free < amount:
         raise Refused(
             f"{credits_text(amount)} credits must be locked, but only {credits_text(free)} are free",
@@ -210,6 +221,8 @@ def _span(window: SlotWindow, slot: int) -> dict[str, int]:
 
 
 def _row(exchange: Exchange, number: int) -> dict[str, Any]:
+    from chain.contracts.leases import Trait
+
     o = exchange.book.offer(number)
     resources = exchange.book.resources_of(number)
     return {
@@ -224,6 +237,7 @@ def _row(exchange: Exchange, number: int) -> dict[str, Any]:
         "buy_now_rate": o.buy_now_rate,
         "min_slots": o.min_slots,
         "sla": o.sla or None,
+        "reclaimable": bool(o.traits & Trait.RECLAIMABLE),
     }
 
 
@@ -236,7 +250,7 @@ def list_(app: App, everything: bool, class_name: str | None) -> None:
     exchange = app.exchange()
     now, slot = exchange.now(), exchange.slot
     rows = []
-    for number in range(1, exchange.book.offer_count() + 1):
+    for number in exchange.book.offers():
         o = exchange.book.offer(number)
         if everything or not (o.closed or o.end * slot <= now):
             rows.append(_row(exchange, number))
@@ -264,6 +278,7 @@ def show_(app: App, number: int) -> None:
     ]
     entries = history(exchange, [exchange.book], "offer", number)
     result = row | {"created_at": o.created_at, "by": o.by, "deposit": o.deposit, "closed": o.closed}
+    result["frozen_until"] = o.frozen_until
     show(
         app,
         result | {"free_parts": free, "leases": leases, "history": history_rows(entries, exchange.slot)},
@@ -327,7 +342,8 @@ def buy(
     most = price(o.buy_now_rate, len(resources), seconds.start, seconds.end, exchange.now())
     require_sla(exchange, o.sla)
     fees = buyers_half(exchange.awards.fee_of(window)) if o.sla else 0
-    _require_cover(exchange, most + fees)
+    buyer = own_org(app, exchange)
+    require_cover(exchange, buyer, most + fees)
     facts = {
         "window": span_text(window, exchange.slot),
         "rate": f"{credits_text(o.buy_now_rate)} credits per resource and hour",
@@ -337,7 +353,9 @@ def buy(
         "provider's bond": f"{credits_text(bond(most, exchange.leases.terms().default_ppm))} credits",
     }
     title = f"Rent {_nodes(resources)} of offer {number} now."
-    done = apply(app, exchange, Plan(title, [exchange.book.buy_now(number, resources, window)], facts))
+    done = apply(
+        app, exchange, Plan(title, [exchange.book.buy_now(number, resources, window, org=buyer)], facts)
+    )
     bought = done.one(BoughtNow)
     paid = exchange.settlement.account(bought.lease).price
     result = {

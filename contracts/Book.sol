@@ -21,17 +21,22 @@ import {
     RequestId,
     ResourceId,
     Skip,
+    SlaId,
     Window
 } from "./interfaces/Types.sol";
 import {Amounts} from "./libraries/Amounts.sol";
 import {PackedIds} from "./libraries/PackedIds.sol";
 import {Rights} from "./libraries/Rights.sol";
+import {Traits} from "./libraries/Traits.sol";
 
 /// @notice See {IBook}.
 contract Book is IBook, Governed {
     using SafeCast for uint256;
     using PackedIds for mapping(uint256 => uint256);
     using PackedIds for ResourceId[];
+
+    /// @notice Longest freeze, seconds.
+    uint256 public constant MAX_FREEZE = 31 days;
 
     IMembers public immutable members;
     IInventory public immutable inventory;
@@ -54,6 +59,7 @@ contract Book is IBook, Governed {
     mapping(OfferId => mapping(uint256 word => uint256)) private _resources;
     mapping(RequestId => Request) private _requests;
     mapping(RequestId => address) private _auctions;
+    mapping(OfferId => address) private _freezers;
 
     constructor(
         IDirectory directory_,
@@ -68,6 +74,8 @@ contract Book is IBook, Governed {
         inventory = inventory_;
         escrow = escrow_;
         awards = awards_;
+        offerCount = awards_.leases().base();
+        requestCount = offerCount;
         maxOpenOrders = maxOpenOrders_;
         orderDepositPpm = orderDepositPpm_;
         _slot = inventory_.slot();
@@ -76,20 +84,21 @@ contract Book is IBook, Governed {
     // ---- offers ------------------------------------------------------------------------------------------------
 
     /// @inheritdoc IBook
-    function publish(OfferTerms calldata t, ResourceId[] calldata resources) external returns (OfferId id) {
-        OrgId org = members.requireRight(msg.sender, MemberRights.OFFER);
+    function publish(OrgId org, OfferTerms calldata t, ResourceId[] calldata resources)
+        external
+        returns (OfferId id)
+    {
+        org = members.actingFor(org, msg.sender, MemberRights.OFFER);
         members.requireActive(org, Roles.SELLER);
         inventory.requireWindow(t.window);
         resources.check(PackedIds.MAX);
-        if (t.floorRate == 0) revert Book_ZeroRate();
-        if (t.buyNowRate != 0 && t.buyNowRate < t.floorRate) {
-            revert Book_RateBelowFloor(t.buyNowRate, t.floorRate);
-        }
+        if (t.traits & ~Traits.RECLAIMABLE != 0) revert Book_BadTraits(t.traits);
+        _requireRates(t.floorRate, t.buyNowRate);
         bytes32 class = _requireAlike(org, resources);
 
         _open(org);
         id = OfferId.wrap(++offerCount);
-        uint96 deposit = _depositOf(t, resources.length);
+        uint96 deposit = _depositOf(t.window, t.floorRate, resources.length);
         _offers[id] = Offer(
             org,
             t.window.start,
@@ -101,7 +110,9 @@ contract Book is IBook, Governed {
             false,
             uint40(block.timestamp),
             t.sla,
-            deposit
+            deposit,
+            t.traits,
+            0
         );
         _resources[id].store(resources);
         _emitPublished(id, org, class, t, resources);
@@ -110,9 +121,8 @@ contract Book is IBook, Governed {
 
     /// @inheritdoc IBook
     function cancel(OfferId id) external {
-        OrgId org = members.requireRight(msg.sender, MemberRights.OFFER);
-        Offer storage o = _openOffer(id);
-        if (o.org != org) revert Book_NotOwner(org);
+        Offer storage o = _thawedOffer(id);
+        members.requireRightFor(o.org, msg.sender, MemberRights.OFFER);
         _close(id, o, true);
     }
 
@@ -125,11 +135,49 @@ contract Book is IBook, Governed {
     }
 
     /// @inheritdoc IBook
-    function buyNow(OfferId id, ResourceId[] calldata resources, Window calldata window)
+    function reprice(OfferId id, uint64 floorRate, uint64 buyNowRate) external {
+        Offer storage o = _thawedOffer(id);
+        OrgId org = o.org;
+        members.requireRightFor(org, msg.sender, MemberRights.OFFER);
+        members.requireActive(org, Roles.SELLER);
+        _requireRates(floorRate, buyNowRate);
+        if (buyNowRate > o.buyNowRate) revert Book_RateRises(buyNowRate, o.buyNowRate);
+
+        (address by, uint256 before) = (o.by, o.deposit);
+        uint96 deposit = _depositOf(Window(o.start, o.end), floorRate, resourcesOf(id).length);
+        (o.floorRate, o.buyNowRate, o.by, o.deposit) = (floorRate, buyNowRate, msg.sender, deposit);
+        emit OfferRepriced(id, floorRate, buyNowRate, deposit, msg.sender);
+
+        if (before != 0) escrow.unlock(_key(id), org, by, before);
+        if (deposit != 0) escrow.lock(_key(id), org, msg.sender, deposit);
+    }
+
+    /// @inheritdoc IBook
+    function freeze(OfferId id, uint40 until) external onlyHolder(Rights.BOOK_FREEZE) {
+        Offer storage o = _freezers[id] == msg.sender ? _openOffer(id) : _thawedOffer(id);
+        if (until > block.timestamp + MAX_FREEZE) {
+            revert Book_FrozenTooLong(until, block.timestamp + MAX_FREEZE);
+        }
+        _freezers[id] = msg.sender;
+        if (until <= o.frozenUntil) return;
+        o.frozenUntil = until;
+        emit OfferFrozen(id, msg.sender, until);
+    }
+
+    /// @inheritdoc IBook
+    function thaw(OfferId id) external {
+        if (_freezers[id] != msg.sender) return;
+        _offers[id].frozenUntil = 0;
+        delete _freezers[id];
+        emit OfferThawed(id);
+    }
+
+    /// @inheritdoc IBook
+    function buyNow(OrgId buyer, OfferId id, ResourceId[] calldata resources, Window calldata window)
         external
         returns (AwardId awardId, LeaseId lease)
     {
-        OrgId buyer = members.requireRight(msg.sender, MemberRights.BUY);
+        buyer = members.actingFor(buyer, msg.sender, MemberRights.BUY);
         members.requireActive(buyer, Roles.BUYER);
         inventory.requireWindow(window);
         Offer storage o = _openOffer(id);
@@ -140,26 +188,40 @@ contract Book is IBook, Governed {
         if (slots < o.minSlots) revert Book_TooShort(slots, o.minSlots);
         requireOffered(id, o.org, resources, window, o.buyNowRate);
 
-        Leg[] memory legs = new Leg[](1);
-        legs[0] = Leg(o.org, o.by, id, o.buyNowRate, window, resources);
-        Award memory award = Award(buyer, msg.sender, RequestId.wrap(0), Policy.Provider, 0, 0, o.sla);
-        Skip skip = awards.skipOf(award, legs[0]);
-        if (skip != Skip.None) revert Book_Skipped(skip);
-        LeaseId[] memory opened;
-        (awardId, opened) = awards.open(award, legs);
-        lease = opened[0];
+        Leg memory leg = Leg(o.org, o.by, id, o.buyNowRate, window, resources);
+        Award memory award = Award(buyer, msg.sender, RequestId.wrap(0), Policy.Provider, o.traits, 0, o.sla);
+        (awardId, lease) = _openOne(award, leg);
         emit BoughtNow(id, buyer, awardId, lease);
+    }
+
+    /// @inheritdoc IBook
+    function assign(OrgId owner, OrgId to, ResourceId[] calldata resources, Window calldata window)
+        external
+        returns (AwardId awardId, LeaseId lease)
+    {
+        owner = members.actingFor(owner, msg.sender, MemberRights.OFFER);
+        members.requireActive(owner, Roles.SELLER);
+        if (members.partyOf(to) != members.partyOf(owner)) revert Book_OtherParty(owner, to);
+        inventory.requireWindow(window);
+        resources.check(PackedIds.MAX);
+        _requireAlike(owner, resources);
+
+        Leg memory leg = Leg(owner, msg.sender, OfferId.wrap(0), 0, window, resources);
+        Award memory award =
+            Award(to, msg.sender, RequestId.wrap(0), Policy.Provider, Traits.ASSIGNED, 0, SlaId.wrap(0));
+        (awardId, lease) = _openOne(award, leg);
+        emit Assigned(owner, to, awardId, lease);
     }
 
     // ---- requests ----------------------------------------------------------------------------------------------
 
     /// @inheritdoc IBook
-    function record(RequestTerms calldata t, address by)
+    function record(OrgId org, RequestTerms calldata t, address by)
         external
         onlyHolder(Rights.BOOK_RECORD)
         returns (RequestId id)
     {
-        OrgId org = members.requireRight(by, MemberRights.BUY);
+        org = members.actingFor(org, by, MemberRights.BUY);
         members.requireActive(org, Roles.BUYER);
         inventory.requireWindow(t.window);
         if (t.ceilingRate == 0) revert Book_ZeroRate();
@@ -217,7 +279,7 @@ contract Book is IBook, Governed {
         Window calldata window,
         uint64 rate
     ) public view {
-        Offer storage o = _openOffer(id);
+        Offer storage o = _thawedOffer(id);
         if (o.org != org) revert Book_NotOwner(org);
         if (window.start < o.start || window.end > o.end) {
             revert Book_OutsideOffer(id, window.start, window.end);
@@ -265,9 +327,29 @@ contract Book is IBook, Governed {
         }
     }
 
-    function _depositOf(OfferTerms calldata t, uint256 resources) private view returns (uint96) {
-        uint256 span = uint256(t.window.end - t.window.start) * _slot * resources;
-        return Amounts.shareDown(Amounts.priceUp(t.floorRate, span), orderDepositPpm).toUint96();
+    /// @dev An award of one lease, or the reason why there is none.
+    function _openOne(Award memory award, Leg memory leg) private returns (AwardId awardId, LeaseId lease) {
+        Skip skip = awards.skipOf(award, leg);
+        if (skip != Skip.None) revert Book_Skipped(skip);
+        Leg[] memory legs = new Leg[](1);
+        legs[0] = leg;
+        LeaseId[] memory opened;
+        (awardId, opened) = awards.open(award, legs);
+        lease = opened[0];
+    }
+
+    function _depositOf(Window memory window, uint64 floorRate, uint256 resources)
+        private
+        view
+        returns (uint96)
+    {
+        uint256 span = uint256(window.end - window.start) * _slot * resources;
+        return Amounts.shareDown(Amounts.priceUp(floorRate, span), orderDepositPpm).toUint96();
+    }
+
+    function _requireRates(uint64 floorRate, uint64 buyNowRate) private pure {
+        if (floorRate == 0) revert Book_ZeroRate();
+        if (buyNowRate != 0 && buyNowRate < floorRate) revert Book_RateBelowFloor(buyNowRate, floorRate);
     }
 
     function _emitPublished(
@@ -287,7 +369,8 @@ contract Book is IBook, Governed {
             t.buyNowRate,
             t.minSlots,
             resources,
-            t.sla
+            t.sla,
+            t.traits
         );
     }
 
@@ -310,6 +393,12 @@ contract Book is IBook, Governed {
         o = _offers[id];
         if (OrgId.unwrap(o.org) == 0) revert Book_UnknownOffer(id);
         if (o.closed) revert Book_OfferClosed(id);
+    }
+
+    /// @dev Open, and no auction has it.
+    function _thawedOffer(OfferId id) private view returns (Offer storage o) {
+        o = _openOffer(id);
+        if (block.timestamp < o.frozenUntil) revert Book_Frozen(id, o.frozenUntil);
     }
 
     function _key(OfferId id) private pure returns (bytes32) {

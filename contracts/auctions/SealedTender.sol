@@ -95,14 +95,17 @@ contract SealedTender is ISealedTender, Governed {
     // ---- the buyer ---------------------------------------------------------------------------------------------
 
     /// @inheritdoc ISealedTender
-    function post(IBook.RequestTerms calldata r, TenderTerms calldata t) external returns (RequestId id) {
+    function post(OrgId buyer, IBook.RequestTerms calldata r, TenderTerms calldata t)
+        external
+        returns (RequestId id)
+    {
         uint256 end = uint256(r.window.end) * _slot;
         if (t.commitEnd <= block.timestamp || t.revealEnd <= t.commitEnd || t.revealEnd >= end) {
             revert SealedTender_BadTimes(t.commitEnd, t.revealEnd);
         }
-        id = book.record(r, msg.sender);
+        id = book.record(buyer, r, msg.sender);
         _requireSmall(r);
-        OrgId buyer = members.member(msg.sender).org;
+        buyer = book.request(id).org;
         // Rounded up for each resource: legs are rounded up one by one, and all of them must fit under it.
         uint256 ceiling = r.count * Amounts.priceUp(r.ceilingRate, end - _from(r.window.start));
         uint256 amount = ceiling + _fees(r);
@@ -123,8 +126,7 @@ contract SealedTender is ISealedTender, Governed {
     /// @inheritdoc ISealedTender
     function cancel(RequestId id) external {
         Tender storage t = _open(id);
-        OrgId org = members.requireRight(msg.sender, MemberRights.BUY);
-        if (org != t.buyer) revert SealedTender_NotBuyer(id, org);
+        members.requireRightFor(t.buyer, msg.sender, MemberRights.BUY);
         if (t.commits != 0) revert SealedTender_HasCommitments(id, t.commits);
         t.stage = Stage.Cancelled;
         emit TenderCancelled(id);
@@ -134,11 +136,11 @@ contract SealedTender is ISealedTender, Governed {
     // ---- bidders -----------------------------------------------------------------------------------------------
 
     /// @inheritdoc ISealedTender
-    function commit(RequestId id, bytes32 commitment) external {
+    function commit(OrgId org, RequestId id, bytes32 commitment) external {
         Tender storage t = _open(id);
         if (block.timestamp >= t.commitEnd) revert SealedTender_TooLate(id, t.commitEnd);
         if (commitment == 0) revert SealedTender_EmptyCommitment();
-        OrgId org = members.requireRight(msg.sender, MemberRights.OFFER);
+        org = members.actingFor(org, msg.sender, MemberRights.OFFER);
         members.requireActive(org, Roles.SELLER);
         if (members.affiliated(org, t.buyer)) revert SealedTender_SelfDealing(t.buyer, org);
         Bidder storage b = _bidders[id][org];

@@ -5,4 +5,10 @@ pragma solidity ^0.8.24;
 library Traits {
     /// @notice Fewer resources than asked for are worth nothing to the buyer (rules A7, L1).
     uint8 internal constant ALL_OR_NOTHING = 1;
+    /// @notice One provider's fault ends the leases of all others of the award (rule L8).
+    uint8 internal constant COMPOSITE = 2;
+    /// @notice The provider may take it back, against notice and compensation (rule L5).
+    uint8 internal constant RECLAIMABLE = 4;
+    /// @notice Handed over inside one party, for nothing (rule L10).
+    uint8 internal constant ASSIGNED = 64;
 }

@@ -4,6 +4,7 @@ pragma solidity 0.8.30;
 import {Test} from "forge-std/Test.sol";
 import {TimelockController} from "@openzeppelin/contracts/governance/TimelockController.sol";
 
+import {Amendments} from "../../contracts/Amendments.sol";
 import {Awards} from "../../contracts/Awards.sol";
 import {Book} from "../../contracts/Book.sol";
 import {Credits} from "../../contracts/Credits.sol";
@@ -13,10 +14,13 @@ import {Inventory} from "../../contracts/Inventory.sol";
 import {Leases} from "../../contracts/Leases.sol";
 import {Members} from "../../contracts/Members.sol";
 import {Settlement} from "../../contracts/Settlement.sol";
+import {EnglishAuction} from "../../contracts/auctions/EnglishAuction.sol";
 import {SealedTender} from "../../contracts/auctions/SealedTender.sol";
+import {IAmendments} from "../../contracts/interfaces/IAmendments.sol";
 import {IBook} from "../../contracts/interfaces/IBook.sol";
 import {ILeases} from "../../contracts/interfaces/ILeases.sol";
-import {Roles} from "../../contracts/interfaces/IMembers.sol";
+import {IMembers, Roles} from "../../contracts/interfaces/IMembers.sol";
+import {IVerdicts} from "../../contracts/interfaces/IVerdicts.sol";
 import {OfferId, OrgId, ResourceId, SlaId, Spec, Window} from "../../contracts/interfaces/Types.sol";
 import {Rights} from "../../contracts/libraries/Rights.sol";
 
@@ -27,6 +31,7 @@ abstract contract Exchange is Test {
     bytes32 internal constant CLASS = "bm.large";
     bytes32 internal constant SITE = "hall-1";
     uint64 internal constant RATE = 3_000_000;
+    OrgId internal constant HOME = OrgId.wrap(0);
     SlaId internal constant NO_SLA = SlaId.wrap(0);
 
     address internal council = makeAddr("council");
@@ -51,6 +56,8 @@ abstract contract Exchange is Test {
     Awards internal awards;
     Book internal book;
     SealedTender internal tender;
+    Amendments internal amendments;
+    EnglishAuction internal english;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000); // a whole slot
@@ -84,6 +91,10 @@ abstract contract Exchange is Test {
         });
     }
 
+    function _amendmentTerms() internal pure returns (IAmendments.Terms memory) {
+        return IAmendments.Terms({reclaimNotice: 7200, reclaimPpm: 100_000});
+    }
+
     function _deploy() internal {
         directory = new Directory(council);
         members = new Members(directory);
@@ -91,11 +102,17 @@ abstract contract Exchange is Test {
         escrow = new Escrow(directory, credits, members);
         inventory = new Inventory(directory, members, SLOT);
         settlement = new Settlement(directory, escrow, 60);
-        leases = new Leases(directory, members, inventory, settlement, _terms());
+        leases = new Leases(directory, members, inventory, settlement, _terms(), 0);
         awards = new Awards(directory, leases);
         book = new Book(directory, members, inventory, escrow, awards, 100, 1000);
         tender = new SealedTender(
             directory, members, inventory, escrow, book, awards, leases, address(settlement), 10_000
+        );
+        // Without witnesses there are no verdicts to ask.
+        amendments =
+            new Amendments(directory, members, book, awards, IVerdicts(address(0)), _amendmentTerms());
+        english = new EnglishAuction(
+            directory, members, inventory, escrow, book, awards, address(settlement), 10_000
         );
 
         directory.publish("Members", address(members));
@@ -107,17 +124,25 @@ abstract contract Exchange is Test {
         directory.publish("Awards", address(awards));
         directory.publish("Book", address(book));
         directory.publish("SealedTender", address(tender));
+        directory.publish("Amendments", address(amendments));
+        directory.publish("EnglishAuction", address(english));
 
         directory.setRight(address(escrow), Rights.MEMBERS_CHARGE, true);
         directory.setRight(address(settlement), Rights.ESCROW_MOVE, true);
         directory.setRight(address(book), Rights.ESCROW_MOVE, true);
         directory.setRight(address(tender), Rights.ESCROW_MOVE, true);
+        directory.setRight(address(english), Rights.ESCROW_MOVE, true);
         directory.setRight(address(leases), Rights.INVENTORY_BOOK, true);
         directory.setRight(address(leases), Rights.SETTLEMENT_REPORT, true);
         directory.setRight(address(awards), Rights.LEASES_OPEN, true);
         directory.setRight(address(book), Rights.AWARDS_OPEN, true);
         directory.setRight(address(tender), Rights.AWARDS_OPEN, true);
+        directory.setRight(address(english), Rights.AWARDS_OPEN, true);
         directory.setRight(address(tender), Rights.BOOK_RECORD, true);
+        directory.setRight(address(amendments), Rights.AWARDS_OPEN, true);
+        directory.setRight(address(amendments), Rights.LEASES_AMEND, true);
+        directory.setRight(address(awards), Rights.LEASES_AMEND, true);
+        directory.setRight(address(english), Rights.BOOK_FREEZE, true);
 
         address[] memory proposers = new address[](1);
         proposers[0] = council;
@@ -146,7 +171,7 @@ abstract contract Exchange is Test {
     /// @dev Registers one machine; `key` makes its hardware unique.
     function _register(address seller, uint256 key) internal returns (ResourceId) {
         vm.prank(seller);
-        return inventory.register(CLASS, SITE, _spec(), TURNAROUND, keccak256("document"), bytes32(key));
+        return inventory.register(HOME, CLASS, SITE, _spec(), TURNAROUND, keccak256("document"), bytes32(key));
     }
 
     function _now() internal view returns (uint32) {
@@ -163,7 +188,7 @@ abstract contract Exchange is Test {
         returns (OfferId)
     {
         vm.prank(seller);
-        return book.publish(IBook.OfferTerms(window, RATE, buyNowRate, 1, NO_SLA), resources);
+        return book.publish(HOME, IBook.OfferTerms(window, RATE, buyNowRate, 1, NO_SLA, 0), resources);
     }
 
     function _list(ResourceId a) internal pure returns (ResourceId[] memory list) {
@@ -174,5 +199,10 @@ abstract contract Exchange is Test {
     function _list(ResourceId a, ResourceId b) internal pure returns (ResourceId[] memory list) {
         list = new ResourceId[](2);
         (list[0], list[1]) = (a, b);
+    }
+
+    /// @dev What an account hears that acts for an organisation it has no rights in.
+    function _notOf(OrgId org, address account) internal pure returns (bytes memory) {
+        return abi.encodeWithSelector(IMembers.Members_NotOf.selector, org, account);
     }
 }
