@@ -148,6 +148,19 @@ __all__ = [
     "Members_UnknownNode",
     "Members_UnknownOrganisation",
     "Members_ZeroAddress",
+    "Orders_BadSignature",
+    "Orders_BadTerms",
+    "Orders_Cancelled",
+    "Orders_Expired",
+    "Orders_MixedResources",
+    "Orders_NonceTooLow",
+    "Orders_NotForYou",
+    "Orders_NotInOrder",
+    "Orders_NotSellers",
+    "Orders_OutsideOrder",
+    "Orders_SelfDealing",
+    "Orders_Skipped",
+    "Orders_TooShort",
     "PackedIds_Count",
     "PackedIds_NotIncreasing",
     "SafeCastOverflowedUintDowncast",
@@ -2786,6 +2799,255 @@ class Members_ZeroAddress(codec.ContractError):
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = ()
 
 
+class Orders_BadSignature(codec.ContractError):
+    """the order's signature is malformed
+
+    `Orders`: Orders_BadSignature().
+    """
+
+    NAME: ClassVar[str] = "Orders_BadSignature"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("1aa1e141")
+    MESSAGE: ClassVar[str] = "the order's signature is malformed"
+    HINT: ClassVar[str | None] = "Ask its seller for the file again."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = ()
+
+
+class Orders_BadTerms(codec.ContractError):
+    """an order has a rate above zero, and promises nothing that is not a seller's to promise (traits)
+
+    `Orders`: Orders_BadTerms(uint64 rate, uint8 traits).
+    """
+
+    NAME: ClassVar[str] = "Orders_BadTerms"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("1a3e00d0")
+    MESSAGE: ClassVar[str] = (
+        "an order has a rate above zero, and promises nothing that is not a seller's to promise (traits)"
+    )
+    HINT: ClassVar[str | None] = "Its seller has to make it anew."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("rate", "uint64"),
+        codec.Parameter("traits", "uint8"),
+    )
+
+    def __init__(self, *, rate: int, traits: int) -> None:
+        super().__init__(rate=rate, traits=traits)
+        self.rate = rate
+        self.traits = traits
+
+
+class Orders_Cancelled(codec.ContractError):
+    """the order was cancelled
+
+    `Orders`: Orders_Cancelled(bytes32 order).
+    """
+
+    NAME: ClassVar[str] = "Orders_Cancelled"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("d0d683bc")
+    MESSAGE: ClassVar[str] = "the order was cancelled"
+    HINT: ClassVar[str | None] = "Ask its seller for another."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("order", "bytes32"),)
+
+    def __init__(self, *, order: bytes) -> None:
+        super().__init__(order=order)
+        self.order = order
+
+
+class Orders_Expired(codec.ContractError):
+    """the order has expired (unix seconds)
+
+    `Orders`: Orders_Expired(uint256 expires).
+    """
+
+    NAME: ClassVar[str] = "Orders_Expired"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("fb18fc11")
+    MESSAGE: ClassVar[str] = "the order has expired (unix seconds)"
+    HINT: ClassVar[str | None] = "Ask its seller for another."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("expires", "uint256"),)
+
+    def __init__(self, *, expires: int) -> None:
+        super().__init__(expires=expires)
+        self.expires = expires
+
+
+class Orders_MixedResources(codec.ContractError):
+    """resources of one fill must be of one class and one site
+
+    `Orders`: Orders_MixedResources(uint32 resource).
+    """
+
+    NAME: ClassVar[str] = "Orders_MixedResources"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("b4bbac00")
+    MESSAGE: ClassVar[str] = "resources of one fill must be of one class and one site"
+    HINT: ClassVar[str | None] = "Fill the order once for each."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("resource", "uint32"),)
+
+    def __init__(self, *, resource: int) -> None:
+        super().__init__(resource=resource)
+        self.resource = resource
+
+
+class Orders_NonceTooLow(codec.ContractError):
+    """nonces of cancelled orders only grow
+
+    `Orders`: Orders_NonceTooLow(uint64 nonce, uint64 least).
+    """
+
+    NAME: ClassVar[str] = "Orders_NonceTooLow"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("53523c9c")
+    MESSAGE: ClassVar[str] = "nonces of cancelled orders only grow"
+    HINT: ClassVar[str | None] = "Give a larger one."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("nonce", "uint64"),
+        codec.Parameter("least", "uint64"),
+    )
+
+    def __init__(self, *, nonce: int, least: int) -> None:
+        super().__init__(nonce=nonce, least=least)
+        self.nonce = nonce
+        self.least = least
+
+
+class Orders_NotForYou(codec.ContractError):
+    """this order is not for the buyer's organisation
+
+    `Orders`: Orders_NotForYou(uint32 buyer, uint32 within).
+    """
+
+    NAME: ClassVar[str] = "Orders_NotForYou"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("87fd879d")
+    MESSAGE: ClassVar[str] = "this order is not for the buyer's organisation"
+    HINT: ClassVar[str | None] = "It sells to one organisation and those below it ('ocx offer order show')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("buyer", "uint32"),
+        codec.Parameter("within", "uint32"),
+    )
+
+    def __init__(self, *, buyer: int, within: int) -> None:
+        super().__init__(buyer=buyer, within=within)
+        self.buyer = buyer
+        self.within = within
+
+
+class Orders_NotInOrder(codec.ContractError):
+    """the order does not hold this resource
+
+    `Orders`: Orders_NotInOrder(uint32 resource).
+    """
+
+    NAME: ClassVar[str] = "Orders_NotInOrder"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("6a9bbfb8")
+    MESSAGE: ClassVar[str] = "the order does not hold this resource"
+    HINT: ClassVar[str | None] = "See 'ocx offer order show'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("resource", "uint32"),)
+
+    def __init__(self, *, resource: int) -> None:
+        super().__init__(resource=resource)
+        self.resource = resource
+
+
+class Orders_NotSellers(codec.ContractError):
+    """the resource is not the seller's any more, or retired
+
+    `Orders`: Orders_NotSellers(uint32 resource, uint32 seller).
+    """
+
+    NAME: ClassVar[str] = "Orders_NotSellers"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("51578507")
+    MESSAGE: ClassVar[str] = "the resource is not the seller's any more, or retired"
+    HINT: ClassVar[str | None] = "Take others of the order."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("resource", "uint32"),
+        codec.Parameter("seller", "uint32"),
+    )
+
+    def __init__(self, *, resource: int, seller: int) -> None:
+        super().__init__(resource=resource, seller=seller)
+        self.resource = resource
+        self.seller = seller
+
+
+class Orders_OutsideOrder(codec.ContractError):
+    """the window lies outside the order's (slots)
+
+    `Orders`: Orders_OutsideOrder(uint32 start, uint32 end).
+    """
+
+    NAME: ClassVar[str] = "Orders_OutsideOrder"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("66075e04")
+    MESSAGE: ClassVar[str] = "the window lies outside the order's (slots)"
+    HINT: ClassVar[str | None] = "See 'ocx offer order show'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("start", "uint32"),
+        codec.Parameter("end", "uint32"),
+    )
+
+    def __init__(self, *, start: int, end: int) -> None:
+        super().__init__(start=start, end=end)
+        self.start = start
+        self.end = end
+
+
+class Orders_SelfDealing(codec.ContractError):
+    """buyer and seller are affiliated
+
+    `Orders`: Orders_SelfDealing(uint32 buyer, uint32 seller).
+    """
+
+    NAME: ClassVar[str] = "Orders_SelfDealing"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("829c3317")
+    MESSAGE: ClassVar[str] = "buyer and seller are affiliated"
+    HINT: ClassVar[str | None] = "Inside an organisation nodes are assigned, not rented."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("buyer", "uint32"),
+        codec.Parameter("seller", "uint32"),
+    )
+
+    def __init__(self, *, buyer: int, seller: int) -> None:
+        super().__init__(buyer=buyer, seller=seller)
+        self.buyer = buyer
+        self.seller = seller
+
+
+class Orders_Skipped(codec.ContractError):
+    """the lease cannot be opened (1 not free, 2 the provider cannot cover its bond, 3 the buyer cannot cover the price)
+
+    `Orders`: Orders_Skipped(uint8 reason).
+    """
+
+    NAME: ClassVar[str] = "Orders_Skipped"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("ba9e8059")
+    MESSAGE: ClassVar[str] = (
+        "the lease cannot be opened (1 not free, 2 the provider cannot cover its bond, 3 the buyer cannot cover the price)"
+    )
+    HINT: ClassVar[str | None] = "See 'ocx offer order show' and 'ocx credits balance'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("reason", "uint8", enum=Skip),)
+
+    def __init__(self, *, reason: Skip) -> None:
+        super().__init__(reason=reason)
+        self.reason = reason
+
+
+class Orders_TooShort(codec.ContractError):
+    """the piece is shorter than the order's shortest (slots)
+
+    `Orders`: Orders_TooShort(uint32 slots, uint32 minSlots).
+    """
+
+    NAME: ClassVar[str] = "Orders_TooShort"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("99ac3e29")
+    MESSAGE: ClassVar[str] = "the piece is shorter than the order's shortest (slots)"
+    HINT: ClassVar[str | None] = "Take a longer window."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("slots", "uint32"),
+        codec.Parameter("min_slots", "uint32"),
+    )
+
+    def __init__(self, *, slots: int, min_slots: int) -> None:
+        super().__init__(slots=slots, min_slots=min_slots)
+        self.slots = slots
+        self.min_slots = min_slots
+
+
 class PackedIds_Count(codec.ContractError):
     """too few or too many resources
 
@@ -4133,6 +4395,19 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Members_UnknownNode.SELECTOR: Members_UnknownNode,
     Members_UnknownOrganisation.SELECTOR: Members_UnknownOrganisation,
     Members_ZeroAddress.SELECTOR: Members_ZeroAddress,
+    Orders_BadSignature.SELECTOR: Orders_BadSignature,
+    Orders_BadTerms.SELECTOR: Orders_BadTerms,
+    Orders_Cancelled.SELECTOR: Orders_Cancelled,
+    Orders_Expired.SELECTOR: Orders_Expired,
+    Orders_MixedResources.SELECTOR: Orders_MixedResources,
+    Orders_NonceTooLow.SELECTOR: Orders_NonceTooLow,
+    Orders_NotForYou.SELECTOR: Orders_NotForYou,
+    Orders_NotInOrder.SELECTOR: Orders_NotInOrder,
+    Orders_NotSellers.SELECTOR: Orders_NotSellers,
+    Orders_OutsideOrder.SELECTOR: Orders_OutsideOrder,
+    Orders_SelfDealing.SELECTOR: Orders_SelfDealing,
+    Orders_Skipped.SELECTOR: Orders_Skipped,
+    Orders_TooShort.SELECTOR: Orders_TooShort,
     PackedIds_Count.SELECTOR: PackedIds_Count,
     PackedIds_NotIncreasing.SELECTOR: PackedIds_NotIncreasing,
     SafeCastOverflowedUintDowncast.SELECTOR: SafeCastOverflowedUintDowncast,

@@ -19,12 +19,19 @@ __all__ = [
     "Approval",
     "Approved",
     "Assigned",
+    "AuctionAwarded",
+    "AuctionBid",
+    "AuctionCancelled",
+    "AuctionFailed",
+    "AuctionOpened",
+    "AuctionUnsold",
     "AuditFailed",
     "AuditOpened",
     "AuditPassed",
     "BidCommitted",
     "BidEvicted",
     "BidExcused",
+    "BidPulled",
     "BidRevealed",
     "BidSkipped",
     "BondForfeited",
@@ -93,7 +100,13 @@ __all__ = [
     "NodeRemoved",
     "NodeSet",
     "OfferClosed",
+    "OfferFrozen",
     "OfferPublished",
+    "OfferRepriced",
+    "OfferThawed",
+    "OrderCancelled",
+    "OrderFilled",
+    "OrdersCancelledBelow",
     "OrganisationAdmitted",
     "OrganisationPlaced",
     "OutlierRecorded",
@@ -263,6 +276,132 @@ class Assigned(codec.Event):
     lease: int
 
 
+class AuctionAwarded(codec.Event):
+    """`EnglishAuction`: AuctionAwarded(uint32 auction, uint32 buyer, uint32 award, uint64 rate)."""
+
+    NAME: ClassVar[str] = "AuctionAwarded"
+    CONTRACT: ClassVar[str] = "EnglishAuction"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("EnglishAuction",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("be73afea980bc0989c55fa9ec4a3724ed8aa6c7d89929c777a0b6d7c67c011be")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("auction", "uint32", indexed=True),
+        codec.Parameter("buyer", "uint32", indexed=True),
+        codec.Parameter("award", "uint32", indexed=True),
+        codec.Parameter("rate", "uint64"),
+    )
+
+    auction: int
+    buyer: int
+    award: int
+    rate: int
+
+
+class AuctionBid(codec.Event):
+    """`EnglishAuction`: AuctionBid(uint32 auction, uint32 buyer, uint64 rate, uint96 amount, uint40 bidUntil, uint16 stepBps, address by)."""
+
+    NAME: ClassVar[str] = "AuctionBid"
+    CONTRACT: ClassVar[str] = "EnglishAuction"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("EnglishAuction",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("98d1bc6d5730e690f94e41a32fda2f879eed6a7047391ee7c8a62725403c8bb0")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("auction", "uint32", indexed=True),
+        codec.Parameter("buyer", "uint32", indexed=True),
+        codec.Parameter("rate", "uint64"),
+        codec.Parameter("amount", "uint96"),
+        codec.Parameter("bid_until", "uint40"),
+        codec.Parameter("step_bps", "uint16"),
+        codec.Parameter("by", "address"),
+    )
+
+    auction: int
+    buyer: int
+    rate: int
+    amount: int
+    bid_until: int
+    step_bps: int
+    by: str
+
+
+class AuctionCancelled(codec.Event):
+    """`EnglishAuction`: AuctionCancelled(uint32 auction)."""
+
+    NAME: ClassVar[str] = "AuctionCancelled"
+    CONTRACT: ClassVar[str] = "EnglishAuction"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("EnglishAuction",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("ad89b1a93b84e04709cc13eb5469ade31920faba03966c8ae081cf3a014ddbae")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("auction", "uint32", indexed=True),)
+
+    auction: int
+
+
+class AuctionFailed(codec.Event):
+    """`EnglishAuction`: AuctionFailed(uint32 auction, uint32 buyer, uint8 reason, uint96 toBuyer)."""
+
+    NAME: ClassVar[str] = "AuctionFailed"
+    CONTRACT: ClassVar[str] = "EnglishAuction"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("EnglishAuction",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("67ec86e01189f1169b6c39c0f2a7a728727b2190fb8e5f4564dfe79b361475bd")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("auction", "uint32", indexed=True),
+        codec.Parameter("buyer", "uint32", indexed=True),
+        codec.Parameter("reason", "uint8", enum=Skip),
+        codec.Parameter("to_buyer", "uint96"),
+    )
+
+    auction: int
+    buyer: int
+    reason: Skip
+    to_buyer: int
+
+
+class AuctionOpened(codec.Event):
+    """`EnglishAuction`: AuctionOpened(uint32 auction, uint32 seller, uint32 offer, uint32[] resources, uint32 start, uint32 end, uint64 reserveRate, uint16 stepBps, uint40 bidUntil, uint32 extension, uint40 hardStop, uint96 deposit)."""
+
+    NAME: ClassVar[str] = "AuctionOpened"
+    CONTRACT: ClassVar[str] = "EnglishAuction"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("EnglishAuction",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("4d936c2b6c407d0c8852d7421dc762d29b5221aa4ae8a541ca8f8a93734e4bcd")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("auction", "uint32", indexed=True),
+        codec.Parameter("seller", "uint32", indexed=True),
+        codec.Parameter("offer", "uint32", indexed=True),
+        codec.Parameter("resources", "uint32[]"),
+        codec.Parameter("start", "uint32"),
+        codec.Parameter("end", "uint32"),
+        codec.Parameter("reserve_rate", "uint64"),
+        codec.Parameter("step_bps", "uint16"),
+        codec.Parameter("bid_until", "uint40"),
+        codec.Parameter("extension", "uint32"),
+        codec.Parameter("hard_stop", "uint40"),
+        codec.Parameter("deposit", "uint96"),
+    )
+
+    auction: int
+    seller: int
+    offer: int
+    resources: tuple[int, ...]
+    start: int
+    end: int
+    reserve_rate: int
+    step_bps: int
+    bid_until: int
+    extension: int
+    hard_stop: int
+    deposit: int
+
+
+class AuctionUnsold(codec.Event):
+    """`EnglishAuction`: AuctionUnsold(uint32 auction)."""
+
+    NAME: ClassVar[str] = "AuctionUnsold"
+    CONTRACT: ClassVar[str] = "EnglishAuction"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("EnglishAuction",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("a3360ba9aef8adc6af49c76e9d6ec51f8f30c06a67fd03888ba0cd686a49376e")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("auction", "uint32", indexed=True),)
+
+    auction: int
+
+
 class AuditFailed(codec.Event):
     """`Audits`: AuditFailed(uint256 audit, bytes32 why)."""
 
@@ -369,6 +508,24 @@ class BidExcused(codec.Event):
     request: int
     bidder: int
     lease: int
+
+
+class BidPulled(codec.Event):
+    """`EnglishAuction`: BidPulled(uint32 auction, uint32 buyer, uint96 amount)."""
+
+    NAME: ClassVar[str] = "BidPulled"
+    CONTRACT: ClassVar[str] = "EnglishAuction"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("EnglishAuction",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("59375fdf6f7095bfbfb849c20ecaab7dbdffd124d3786a9a60f637039193e1f1")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("auction", "uint32", indexed=True),
+        codec.Parameter("buyer", "uint32", indexed=True),
+        codec.Parameter("amount", "uint96"),
+    )
+
+    auction: int
+    buyer: int
+    amount: int
 
 
 class BidRevealed(codec.Event):
@@ -1635,6 +1792,24 @@ class OfferClosed(codec.Event):
     cancelled: bool
 
 
+class OfferFrozen(codec.Event):
+    """`Book`: OfferFrozen(uint32 offer, address by, uint40 until)."""
+
+    NAME: ClassVar[str] = "OfferFrozen"
+    CONTRACT: ClassVar[str] = "Book"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Book",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("34006895572469785f2f9b4effdc292795f0dc969f8727bfe99fe7c2526d3df5")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("offer", "uint32", indexed=True),
+        codec.Parameter("by", "address", indexed=True),
+        codec.Parameter("until", "uint40"),
+    )
+
+    offer: int
+    by: str
+    until: int
+
+
 class OfferPublished(codec.Event):
     """`Book`: OfferPublished(uint32 offer, uint32 org, bytes32 class, uint32 start, uint32 end, uint64 floorRate, uint64 buyNowRate, uint32 minSlots, uint32[] resources, uint32 sla)."""
 
@@ -1665,6 +1840,96 @@ class OfferPublished(codec.Event):
     min_slots: int
     resources: tuple[int, ...]
     sla: int
+
+
+class OfferRepriced(codec.Event):
+    """`Book`: OfferRepriced(uint32 offer, uint64 floorRate, uint64 buyNowRate, uint96 deposit, address by)."""
+
+    NAME: ClassVar[str] = "OfferRepriced"
+    CONTRACT: ClassVar[str] = "Book"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Book",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("251faedefc390ad1d691ffdf66d95fa5b44ba291aae8611cd0d58dbc4be31291")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("offer", "uint32", indexed=True),
+        codec.Parameter("floor_rate", "uint64"),
+        codec.Parameter("buy_now_rate", "uint64"),
+        codec.Parameter("deposit", "uint96"),
+        codec.Parameter("by", "address"),
+    )
+
+    offer: int
+    floor_rate: int
+    buy_now_rate: int
+    deposit: int
+    by: str
+
+
+class OfferThawed(codec.Event):
+    """`Book`: OfferThawed(uint32 offer)."""
+
+    NAME: ClassVar[str] = "OfferThawed"
+    CONTRACT: ClassVar[str] = "Book"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Book",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("93886a2d5969a4397bec7491a05c70d7a25c7183ccf3cc0dcc57a70658504710")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("offer", "uint32", indexed=True),)
+
+    offer: int
+
+
+class OrderCancelled(codec.Event):
+    """`Orders`: OrderCancelled(bytes32 order, uint32 seller)."""
+
+    NAME: ClassVar[str] = "OrderCancelled"
+    CONTRACT: ClassVar[str] = "Orders"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Orders",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("d451a961011266f325d9ac4bafd411bfabe259379836db4e681f770d3c0884d3")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("order", "bytes32", indexed=True),
+        codec.Parameter("seller", "uint32", indexed=True),
+    )
+
+    order: bytes
+    seller: int
+
+
+class OrderFilled(codec.Event):
+    """`Orders`: OrderFilled(bytes32 order, uint32 seller, uint32 buyer, uint32 award, uint32 lease, address signer)."""
+
+    NAME: ClassVar[str] = "OrderFilled"
+    CONTRACT: ClassVar[str] = "Orders"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Orders",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("5f7ff967399546ec5aca37f93792117fa11cb1151af31dcd952173fb3cb368d8")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("order", "bytes32", indexed=True),
+        codec.Parameter("seller", "uint32", indexed=True),
+        codec.Parameter("buyer", "uint32", indexed=True),
+        codec.Parameter("award", "uint32"),
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("signer", "address"),
+    )
+
+    order: bytes
+    seller: int
+    buyer: int
+    award: int
+    lease: int
+    signer: str
+
+
+class OrdersCancelledBelow(codec.Event):
+    """`Orders`: OrdersCancelledBelow(uint32 seller, uint64 nonce)."""
+
+    NAME: ClassVar[str] = "OrdersCancelledBelow"
+    CONTRACT: ClassVar[str] = "Orders"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Orders",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("06847198aed9da6cdca7efa47d75c59b01e8a30dda390337a5c56077da093afc")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("seller", "uint32", indexed=True),
+        codec.Parameter("nonce", "uint64"),
+    )
+
+    seller: int
+    nonce: int
 
 
 class OrganisationAdmitted(codec.Event):
@@ -2580,12 +2845,19 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     Approval.TOPIC: Approval,
     Approved.TOPIC: Approved,
     Assigned.TOPIC: Assigned,
+    AuctionAwarded.TOPIC: AuctionAwarded,
+    AuctionBid.TOPIC: AuctionBid,
+    AuctionCancelled.TOPIC: AuctionCancelled,
+    AuctionFailed.TOPIC: AuctionFailed,
+    AuctionOpened.TOPIC: AuctionOpened,
+    AuctionUnsold.TOPIC: AuctionUnsold,
     AuditFailed.TOPIC: AuditFailed,
     AuditOpened.TOPIC: AuditOpened,
     AuditPassed.TOPIC: AuditPassed,
     BidCommitted.TOPIC: BidCommitted,
     BidEvicted.TOPIC: BidEvicted,
     BidExcused.TOPIC: BidExcused,
+    BidPulled.TOPIC: BidPulled,
     BidRevealed.TOPIC: BidRevealed,
     BidSkipped.TOPIC: BidSkipped,
     BondForfeited.TOPIC: BondForfeited,
@@ -2654,7 +2926,13 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     NodeRemoved.TOPIC: NodeRemoved,
     NodeSet.TOPIC: NodeSet,
     OfferClosed.TOPIC: OfferClosed,
+    OfferFrozen.TOPIC: OfferFrozen,
     OfferPublished.TOPIC: OfferPublished,
+    OfferRepriced.TOPIC: OfferRepriced,
+    OfferThawed.TOPIC: OfferThawed,
+    OrderCancelled.TOPIC: OrderCancelled,
+    OrderFilled.TOPIC: OrderFilled,
+    OrdersCancelledBelow.TOPIC: OrdersCancelledBelow,
     OrganisationAdmitted.TOPIC: OrganisationAdmitted,
     OrganisationPlaced.TOPIC: OrganisationPlaced,
     OutlierRecorded.TOPIC: OutlierRecorded,
