@@ -100,10 +100,9 @@ class SignedOrder:
         """The text of its file."""
         values = (list(value) if isinstance(value, tuple) else value for value in self.order.as_tuple())
         fields = dict(zip((name for name, _ in _FIELDS), values, strict=True))
-        place: dict[str, Any] = {"chainId": self.chain_id, "contract": self.contract}
-        return (
-            json.dumps({"order": fields, **place, "signature": "0x" + self.signature.hex()}, indent=2) + "\n"
-        )
+        place = {"chainId": self.chain_id, "contract": self.contract}
+        signed = {"order": fields, **place, "signature": "0x" + self.signature.hex()}
+        return json.dumps(signed, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> SignedOrder:
