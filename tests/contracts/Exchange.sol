@@ -13,6 +13,7 @@ import {Escrow} from "../../contracts/Escrow.sol";
 import {Inventory} from "../../contracts/Inventory.sol";
 import {Leases} from "../../contracts/Leases.sol";
 import {Members} from "../../contracts/Members.sol";
+import {Orders} from "../../contracts/Orders.sol";
 import {Settlement} from "../../contracts/Settlement.sol";
 import {EnglishAuction} from "../../contracts/auctions/EnglishAuction.sol";
 import {SealedTender} from "../../contracts/auctions/SealedTender.sol";
@@ -58,6 +59,7 @@ abstract contract Exchange is Test {
     SealedTender internal tender;
     Amendments internal amendments;
     EnglishAuction internal english;
+    Orders internal orders;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000); // a whole slot
@@ -115,6 +117,8 @@ abstract contract Exchange is Test {
             directory, members, inventory, escrow, book, awards, address(settlement), 10_000
         );
 
+        orders = new Orders(members, inventory, awards);
+
         directory.publish("Members", address(members));
         directory.publish("Credits", address(credits));
         directory.publish("Escrow", address(escrow));
@@ -126,6 +130,7 @@ abstract contract Exchange is Test {
         directory.publish("SealedTender", address(tender));
         directory.publish("Amendments", address(amendments));
         directory.publish("EnglishAuction", address(english));
+        directory.publish("Orders", address(orders));
 
         directory.setRight(address(escrow), Rights.MEMBERS_CHARGE, true);
         directory.setRight(address(settlement), Rights.ESCROW_MOVE, true);
@@ -138,6 +143,7 @@ abstract contract Exchange is Test {
         directory.setRight(address(book), Rights.AWARDS_OPEN, true);
         directory.setRight(address(tender), Rights.AWARDS_OPEN, true);
         directory.setRight(address(english), Rights.AWARDS_OPEN, true);
+        directory.setRight(address(orders), Rights.AWARDS_OPEN, true);
         directory.setRight(address(tender), Rights.BOOK_RECORD, true);
         directory.setRight(address(amendments), Rights.AWARDS_OPEN, true);
         directory.setRight(address(amendments), Rights.LEASES_AMEND, true);
