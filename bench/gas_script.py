@@ -9,10 +9,10 @@ from eth_utils.crypto import keccak
 
 from bench.stage import CLASS, SPEC, Party, Stage, leases_of
 from chain.contracts.base import Call
-from chain.contracts.book import RequestTerms
+from chain.contracts.book import Bid, RequestTerms
 from chain.contracts.leases import Delivery
 from chain.contracts.members import Role
-from chain.contracts.tender import Bid, TenderTerms, commitment
+from chain.contracts.tender import TenderTerms, commitment
 from chain.wire import Receipt
 from market.windows import SlotWindow
 

@@ -293,10 +293,13 @@ class _Founding:
         self._mined()
         leases = at["Leases"]
         self._create("Awards", directory, leases)
+        self._mined()
         awards = at["Awards"]
+        self._create("Ranking", awards, inventory, members)
         both = (directory, members, inventory, escrow)
         self._create("Book", *both, awards, p.max_open_orders, p.order_deposit_ppm)
-        self._create("SealedTender", *both, at["Book"], awards, leases, settlement, p.deposit_ppm)
+        further = (at["Book"], awards, at["Ranking"], settlement)
+        self._create("SealedTender", *both, *further, p.deposit_ppm)
         self._mined()
         self._create_witnesses()
 

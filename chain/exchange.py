@@ -23,6 +23,7 @@ from chain.contracts.inventory import Inventory
 from chain.contracts.leases import Leases
 from chain.contracts.members import Members
 from chain.contracts.money import Credits, Escrow, Settlement
+from chain.contracts.ranking import Ranking
 from chain.contracts.tender import SealedTender
 from chain.contracts.verdicts import Verdicts
 from chain.contracts.witnesses import Witnesses
@@ -99,6 +100,11 @@ class Exchange:
     def book(self) -> Book:
         """Offers and requests."""
         return Book(self.directory.latest("Book"), self.rpc)
+
+    @cached_property
+    def ranking(self) -> Ranking:
+        """What reverse auctions judge."""
+        return Ranking(self.directory.latest("Ranking"), self.rpc)
 
     @cached_property
     def tender(self) -> SealedTender:

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chain.contracts.tender import Bid, commitment
+from chain.contracts.book import Bid
+from chain.contracts.tender import commitment
 from chain.wallet import write_private
 from market.errors import InvalidInput, Refused
 

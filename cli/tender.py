@@ -136,7 +136,7 @@ def bid(app: App, number: int, offer_id: int, nodes: tuple[int, ...], rate: int)
 
     A bid that is not revealed in time loses its deposit: keep the state directory.
     """
-    from chain.contracts.tender import Bid
+    from chain.contracts.book import Bid
     from cli.salts import SealedBid, keep
 
     resources = increasing(nodes, "node")

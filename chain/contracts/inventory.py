@@ -51,6 +51,18 @@ class Inventory(Contract):
     def owner_of(self, resource: int, *, block: BlockId = "latest") -> int:
         return int(self._view("ownerOf", resource, block=block))
 
+    def document_hash_of(self, resource: int, *, block: BlockId = "latest") -> bytes:
+        """Hash of the document that it has now; zeros if there is no such resource."""
+        return bytes(self._view("documentHashOf", resource, block=block))
+
+    def document_hashes(self, resources: Sequence[int], *, block: BlockId = "latest") -> dict[int, bytes]:
+        """The same for several, in few messages."""
+        return {r: bytes(h) for r, h in self._views("documentHashOf", resources, block=block).items()}
+
+    def site_of(self, resource: int, *, block: BlockId = "latest") -> bytes:
+        """Name of its site, in 32 bytes."""
+        return bytes(self._view("siteOf", resource, block=block))
+
     def by_hardware(self, hardware_key: bytes, *, block: BlockId = "latest") -> int:
         return int(self._view("byHardware", hardware_key, block=block))
 

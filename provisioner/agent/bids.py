@@ -10,7 +10,8 @@ from __future__ import annotations
 import secrets
 
 from chain.contracts.members import Role
-from chain.contracts.tender import Bid, commitment
+from chain.contracts.book import Bid
+from chain.contracts.tender import commitment
 from chain.exchange import Exchange
 from chain.wire import Block
 from market.pricing import Aim, PricePolicy, bid_rate

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from chain.contracts.tender import Bid
+from chain.contracts.book import Bid
 from chain.exchange import Exchange
 from chain.generated.enums import BidStatus, Stage
 from chain.wire import Block

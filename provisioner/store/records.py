@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chain.contracts.tender import Bid
+from chain.contracts.book import Bid
 from market.specs import Spec
 from market.windows import SlotWindow
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from chain import disk
-from chain.contracts.tender import Bid
+from chain.contracts.book import Bid
 from daemons.secrets import redact
 from market.specs import Spec
 from market.windows import SlotWindow
@@ -367,4 +367,5 @@ def _ids(text: str) -> tuple[int, ...]:
 
 
 def _stored_bid(row: Any) -> StoredBid:
-    return StoredBid(row[0], Bid(row[1], row[2], _ids(row[3])), row[4], row[5])
+    bid = Bid(row["offer"], row["rate"], row["start"], _ids(row["resources"]))
+    return StoredBid(row["request"], bid, row["salt"], row["commitment"])

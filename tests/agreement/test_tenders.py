@@ -15,10 +15,10 @@ from eth_utils.crypto import keccak
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from chain.contracts.book import OfferTerms, RequestTerms
+from chain.contracts.book import Bid, OfferTerms, RequestTerms
 from chain.contracts.members import Role
 from chain.contracts.money import FUND
-from chain.contracts.tender import Bid, TenderTerms, commitment
+from chain.contracts.tender import TenderTerms, commitment
 from chain.generated.enums import BidStatus, Stage
 from market import billing, tenders
 from market.errors import Refused

@@ -13,6 +13,7 @@ import {Inventory} from "../../contracts/Inventory.sol";
 import {Leases} from "../../contracts/Leases.sol";
 import {Members} from "../../contracts/Members.sol";
 import {Settlement} from "../../contracts/Settlement.sol";
+import {Ranking} from "../../contracts/auctions/Ranking.sol";
 import {SealedTender} from "../../contracts/auctions/SealedTender.sol";
 import {IBook} from "../../contracts/interfaces/IBook.sol";
 import {ILeases} from "../../contracts/interfaces/ILeases.sol";
@@ -50,6 +51,7 @@ abstract contract Exchange is Test {
     Leases internal leases;
     Awards internal awards;
     Book internal book;
+    Ranking internal ranking;
     SealedTender internal tender;
 
     function setUp() public virtual {
@@ -94,8 +96,9 @@ abstract contract Exchange is Test {
         leases = new Leases(directory, members, inventory, settlement, _terms());
         awards = new Awards(directory, leases);
         book = new Book(directory, members, inventory, escrow, awards, 100, 1000);
+        ranking = new Ranking(awards, inventory, members);
         tender = new SealedTender(
-            directory, members, inventory, escrow, book, awards, leases, address(settlement), 10_000
+            directory, members, inventory, escrow, book, awards, ranking, address(settlement), 10_000
         );
 
         directory.publish("Members", address(members));
@@ -106,6 +109,7 @@ abstract contract Exchange is Test {
         directory.publish("Leases", address(leases));
         directory.publish("Awards", address(awards));
         directory.publish("Book", address(book));
+        directory.publish("Ranking", address(ranking));
         directory.publish("SealedTender", address(tender));
 
         directory.setRight(address(escrow), Rights.MEMBERS_CHARGE, true);

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.tender import Bid, Bidder, Tender
+from chain.contracts.book import Bid
+from chain.contracts.tender import Bidder, Tender
 from chain.generated.enums import BidStatus, Stage
 from market.windows import SlotWindow
 from provisioner.agent.bidder import Move, decide_bid, offered_rate

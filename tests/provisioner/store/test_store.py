@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chain.contracts.tender import Bid
+from chain.contracts.book import Bid
 from provisioner.plugin import Order, WipeEvidence
 from provisioner.store.records import Setup, StoredBid
 from provisioner.store.store import Store
@@ -18,7 +18,7 @@ from tests.chain.network import die_with_parent
 _PROGRAM = """
 import os, signal, sqlite3, sys
 from pathlib import Path
-from chain.contracts.tender import Bid
+from chain.contracts.book import Bid
 from provisioner.plugin import Order, WipeEvidence
 from provisioner.store.records import Blob, Setup, StoredBid
 from provisioner.store.store import Store
