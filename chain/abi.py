@@ -127,6 +127,14 @@ class Abi:
         function = self.function(fn)
         return function.selector + self._encode(function.inputs, function.input_types, args, fn)
 
+    def decode_call(self, data: bytes) -> tuple[str, dict[str, Any]] | None:
+        """The function behind call data and its arguments by name; None if it is none of this contract."""
+        function = next((f for f in self._functions.values() if f.selector == data[:4]), None)
+        if function is None:
+            return None
+        values = _decode(function.input_types, data[4:], f"{self.name}.{function.name}")
+        return function.name, _name_values(function.inputs, values)
+
     def decode_result(self, fn: str, data: bytes) -> Any:
         """What `fn` returned: None, the value, or a tuple of several."""
         values = self._decode_outputs(fn, data)

@@ -8,7 +8,7 @@ where it stopped when it is run again with the same sender.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -212,14 +212,17 @@ def deploy(
     params: DeployParams,
     *,
     council: str | None = None,
+    seats: Sequence[str] = (),
+    threshold: int = 1,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Deployment:
     """Deploy everything, grant the rights, hand over to the time lock.
 
-    `council` defaults to the founder's own address. `progress` is told each step before it begins. Raises the
-    chain's typed errors; run again with the same sender to go on.
+    `council` defaults to the founder's own address; with `seats`, a contract of theirs is the council, of
+    whom `threshold` must agree. `progress` is told each step before it begins. Raises the chain's typed
+    errors; run again with the same sender to go on.
     """
-    return _Founding(rpc, sender, params, council or sender.address, progress).run()
+    return _Founding(rpc, sender, params, council or sender.address, progress).run(seats, threshold)
 
 
 class _Founding:
@@ -242,8 +245,11 @@ class _Founding:
         )
         self._sent: dict[str, Entry] = {}
 
-    def run(self) -> Deployment:
+    def run(self, seats: Sequence[str], threshold: int) -> Deployment:
         at = self.record.addresses
+        if seats:
+            self._create("Council", list(seats), threshold)
+            self._council = at["Council"]
         self._create_all()
         directory = Directory(at["Directory"], self._rpc)
         steps = {f"publish {name}": directory.publish(name, at[name]) for name in at if name != "Directory"}

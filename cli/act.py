@@ -24,7 +24,17 @@ if TYPE_CHECKING:
     from chain.rpc import Receipt
     from cli.app import App
 
-__all__ = ["Done", "Plan", "apply", "confirm", "finish", "run", "working"]
+__all__ = [
+    "Done",
+    "Plan",
+    "apply",
+    "confirm",
+    "finish",
+    "run",
+    "through_council",
+    "waits_for_council",
+    "working",
+]
 
 _E = TypeVar("_E", bound="Event")
 
@@ -82,22 +92,66 @@ def apply(
     app: App, exchange: Exchange, plan: Plan, *, before_sending: Callable[[], object] | None = None
 ) -> Done:
     """Show the plan with its cost, ask, send one after the other; `before_sending` runs in between."""
-    refuse_twins(exchange, plan.calls)
-    tried = plan.calls[:1] if plan.chained else plan.calls
+    calls = list(plan.calls)
+    refuse_twins(exchange, calls)
+    tried = 1 if plan.chained else len(calls)
     with _hinted(plan.hint), working("estimating"):
-        gas = sum(exchange.estimate(call) for call in tried)
-    more = " for the first, the rest when it is sent" if len(tried) < len(plan.calls) else ""
+        sent = [through_council(exchange, call) for call in calls[:tried]]
+    gas = sum(gas for _, gas in sent)
+    calls[:tried] = [call for call, _ in sent]
+    more = " for the first, the rest when it is sent" if tried < len(calls) else ""
     cost = f"{gas:,}{more}, {_price(exchange, gas)}"
-    confirm(app, plan.title, {**plan.facts, "transactions": str(len(plan.calls)), "gas": cost})
+    confirm(app, plan.title, {**plan.facts, "transactions": str(len(calls)), "gas": cost})
     if before_sending is not None:
         before_sending()
     receipts, events = [], []
-    for call in plan.calls:
+    for place, call in enumerate(calls):
         with _hinted(plan.hint), working(f"{call.label}: waiting for the chain"):
-            receipt = _send(exchange, call)
+            receipt = _send(exchange, call if place < tried else through_council(exchange, call)[0])
         receipts.append(receipt)
         events += exchange.events(receipt)
-    return Done(tuple(receipts), tuple(events), tuple(call.label for call in plan.calls))
+        _stop_if_proposed(app, exchange, receipt)
+    return Done(tuple(receipts), tuple(events), tuple(call.label for call in calls))
+
+
+def through_council(exchange: Exchange, call: Call) -> tuple[Call, int]:
+    """What to send so that the call is made, and its gas: itself, or a council member's proposal of it.
+
+    Where another member proposed the very same call already, it is that proposal's approval.
+    """
+    try:
+        return call, exchange.estimate(call)
+    except Refused as no:
+        from chain.governing import is_councils, motion_for
+
+        motion = motion_for(exchange, call, exchange.sender.address) if is_councils(no) else None
+        if motion is None:
+            raise
+        return motion.call, exchange.estimate(motion.call)
+
+
+def waits_for_council(exchange: Exchange, receipt: Receipt) -> int:
+    """The proposal that a transaction made or approved and that others must approve, too; else 0."""
+    from chain.generated.events import Approved, Executed
+
+    events = exchange.events(receipt)
+    if any(isinstance(event, Executed) for event in events):
+        return 0
+    return next((event.proposal for event in events if isinstance(event, Approved)), 0)
+
+
+def _stop_if_proposed(app: App, exchange: Exchange, receipt: Receipt) -> None:
+    """A command whose call waits for others ends here, with what they have to do."""
+    number = waits_for_council(exchange, receipt)
+    if not number:
+        return
+    click.echo(f"Others of the council must approve it: ocx council approve {number}", err=True)
+    show(
+        app,
+        {"proposal": number, "waits_for": "council", "tx_hash": hex_text(receipt.tx_hash)},
+        value="proposal",
+    )
+    raise click.exceptions.Exit(0)
 
 
 def _send(exchange: Exchange, call: Call) -> Receipt:

@@ -37,6 +37,7 @@ class App:
     connection: Path | None = None
     wallet: Path | None = None
     passphrase_file: Path | None = None
+    acting_for: str | None = None
     state: Path = Path("~/.local/state/ocx")
     format: str = "table"
     yes: bool = False
@@ -132,6 +133,12 @@ def _global_options(hidden: bool) -> list[click.Parameter]:
             type=path,
             hidden=hidden,
             help="File with the passphrase, readable by its owner only; else OCX_PASSPHRASE, else a prompt.",
+        ),
+        _global(
+            "--acting-for",
+            metavar="ORG",
+            hidden=hidden,
+            help="Organisation that granted the account rights, HANDLE or number; by default its own.",
         ),
         _global(
             "--state",

@@ -98,7 +98,7 @@ def show_(app: App, number: int, why: bool) -> None:
         "described": describe(facts, exchange.now()),
         "provider_org": kept.provider,
         "buyer_org": kept.buyer,
-        "offer": kept.offer,
+        "offer": kept.offer or None,
         "request": kept.request or None,
         "award": kept.award,
         "policy": kept.policy.name.lower(),
@@ -117,7 +117,7 @@ def show_(app: App, number: int, why: bool) -> None:
         "accepted": f"{kept.accepted.bit_count()} of {kept.count}",
     }
     result |= _money(exchange, number, kept, entries)
-    result["offers"] = offer_terms(exchange, [kept.offer])
+    result["offers"] = offer_terms(exchange, [kept.offer] if kept.offer else [])
     if why:
         result["why"] = lease_why(exchange, number, facts, entries)
     show(app, result | {"history": history_rows(entries, exchange.slot)}, value="state")

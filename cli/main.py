@@ -12,6 +12,7 @@ _COMMANDS = {
     "network": ("cli.network:network", "Run a chain, deploy the contracts, show them, check endpoints."),
     "wallet": ("cli.wallet:wallet", "The key that signs, the encryption key that opens connection data."),
     "member": ("cli.member:member", "Organisations and the accounts that act for them."),
+    "council": ("cli.council:council", "Those who govern: proposals, approvals, who is of the council."),
     "credits": ("cli.credits:credits_", "Mint, burn, deposit, transfer credits; balances, statements."),
     "node": ("cli.node:node", "The machines that can be offered."),
     "offer": ("cli.offer:offer", "Nodes for rent: publish, look, cancel, buy now."),

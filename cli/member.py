@@ -63,14 +63,22 @@ def handles(exchange: Exchange) -> dict[int, str]:
 
 
 def own_org(app: App, exchange: Exchange) -> int:
-    """The organisation the wallet acts for; InvalidInput if it is nobody's."""
+    """The organisation the wallet acts for: its own, or that of --acting-for. InvalidInput if it may not."""
     address = app.address()
     if address is None:
         app.wallet_path()
-    org = exchange.members.member(str(address)).org
-    if not org:
+    if app.acting_for is None:
+        org = exchange.members.member(str(address)).org
+        if not org:
+            raise InvalidInput(
+                f"{address} acts for no organisation", hint="an admin adds it with: ocx member set ACCOUNT"
+            )
+        return org
+    org = org_id(exchange, app.acting_for)
+    if not exchange.members.member_of(org, str(address)).org:
         raise InvalidInput(
-            f"{address} acts for no organisation", hint="an admin adds it with: ocx member set ACCOUNT"
+            f"{address} has no rights in {app.acting_for}",
+            hint="an admin of it gives some with: ocx member grant ACCOUNT",
         )
     return org
 

@@ -45,6 +45,17 @@ for command in (*COMMANDS, *JOIN_COMMANDS, *INVITE_COMMANDS):
 )
 @click.option("--demo", is_flag=True, help="Small constants that are good to watch (slots of seconds).")
 @click.option("--council", help="Account that governs; by default the wallet's.")
+@click.option(
+    "--seat",
+    "seats",
+    multiple=True,
+    help="Account of a council of several, in place of --council; repeat it.",
+)
+@click.option(
+    "--threshold",
+    type=click.IntRange(1),
+    help="How many of a council of several must agree; by default more than half.",
+)
 @click.option("--gas-price", type=int, default=0, help="Wei per gas everybody offers.")
 @click.option("--fee-market", is_flag=True, help="Let the chain's fee market set the price instead.")
 @click.option("--block-time", type=float, default=1.0, help="Seconds between blocks.")
@@ -63,6 +74,8 @@ def deploy(
     params_file: Path | None,
     demo: bool,
     council: str | None,
+    seats: tuple[str, ...],
+    threshold: int | None,
     gas_price: int,
     fee_market: bool,
     block_time: float,
@@ -81,6 +94,9 @@ def deploy(
         raise InvalidInput(f"{out / 'connection.yaml'} exists already", hint="choose another --out")
     params = _params(params_file, demo)
     governor = checksum(council) if council else None
+    sitting = [checksum(seat) for seat in seats]
+    needed = threshold or len(sitting) // 2 + 1
+    _require_council(governor, sitting, needed)
     wallet = app.open_wallet()
     price = None if fee_market else gas_price
     rpc = Rpc.for_deployment(
@@ -91,14 +107,14 @@ def deploy(
         f"Deploy the exchange '{name}' to chain {rpc.connection.chain_id}.",
         {
             "founder": wallet.address,
-            "council": governor or wallet.address,
+            "council": f"{needed} of {', '.join(sitting)}" if sitting else governor or wallet.address,
             "slot": f"{params.slot} s",
             "transactions": "29, about 23 million gas" + ("" if price != 0 else ", free on this network"),
         },
     )
     sender = Sender(rpc, wallet, app.state_dir / "sender")
     with working("deploying"):
-        done = found(rpc, sender, params, council=governor)
+        done = found(rpc, sender, params, council=governor, seats=sitting, threshold=needed)
     record, connection = done.write(out)
     result = {
         "network": name,
@@ -109,6 +125,21 @@ def deploy(
         "gas_used": sum(done.gas_used.values()),
     }
     show(app, result, value="connection")
+
+
+def _require_council(governor: str | None, seats: list[str], threshold: int) -> None:
+    """InvalidInput unless it can be founded."""
+    if governor and seats:
+        raise InvalidInput(
+            "--council and --seat exclude each other", hint="give one account, or several seats"
+        )
+    if len(set(seats)) < len(seats):
+        raise InvalidInput("an account has one seat in the council", hint="name each --seat once")
+    if seats and threshold > len(seats):
+        raise InvalidInput(
+            f"{len(seats)} accounts cannot agree {threshold} times",
+            hint="give a smaller --threshold or more seats",
+        )
 
 
 def _params(file: Path | None, demo: bool) -> DeployParams:

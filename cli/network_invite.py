@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.act import Plan, apply, confirm, finish, working
+from cli.act import Plan, apply, confirm, finish, through_council, waits_for_council, working
 from cli.app import App, Command, Group, pass_app
 from cli.member import roles_names
 from cli.network_join import use_connection_of
@@ -19,6 +19,7 @@ from cli.render import show, time_text
 from market.errors import InvalidInput, Refused
 
 if TYPE_CHECKING:
+    from chain.contracts.base import Call
     from chain.exchange import Exchange
     from chain.nodes.admission.card import Card
     from chain.nodes.admission.invitation import Invitation
@@ -129,11 +130,22 @@ def _admit(
     confirm(app, f"Invite {card.name} of {card.organisation}.", facts)
     with working("waiting for the chain"):
         if new:
-            exchange.send(members.admit(card.organisation, str(card.account), bits, group))
+            _have_done(exchange, members.admit(card.organisation, str(card.account), bits, group))
             org = members.by_handle(card.organisation)
         if not listed:
             key = bytes.fromhex(card.public_key)
-            exchange.send(members.set_node(org, key, card.place, card.consent))
+            _have_done(exchange, members.set_node(org, key, card.place, card.consent))
+
+
+def _have_done(exchange: Exchange, call: Call) -> None:
+    """Send it, or propose it if it is the council's to send; Refused while others must approve."""
+    number = waits_for_council(exchange, exchange.send(through_council(exchange, call)[0]))
+    if number:
+        raise Refused(
+            f"others of the council must approve proposal {number} first",
+            hint=f"they do with: ocx council approve {number}; then repeat the command",
+            proposal=number,
+        )
 
 
 def _require_sensible(exchange: Exchange, card: Card, org: int, bits: int) -> bool:

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.act import Plan, apply, run, working
+from cli.act import Plan, apply, finish, run, working
 from cli.app import App, Group, pass_app
 from cli.member import own_org
+from cli.offer import span_text
+from cli.options import for_option, node_option, window_end, window_start
+from cli.parse import increasing, org_id, wanted_window
 from cli.provider import config_option, load_settings
 from cli.render import hex_text, show, word
 from market.errors import InvalidInput
@@ -151,3 +154,32 @@ def retire(app: App, number: int) -> None:
     """Take a node out for good (its hardware may be registered anew); leases of it live on."""
     exchange = app.exchange(sign=True)
     run(app, exchange, f"Retire node {number}.", exchange.inventory.retire(number), {"node": number})
+
+
+@node.command()
+@node_option
+@click.option(
+    "--to", "organisation", required=True, metavar="ORG", help="Who may use them, HANDLE or number."
+)
+@window_start
+@window_end
+@for_option
+@pass_app
+def assign(
+    app: App, nodes: tuple[int, ...], organisation: str, start: str, end: str | None, length: int | None
+) -> None:
+    """Hand nodes to a department of the own party, or keep them for the own organisation, without payment.
+
+    It is a lease as any other, at rate 0: the agent hands it over, and whoever has it can end it.
+    """
+    from chain.generated.events import Assigned
+
+    resources = increasing(nodes, "node")
+    exchange = app.exchange(sign=True)
+    window = wanted_window(exchange, start, end, length)
+    to, owner = org_id(exchange, organisation), own_org(app, exchange)
+    facts = {"to": organisation, "window": span_text(window, exchange.slot), "locks": "nothing"}
+    call = exchange.book.assign(to, resources, window, org=owner)
+    done = apply(app, exchange, Plan(f"Assign node {', '.join(map(str, resources))}.", [call], facts))
+    assigned = done.one(Assigned)
+    finish(app, done, {"lease": assigned.lease, "to": to, "nodes": resources}, value="lease")

@@ -11,6 +11,7 @@ import click
 from cli.act import Plan, apply, finish, working
 from cli.app import App, Group, pass_app
 from cli.availability import availability, shelf_of
+from cli.member import own_org
 from cli.options import for_option, load_settings, node_option, sla_option, window_end, window_start
 from cli.parse import RATE, increasing, offered_window, wanted_window
 from cli.promise import fee_fact, require_sla, sla_text
@@ -146,7 +147,7 @@ def publish(
     window = offered_window(exchange, start, end, length)
     if floor is None:
         floor = _configured_floor(exchange, resources, config_file)
-    terms = OfferTerms(window, floor, buy_now, min_slots, sla)
+    terms, org = OfferTerms(window, floor, buy_now, min_slots, sla), own_org(app, exchange)
     seconds = window.window(exchange.slot).seconds
     deposit = ppm_of(amount_up(floor, len(resources), seconds), exchange.book.order_deposit_ppm())
     facts = {
@@ -157,7 +158,7 @@ def publish(
         "locks": f"{credits_text(deposit)} credits while it rests; a lease locks its bond besides",
     }
     title = f"Offer {_nodes(resources)} for rent."
-    done = apply(app, exchange, Plan(title, [exchange.book.publish(terms, resources)], facts))
+    done = apply(app, exchange, Plan(title, [exchange.book.publish(terms, resources, org=org)], facts))
     number = done.one(OfferPublished).offer
     result = {"offer": number, "nodes": resources, "deposit": deposit} | _span(window, exchange.slot)
     finish(app, done, result, value="offer")
@@ -180,15 +181,15 @@ def _nodes(resources: list[int]) -> str:
     return f"node{'s' if len(resources) > 1 else ''} {', '.join(map(str, resources))}"
 
 
-def _require_cover(exchange: Exchange, amount: int) -> None:
+def _require_cover(exchange: Exchange, org: int, amount: int) -> None:
     """Tell a buyer what it lacks; the contract would only say that it lacks something."""
     from chain.contracts.members import MemberRight
 
     address = exchange.sender.address
-    member = exchange.members.member(address)
-    if not member.rights & MemberRight.BUY or exchange.escrow.can_lock(member.org, address, amount):
+    member = exchange.members.member_of(org, address)
+    if not member.rights & MemberRight.BUY or exchange.escrow.can_lock(org, address, amount):
         return
-    free = exchange.escrow.free(member.org)
+    free = exchange.escrow.free(exchange.members.party_of(org))
     if free < amount:
         raise Refused(
             f"{credits_text(amount)} credits must be locked, but only {credits_text(free)} are free",
@@ -327,7 +328,8 @@ def buy(
     most = price(o.buy_now_rate, len(resources), seconds.start, seconds.end, exchange.now())
     require_sla(exchange, o.sla)
     fees = buyers_half(exchange.awards.fee_of(window)) if o.sla else 0
-    _require_cover(exchange, most + fees)
+    buyer = own_org(app, exchange)
+    _require_cover(exchange, buyer, most + fees)
     facts = {
         "window": span_text(window, exchange.slot),
         "rate": f"{credits_text(o.buy_now_rate)} credits per resource and hour",
@@ -337,7 +339,9 @@ def buy(
         "provider's bond": f"{credits_text(bond(most, exchange.leases.terms().default_ppm))} credits",
     }
     title = f"Rent {_nodes(resources)} of offer {number} now."
-    done = apply(app, exchange, Plan(title, [exchange.book.buy_now(number, resources, window)], facts))
+    done = apply(
+        app, exchange, Plan(title, [exchange.book.buy_now(number, resources, window, org=buyer)], facts)
+    )
     bought = done.one(BoughtNow)
     paid = exchange.settlement.account(bought.lease).price
     result = {

@@ -10,6 +10,7 @@ import click
 from cli.act import Plan, apply, finish
 from cli.app import App, Group, pass_app
 from cli.files import read_json
+from cli.member import own_org
 from cli.offer import span_text
 from cli.options import for_option, sla_option, window_end, window_start
 from cli.parse import DURATION, RATE, wanted_window
@@ -102,7 +103,8 @@ def post(
         **fee_fact(fees),
         "each bid locks": f"{credits_text(ppm_of(amount, exchange.tender.deposit_ppm()))} credits",
     }
-    plan = Plan("Post a request and put it to a sealed tender.", [exchange.tender.post(wanted, terms)], facts)
+    call = exchange.tender.post(wanted, terms, org=own_org(app, exchange))
+    plan = Plan("Post a request and put it to a sealed tender.", [call], facts)
     done = apply(app, exchange, plan)
     opened = done.one(TenderOpened)
     result = {

@@ -145,7 +145,7 @@ def bid(app: App, number: int, offer_id: int, nodes: tuple[int, ...], rate: int)
     t, r = exchange.tender.tender(number), exchange.book.request(number)
     _check_bid(exchange, number, offer_id, resources, rate, org)
     sealed = SealedBid(number, org, Bid(offer_id, rate, tuple(resources)), secrets.token_bytes(32))
-    call = exchange.tender.commit(number, sealed.commitment(exchange))
+    call = exchange.tender.commit(number, sealed.commitment(exchange), org=org)
     facts = {
         "bid": f"nodes {', '.join(map(str, resources))} of offer {offer_id}, {r.count} wanted",
         "rate": f"{credits_text(rate)} credits per resource and hour, ceiling {credits_text(r.ceiling_rate)}",

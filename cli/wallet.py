@@ -84,7 +84,7 @@ def _read_key(source: Path | None) -> bytes:
 def show_(app: App) -> None:
     """The account, the organisation it acts for, its rights and balances."""
     from chain.wallet import address_of
-    from cli.member import rights_names
+    from cli.member import own_org, rights_names
     from cli.render import word
 
     address = address_of(app.wallet_path())
@@ -92,6 +92,8 @@ def show_(app: App) -> None:
     if app.connection is not None:
         exchange = app.exchange()
         member = exchange.members.member(address)
+        if app.acting_for is not None:
+            member = exchange.members.member_of(own_org(app, exchange), address)
         result["org"] = member.org or None
         if member.org:
             result["handle"] = word(exchange.members.organisation(member.org).handle)

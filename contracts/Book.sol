@@ -22,6 +22,7 @@ import {
     RequestId,
     ResourceId,
     Skip,
+    SlaId,
     Window
 } from "./interfaces/Types.sol";
 import {Amounts} from "./libraries/Amounts.sol";
@@ -82,8 +83,11 @@ contract Book is IBook, Governed {
     // ---- offers ------------------------------------------------------------------------------------------------
 
     /// @inheritdoc IBook
-    function publish(OfferTerms calldata t, ResourceId[] calldata resources) external returns (OfferId id) {
-        OrgId org = members.requireRight(msg.sender, MemberRights.OFFER);
+    function publish(OrgId org, OfferTerms calldata t, ResourceId[] calldata resources)
+        external
+        returns (OfferId id)
+    {
+        org = members.actingFor(org, msg.sender, MemberRights.OFFER);
         members.requireActive(org, Roles.SELLER);
         inventory.requireWindow(t.window);
         resources.check(PackedIds.MAX);
@@ -116,9 +120,8 @@ contract Book is IBook, Governed {
 
     /// @inheritdoc IBook
     function cancel(OfferId id) external {
-        OrgId org = members.requireRight(msg.sender, MemberRights.OFFER);
         Offer storage o = _openOffer(id);
-        if (o.org != org) revert Book_NotOwner(org);
+        members.requireRightFor(o.org, msg.sender, MemberRights.OFFER);
         _close(id, o, true);
     }
 
@@ -131,11 +134,11 @@ contract Book is IBook, Governed {
     }
 
     /// @inheritdoc IBook
-    function buyNow(OfferId id, ResourceId[] calldata resources, Window calldata window)
+    function buyNow(OrgId buyer, OfferId id, ResourceId[] calldata resources, Window calldata window)
         external
         returns (AwardId awardId, LeaseId lease)
     {
-        OrgId buyer = members.requireRight(msg.sender, MemberRights.BUY);
+        buyer = members.actingFor(buyer, msg.sender, MemberRights.BUY);
         members.requireActive(buyer, Roles.BUYER);
         inventory.requireWindow(window);
         Offer storage o = _openOffer(id);
@@ -146,26 +149,40 @@ contract Book is IBook, Governed {
         if (slots < o.minSlots) revert Book_TooShort(slots, o.minSlots);
         _requireOffered(id, o.org, resources, window, o.buyNowRate);
 
-        Leg[] memory legs = new Leg[](1);
-        legs[0] = Leg(o.org, o.by, id, o.buyNowRate, window, resources);
+        Leg memory leg = Leg(o.org, o.by, id, o.buyNowRate, window, resources);
         Award memory award = Award(buyer, msg.sender, RequestId.wrap(0), Policy.Provider, 0, 0, o.sla);
-        Skip skip = awards.skipOf(award, legs[0]);
-        if (skip != Skip.None) revert Book_Skipped(skip);
-        LeaseId[] memory opened;
-        (awardId, opened) = awards.open(award, legs);
-        lease = opened[0];
+        (awardId, lease) = _openOne(award, leg);
         emit BoughtNow(id, buyer, awardId, lease);
+    }
+
+    /// @inheritdoc IBook
+    function assign(OrgId owner, OrgId to, ResourceId[] calldata resources, Window calldata window)
+        external
+        returns (AwardId awardId, LeaseId lease)
+    {
+        owner = members.actingFor(owner, msg.sender, MemberRights.OFFER);
+        members.requireActive(owner, Roles.SELLER);
+        if (members.partyOf(to) != members.partyOf(owner)) revert Book_OtherParty(owner, to);
+        inventory.requireWindow(window);
+        resources.check(PackedIds.MAX);
+        _requireAlike(owner, resources);
+
+        Leg memory leg = Leg(owner, msg.sender, OfferId.wrap(0), 0, window, resources);
+        Award memory award =
+            Award(to, msg.sender, RequestId.wrap(0), Policy.Provider, Traits.ASSIGNED, 0, SlaId.wrap(0));
+        (awardId, lease) = _openOne(award, leg);
+        emit Assigned(owner, to, awardId, lease);
     }
 
     // ---- requests ----------------------------------------------------------------------------------------------
 
     /// @inheritdoc IBook
-    function record(RequestTerms calldata t, address by)
+    function record(OrgId org, RequestTerms calldata t, address by)
         external
         onlyHolder(Rights.BOOK_RECORD)
         returns (RequestId id)
     {
-        OrgId org = members.requireRight(by, MemberRights.BUY);
+        org = members.actingFor(org, by, MemberRights.BUY);
         members.requireActive(org, Roles.BUYER);
         inventory.requireWindow(t.window);
         if (t.ceilingRate == 0) revert Book_ZeroRate();
@@ -338,6 +355,17 @@ contract Book is IBook, Governed {
             if (i == 0) (class, site) = (r.class, r.site);
             else if (r.class != class || r.site != site) revert Book_MixedResources(resources[i]);
         }
+    }
+
+    /// @dev An award of one lease, or the reason why there is none.
+    function _openOne(Award memory award, Leg memory leg) private returns (AwardId awardId, LeaseId lease) {
+        Skip skip = awards.skipOf(award, leg);
+        if (skip != Skip.None) revert Book_Skipped(skip);
+        Leg[] memory legs = new Leg[](1);
+        legs[0] = leg;
+        LeaseId[] memory opened;
+        (awardId, opened) = awards.open(award, legs);
+        lease = opened[0];
     }
 
     function _depositOf(OfferTerms calldata t, uint256 resources) private view returns (uint96) {

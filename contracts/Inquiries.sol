@@ -47,8 +47,8 @@ contract Inquiries is IInquiries, Governed {
     {
         ILeases.Lease memory l = leases.lease(lease);
         // Any member may ask: it costs the organisation nothing and moves nothing.
-        OrgId org = members.requireRight(msg.sender, 0);
-        if (org != l.buyer && org != l.provider) revert Inquiries_NotParty(lease, org);
+        OrgId org = members.isOf(l.buyer, msg.sender) ? l.buyer : l.provider;
+        if (!members.isOf(org, msg.sender)) revert Inquiries_NotParty(lease, msg.sender);
         uint256 now_ = block.timestamp / _epoch;
         if (_again[lease][org] > now_) revert Inquiries_TooMany(lease, org);
         if (!_isPast(l, place, from, until)) revert Inquiries_BadWindow(lease, from, until);

@@ -34,6 +34,7 @@ contract Inventory is IInventory, Governed {
 
     /// @inheritdoc IInventory
     function register(
+        OrgId owner,
         bytes32 class,
         bytes32 site,
         Spec calldata spec,
@@ -41,7 +42,7 @@ contract Inventory is IInventory, Governed {
         bytes32 documentHash,
         bytes32 hardwareKey
     ) external returns (ResourceId id) {
-        OrgId owner = members.requireRight(msg.sender, MemberRights.OFFER);
+        owner = members.actingFor(owner, msg.sender, MemberRights.OFFER);
         members.requireActive(owner, Roles.SELLER);
         if (class == 0 || hardwareKey == 0) revert Inventory_EmptyKey();
         if (turnaround > MAX_TURNAROUND) revert Inventory_TurnaroundTooLong(turnaround, MAX_TURNAROUND);
@@ -196,9 +197,9 @@ contract Inventory is IInventory, Governed {
     }
 
     function _owned(ResourceId id) private view returns (Resource storage r) {
-        OrgId org = members.requireRight(msg.sender, MemberRights.OFFER);
         r = _resources[id];
-        if (r.owner != org) revert Inventory_NotOwner(id, org);
+        if (r.owner == OrgId.wrap(0)) revert Inventory_Unknown(id);
+        members.requireRightFor(r.owner, msg.sender, MemberRights.OFFER);
         if (r.retired) revert Inventory_Retired(id);
     }
 }

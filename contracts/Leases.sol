@@ -748,14 +748,12 @@ contract Leases is ILeases, Governed {
 
     function _ofBuyer(LeaseId id) private view returns (Lease storage l) {
         l = _existing(id);
-        OrgId org = members.requireRight(msg.sender, MemberRights.BUY);
-        if (org != l.buyer) revert Leases_NotParty(id, org);
+        members.requireRightFor(l.buyer, msg.sender, MemberRights.BUY);
     }
 
     function _ofProvider(LeaseId id, uint16 right) private view returns (Lease storage l) {
         l = _existing(id);
-        OrgId org = members.requireRight(msg.sender, right);
-        if (org != l.provider) revert Leases_NotParty(id, org);
+        members.requireRightFor(l.provider, msg.sender, right);
     }
 
     function _wrongState(LeaseId id) private view {

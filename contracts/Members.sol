@@ -356,6 +356,11 @@ contract Members is IMembers, Governed {
     }
 
     /// @inheritdoc IMembers
+    function isOf(OrgId org, address account) external view returns (bool) {
+        return _held(org, account).org != NOBODY;
+    }
+
+    /// @inheritdoc IMembers
     function currentOf(OrgId org, address account) external view returns (address) {
         return _currentOf(org, account);
     }
@@ -388,9 +393,16 @@ contract Members is IMembers, Governed {
     }
 
     /// @inheritdoc IMembers
-    function requireRightFor(OrgId org, address account, uint16 right) external view {
+    function actingFor(OrgId org, address account, uint16 right) external view returns (OrgId) {
+        if (org == NOBODY) return requireRight(account, right);
+        requireRightFor(org, account, right);
+        return org;
+    }
+
+    /// @inheritdoc IMembers
+    function requireRightFor(OrgId org, address account, uint16 right) public view {
         Account storage m = _held(org, account);
-        if (OrgId.unwrap(m.org) == 0) revert Members_NotMember(account);
+        if (OrgId.unwrap(m.org) == 0) revert Members_NotOf(org, account);
         if (m.rights & right != right) revert Members_NoRight(account, right);
     }
 

@@ -52,6 +52,8 @@ contract Settlement is ISettlement, Governed {
         a.fee = s.fee;
         emit Funded(p.lease, s.price, s.bond, s.fee);
 
+        // What costs nothing asks nobody's limit: an assignment is made by the owner's member alone (L10).
+        if (_ofBuyer(s) + _ofProvider(s) == 0) return;
         if (s.fund == 0) escrow.lock(_key(p.lease), p.buyer, s.buyerBy, _ofBuyer(s));
         else escrow.pass(s.fund, address(this), _key(p.lease), _ofBuyer(s));
         escrow.lock(_key(p.lease), p.provider, s.providerBy, _ofProvider(s));
@@ -301,6 +303,7 @@ contract Settlement is ISettlement, Governed {
 
     /// @inheritdoc ISettlement
     function coverOf(OrgId buyer, OrgId provider, Stakes calldata s) external view returns (Skip) {
+        if (_ofBuyer(s) + _ofProvider(s) == 0) return Skip.None;
         if (!escrow.canLock(provider, s.providerBy, _ofProvider(s))) return Skip.ProviderCover;
         if (s.fund == 0 && !escrow.canLock(buyer, s.buyerBy, _ofBuyer(s))) return Skip.BuyerCover;
         return Skip.None;

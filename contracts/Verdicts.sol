@@ -323,8 +323,7 @@ contract Verdicts is IVerdicts, Governed {
     /// @inheritdoc IVerdicts
     function endForBreach(LeaseId lease, uint8 place) external {
         ILeases.Watched memory l = _facts(lease);
-        OrgId org = _orgOf(msg.sender, MemberRights.BUY);
-        if (org != l.buyer) revert Verdicts_NotParty(lease, org);
+        _requireFor(l.buyer, msg.sender, MemberRights.BUY);
         uint32 hi = _standings[lease][place].breached;
         (,, uint256 final_) = _frame(l).claims(hi);
         if (hi == 0 || block.timestamp < final_ || _openAppeal(lease, place, hi, BY_PROVIDER) != 0) {
@@ -341,10 +340,10 @@ contract Verdicts is IVerdicts, Governed {
             ILeases.Watched memory l = _facts(request.lease);
             address signer = _signerOf(request, signature);
             Running storage r = _running[request.lease];
+            _requireFor(l.buyer, signer, MemberRights.BUY);
             if (
-                _orgOf(signer, MemberRights.BUY) != l.buyer || request.action < ON || request.action > REBOOT
-                    || request.time > block.timestamp || request.time + _terms.powerTime <= block.timestamp
-                    || request.nonce <= r.nonce
+                request.action < ON || request.action > REBOOT || request.time > block.timestamp
+                    || request.time + _terms.powerTime <= block.timestamp || request.nonce <= r.nonce
             ) revert Verdicts_BadPower(request.lease, signer);
 
             // Safe: epochs are seconds divided.
@@ -445,10 +444,10 @@ contract Verdicts is IVerdicts, Governed {
     }
 
     function _sideOf(Case memory c) private view returns (OrgId org, uint8 side) {
-        org = _orgOf(msg.sender, 0);
-        side = org == c.facts.buyer ? BY_BUYER : BY_PROVIDER;
-        if (side == BY_PROVIDER && org != c.facts.provider) revert Verdicts_NotParty(c.lease, org);
-        _orgOf(msg.sender, side == BY_BUYER ? MemberRights.BUY : MemberRights.OFFER);
+        OrgId buyer = c.facts.buyer;
+        bool bought = members.isOf(buyer, msg.sender);
+        (org, side) = bought ? (buyer, BY_BUYER) : (c.facts.provider, BY_PROVIDER);
+        _requireFor(org, msg.sender, bought ? MemberRights.BUY : MemberRights.OFFER);
     }
 
     /// @inheritdoc IVerdicts
@@ -695,8 +694,8 @@ contract Verdicts is IVerdicts, Governed {
         return leases.watched(lease);
     }
 
-    function _orgOf(address account, uint16 right) private view returns (OrgId) {
-        return members.requireRight(account, right);
+    function _requireFor(OrgId org, address account, uint16 right) private view {
+        members.requireRightFor(org, account, right);
     }
 
     function _committee(LeaseId lease, uint256 term) private view returns (IWitnesses.Committee memory) {

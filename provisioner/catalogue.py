@@ -127,9 +127,8 @@ def _plan_one(exchange: Exchange, org: int, item: Measured, turnaround: int) -> 
     inventory = exchange.inventory
     resource = inventory.by_hardware(hardware_key(found))
     if resource == 0:
-        call = inventory.register(
-            found.class_name, found.site, found.spec, turnaround, document_hash(found), hardware_key(found)
-        )
+        known_by = document_hash(found), hardware_key(found)
+        call = inventory.register(found.class_name, found.site, found.spec, turnaround, *known_by, org=org)
         return Planned(item, Action.REGISTER, 0, call)
     known = inventory.resource(resource)
     if known.owner != org:

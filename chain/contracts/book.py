@@ -202,10 +202,11 @@ class Book(Contract):
     def order_deposit_ppm(self, *, block: BlockId = "latest") -> int:
         return int(self._view("orderDepositPpm", block=block))
 
-    def publish(self, terms: OfferTerms, resources: Sequence[int]) -> Call:
+    def publish(self, terms: OfferTerms, resources: Sequence[int], *, org: int = 0) -> Call:
+        """Offer for an organisation; 0 is the wallet's own, another one must have granted it the right."""
         window = window_tuple(terms.window)
         values = (window, terms.floor_rate, terms.buy_now_rate, terms.min_slots, terms.sla)
-        return self._call("publish", values, sorted(resources))
+        return self._call("publish", org, values, sorted(resources))
 
     def cancel(self, offer: int) -> Call:
         return self._call("cancel", offer)
@@ -213,5 +214,10 @@ class Book(Contract):
     def expire(self, offer: int) -> Call:
         return self._call("expire", offer)
 
-    def buy_now(self, offer: int, resources: Sequence[int], window: SlotWindow) -> Call:
-        return self._call("buyNow", offer, sorted(resources), window_tuple(window))
+    def buy_now(self, offer: int, resources: Sequence[int], window: SlotWindow, *, org: int = 0) -> Call:
+        """Buy for an organisation, as `publish` offers for one."""
+        return self._call("buyNow", org, offer, sorted(resources), window_tuple(window))
+
+    def assign(self, to: int, resources: Sequence[int], window: SlotWindow, *, org: int = 0) -> Call:
+        """Hand an organisation's resources to another one of its party, or to itself, without payment (L10)."""
+        return self._call("assign", org, to, sorted(resources), window_tuple(window))

@@ -77,10 +77,19 @@ class Inventory(Contract):
         return int(self._view("calendar", resource, word, block=block))
 
     def register(
-        self, class_: str, site: str, spec: Spec, turnaround: int, document_hash: bytes, hardware_key: bytes
+        self,
+        class_: str,
+        site: str,
+        spec: Spec,
+        turnaround: int,
+        document_hash: bytes,
+        hardware_key: bytes,
+        *,
+        org: int = 0,
     ) -> Call:
-        names = class_id(class_), class_id(site)
-        return self._call("register", *names, spec_tuple(spec), turnaround, document_hash, hardware_key)
+        """Register for an organisation; 0 is the wallet's own, another one must have granted it the right."""
+        known_by = turnaround, document_hash, hardware_key
+        return self._call("register", org, class_id(class_), class_id(site), spec_tuple(spec), *known_by)
 
     def remeasure(self, resource: int, spec: Spec, document_hash: bytes) -> Call:
         return self._call("remeasure", resource, spec_tuple(spec), document_hash)

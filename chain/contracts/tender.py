@@ -86,15 +86,17 @@ class SealedTender(Contract):
         """As the contract makes it. Shows bid and salt to the node that is asked: use `commitment` to bid."""
         return bytes(self._view("commitmentOf", request, org, bid.as_tuple(), salt, block=block))
 
-    def post(self, request: RequestTerms, terms: TenderTerms) -> Call:
+    def post(self, request: RequestTerms, terms: TenderTerms, *, org: int = 0) -> Call:
+        """Ask for an organisation; 0 is the wallet's own, another one must have granted it the right."""
         values = (terms.commit_end, terms.reveal_end, terms.vickrey)
-        return self._call("post", request.as_tuple(), values)
+        return self._call("post", org, request.as_tuple(), values)
 
     def cancel(self, request: int) -> Call:
         return self._call("cancel", request)
 
-    def commit(self, request: int, sealed: bytes) -> Call:
-        return self._call("commit", request, sealed)
+    def commit(self, request: int, sealed: bytes, *, org: int = 0) -> Call:
+        """Bid for an organisation, as `post` asks for one."""
+        return self._call("commit", org, request, sealed)
 
     def reveal(
         self, request: int, org: int, bid: Bid, salt: bytes, proofs: Sequence[Sequence[bytes]] = ()

@@ -35,6 +35,7 @@ __all__ = [
     "Book_NotOwner",
     "Book_OfferClosed",
     "Book_OfferOpen",
+    "Book_OtherParty",
     "Book_OutsideOffer",
     "Book_OutsideRequest",
     "Book_RateAboveCeiling",
@@ -92,7 +93,6 @@ __all__ = [
     "Inventory_HardwareTaken",
     "Inventory_NotCovering",
     "Inventory_NotFree",
-    "Inventory_NotOwner",
     "Inventory_PastWindow",
     "Inventory_Retired",
     "Inventory_TurnaroundTooLong",
@@ -104,7 +104,6 @@ __all__ = [
     "Leases_FenceHeld",
     "Leases_NoBuyerSignature",
     "Leases_NotFenceHolder",
-    "Leases_NotParty",
     "Leases_NothingDelivered",
     "Leases_NothingToExpire",
     "Leases_OtherDelivery",
@@ -129,6 +128,7 @@ __all__ = [
     "Members_NotDepartment",
     "Members_NotMember",
     "Members_NotNodesAdmin",
+    "Members_NotOf",
     "Members_OverBudget",
     "Members_OverLimit",
     "Members_RolesBeyondParent",
@@ -149,7 +149,6 @@ __all__ = [
     "SealedTender_GroupCommitted",
     "SealedTender_HasCommitments",
     "SealedTender_NoExcuse",
-    "SealedTender_NotBuyer",
     "SealedTender_SelfDealing",
     "SealedTender_TooEarly",
     "SealedTender_TooLarge",
@@ -174,7 +173,6 @@ __all__ = [
     "Verdicts_ClaimClosed",
     "Verdicts_NoAppeal",
     "Verdicts_NoBreach",
-    "Verdicts_NotParty",
     "Verdicts_NotWorse",
     "Verdicts_OtherLeaf",
     "Verdicts_PayClosed",
@@ -620,6 +618,27 @@ class Book_OfferOpen(codec.ContractError):
         super().__init__(offer=offer, until=until)
         self.offer = offer
         self.until = until
+
+
+class Book_OtherParty(codec.ContractError):
+    """nodes are assigned inside one party only: an organisation and its departments
+
+    `Book`: Book_OtherParty(uint32 owner, uint32 to).
+    """
+
+    NAME: ClassVar[str] = "Book_OtherParty"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("ca1199df")
+    MESSAGE: ClassVar[str] = "nodes are assigned inside one party only: an organisation and its departments"
+    HINT: ClassVar[str | None] = "Let it rent them, as anybody else ('ocx offer publish')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("owner", "uint32"),
+        codec.Parameter("to", "uint32"),
+    )
+
+    def __init__(self, *, owner: int, to: int) -> None:
+        super().__init__(owner=owner, to=to)
+        self.owner = owner
+        self.to = to
 
 
 class Book_OutsideOffer(codec.ContractError):
@@ -1465,24 +1484,24 @@ class Inquiries_Closed(codec.ContractError):
 
 
 class Inquiries_NotParty(codec.ContractError):
-    """the organisation is not a party of the lease
+    """the account is of neither party of the lease
 
-    `Inquiries`: Inquiries_NotParty(uint32 lease, uint32 org).
+    `Inquiries`: Inquiries_NotParty(uint32 lease, address account).
     """
 
     NAME: ClassVar[str] = "Inquiries_NotParty"
-    SELECTOR: ClassVar[bytes] = bytes.fromhex("a8e87e91")
-    MESSAGE: ClassVar[str] = "the organisation is not a party of the lease"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("3386f964")
+    MESSAGE: ClassVar[str] = "the account is of neither party of the lease"
     HINT: ClassVar[str | None] = None
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
         codec.Parameter("lease", "uint32"),
-        codec.Parameter("org", "uint32"),
+        codec.Parameter("account", "address"),
     )
 
-    def __init__(self, *, lease: int, org: int) -> None:
-        super().__init__(lease=lease, org=org)
+    def __init__(self, *, lease: int, account: str) -> None:
+        super().__init__(lease=lease, account=account)
         self.lease = lease
-        self.org = org
+        self.account = account
 
 
 class Inquiries_NotSeat(codec.ContractError):
@@ -1671,27 +1690,6 @@ class Inventory_NotFree(codec.ContractError):
         self.resource = resource
         self.start = start
         self.end = end
-
-
-class Inventory_NotOwner(codec.ContractError):
-    """the resource belongs to another organisation
-
-    `Inventory`: Inventory_NotOwner(uint32 resource, uint32 org).
-    """
-
-    NAME: ClassVar[str] = "Inventory_NotOwner"
-    SELECTOR: ClassVar[bytes] = bytes.fromhex("79f4e56b")
-    MESSAGE: ClassVar[str] = "the resource belongs to another organisation"
-    HINT: ClassVar[str | None] = "See 'ocx node show'."
-    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
-        codec.Parameter("resource", "uint32"),
-        codec.Parameter("org", "uint32"),
-    )
-
-    def __init__(self, *, resource: int, org: int) -> None:
-        super().__init__(resource=resource, org=org)
-        self.resource = resource
-        self.org = org
 
 
 class Inventory_PastWindow(codec.ContractError):
@@ -1907,27 +1905,6 @@ class Leases_NotFenceHolder(codec.ContractError):
         super().__init__(lease=lease, holder=holder)
         self.lease = lease
         self.holder = holder
-
-
-class Leases_NotParty(codec.ContractError):
-    """the lease belongs to other organisations
-
-    `Leases`: Leases_NotParty(uint32 lease, uint32 org).
-    """
-
-    NAME: ClassVar[str] = "Leases_NotParty"
-    SELECTOR: ClassVar[bytes] = bytes.fromhex("94d63b03")
-    MESSAGE: ClassVar[str] = "the lease belongs to other organisations"
-    HINT: ClassVar[str | None] = "See 'ocx lease list --mine'."
-    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
-        codec.Parameter("lease", "uint32"),
-        codec.Parameter("org", "uint32"),
-    )
-
-    def __init__(self, *, lease: int, org: int) -> None:
-        super().__init__(lease=lease, org=org)
-        self.lease = lease
-        self.org = org
 
 
 class Leases_NothingDelivered(codec.ContractError):
@@ -2400,6 +2377,29 @@ class Members_NotNodesAdmin(codec.ContractError):
         self.account = account
 
 
+class Members_NotOf(codec.ContractError):
+    """this belongs to another organisation, in which the account has no rights
+
+    `Members`: Members_NotOf(uint32 org, address account).
+    """
+
+    NAME: ClassVar[str] = "Members_NotOf"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("656add25")
+    MESSAGE: ClassVar[str] = "this belongs to another organisation, in which the account has no rights"
+    HINT: ClassVar[str | None] = (
+        "Act as a member of that organisation, or ask an admin of it for a grant ('ocx member grant')."
+    )
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32"),
+        codec.Parameter("account", "address"),
+    )
+
+    def __init__(self, *, org: int, account: str) -> None:
+        super().__init__(org=org, account=account)
+        self.org = org
+        self.account = account
+
+
 class Members_OverBudget(codec.ContractError):
     """this would pass the department's budget
 
@@ -2786,27 +2786,6 @@ class SealedTender_NoExcuse(codec.ContractError):
         super().__init__(resource=resource, lease=lease)
         self.resource = resource
         self.lease = lease
-
-
-class SealedTender_NotBuyer(codec.ContractError):
-    """the tender belongs to another organisation
-
-    `SealedTender`: SealedTender_NotBuyer(uint32 request, uint32 org).
-    """
-
-    NAME: ClassVar[str] = "SealedTender_NotBuyer"
-    SELECTOR: ClassVar[bytes] = bytes.fromhex("978b68bb")
-    MESSAGE: ClassVar[str] = "the tender belongs to another organisation"
-    HINT: ClassVar[str | None] = None
-    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
-        codec.Parameter("request", "uint32"),
-        codec.Parameter("org", "uint32"),
-    )
-
-    def __init__(self, *, request: int, org: int) -> None:
-        super().__init__(request=request, org=org)
-        self.request = request
-        self.org = org
 
 
 class SealedTender_SelfDealing(codec.ContractError):
@@ -3281,27 +3260,6 @@ class Verdicts_NoBreach(codec.ContractError):
     def __init__(self, *, lease: int) -> None:
         super().__init__(lease=lease)
         self.lease = lease
-
-
-class Verdicts_NotParty(codec.ContractError):
-    """the organisation is not a party of the lease
-
-    `Verdicts`: Verdicts_NotParty(uint32 lease, uint32 org).
-    """
-
-    NAME: ClassVar[str] = "Verdicts_NotParty"
-    SELECTOR: ClassVar[bytes] = bytes.fromhex("e59aa7e5")
-    MESSAGE: ClassVar[str] = "the organisation is not a party of the lease"
-    HINT: ClassVar[str | None] = None
-    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
-        codec.Parameter("lease", "uint32"),
-        codec.Parameter("org", "uint32"),
-    )
-
-    def __init__(self, *, lease: int, org: int) -> None:
-        super().__init__(lease=lease, org=org)
-        self.lease = lease
-        self.org = org
 
 
 class Verdicts_NotWorse(codec.ContractError):
@@ -3828,6 +3786,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Book_NotOwner.SELECTOR: Book_NotOwner,
     Book_OfferClosed.SELECTOR: Book_OfferClosed,
     Book_OfferOpen.SELECTOR: Book_OfferOpen,
+    Book_OtherParty.SELECTOR: Book_OtherParty,
     Book_OutsideOffer.SELECTOR: Book_OutsideOffer,
     Book_OutsideRequest.SELECTOR: Book_OutsideRequest,
     Book_RateAboveCeiling.SELECTOR: Book_RateAboveCeiling,
@@ -3885,7 +3844,6 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Inventory_HardwareTaken.SELECTOR: Inventory_HardwareTaken,
     Inventory_NotCovering.SELECTOR: Inventory_NotCovering,
     Inventory_NotFree.SELECTOR: Inventory_NotFree,
-    Inventory_NotOwner.SELECTOR: Inventory_NotOwner,
     Inventory_PastWindow.SELECTOR: Inventory_PastWindow,
     Inventory_Retired.SELECTOR: Inventory_Retired,
     Inventory_TurnaroundTooLong.SELECTOR: Inventory_TurnaroundTooLong,
@@ -3897,7 +3855,6 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Leases_FenceHeld.SELECTOR: Leases_FenceHeld,
     Leases_NoBuyerSignature.SELECTOR: Leases_NoBuyerSignature,
     Leases_NotFenceHolder.SELECTOR: Leases_NotFenceHolder,
-    Leases_NotParty.SELECTOR: Leases_NotParty,
     Leases_NothingDelivered.SELECTOR: Leases_NothingDelivered,
     Leases_NothingToExpire.SELECTOR: Leases_NothingToExpire,
     Leases_OtherDelivery.SELECTOR: Leases_OtherDelivery,
@@ -3922,6 +3879,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Members_NotDepartment.SELECTOR: Members_NotDepartment,
     Members_NotMember.SELECTOR: Members_NotMember,
     Members_NotNodesAdmin.SELECTOR: Members_NotNodesAdmin,
+    Members_NotOf.SELECTOR: Members_NotOf,
     Members_OverBudget.SELECTOR: Members_OverBudget,
     Members_OverLimit.SELECTOR: Members_OverLimit,
     Members_RolesBeyondParent.SELECTOR: Members_RolesBeyondParent,
@@ -3942,7 +3900,6 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     SealedTender_GroupCommitted.SELECTOR: SealedTender_GroupCommitted,
     SealedTender_HasCommitments.SELECTOR: SealedTender_HasCommitments,
     SealedTender_NoExcuse.SELECTOR: SealedTender_NoExcuse,
-    SealedTender_NotBuyer.SELECTOR: SealedTender_NotBuyer,
     SealedTender_SelfDealing.SELECTOR: SealedTender_SelfDealing,
     SealedTender_TooEarly.SELECTOR: SealedTender_TooEarly,
     SealedTender_TooLarge.SELECTOR: SealedTender_TooLarge,
@@ -3967,7 +3924,6 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Verdicts_ClaimClosed.SELECTOR: Verdicts_ClaimClosed,
     Verdicts_NoAppeal.SELECTOR: Verdicts_NoAppeal,
     Verdicts_NoBreach.SELECTOR: Verdicts_NoBreach,
-    Verdicts_NotParty.SELECTOR: Verdicts_NotParty,
     Verdicts_NotWorse.SELECTOR: Verdicts_NotWorse,
     Verdicts_OtherLeaf.SELECTOR: Verdicts_OtherLeaf,
     Verdicts_PayClosed.SELECTOR: Verdicts_PayClosed,

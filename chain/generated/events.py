@@ -18,6 +18,7 @@ __all__ = [
     "AppealFiled",
     "Approval",
     "Approved",
+    "Assigned",
     "AuditFailed",
     "AuditOpened",
     "AuditPassed",
@@ -241,6 +242,26 @@ class Approved(codec.Event):
 
     proposal: int
     member: str
+
+
+class Assigned(codec.Event):
+    """`Book`: Assigned(uint32 owner, uint32 to, uint32 award, uint32 lease)."""
+
+    NAME: ClassVar[str] = "Assigned"
+    CONTRACT: ClassVar[str] = "Book"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Book",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("6c1b2ef279799175f8583d8c30e4b8450618a65307bae2f969448aeff607c833")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("owner", "uint32", indexed=True),
+        codec.Parameter("to", "uint32", indexed=True),
+        codec.Parameter("award", "uint32", indexed=True),
+        codec.Parameter("lease", "uint32"),
+    )
+
+    owner: int
+    to: int
+    award: int
+    lease: int
 
 
 class AuditFailed(codec.Event):
@@ -2583,6 +2604,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     AppealFiled.TOPIC: AppealFiled,
     Approval.TOPIC: Approval,
     Approved.TOPIC: Approved,
+    Assigned.TOPIC: Assigned,
     AuditFailed.TOPIC: AuditFailed,
     AuditOpened.TOPIC: AuditOpened,
     AuditPassed.TOPIC: AuditPassed,

@@ -99,8 +99,11 @@ contract SealedTender is ISealedTender, Governed {
     // ---- the buyer ---------------------------------------------------------------------------------------------
 
     /// @inheritdoc ISealedTender
-    function post(IBook.RequestTerms calldata r, TenderTerms calldata t) external returns (RequestId id) {
-        id = book.record(r, msg.sender);
+    function post(OrgId buyer, IBook.RequestTerms calldata r, TenderTerms calldata t)
+        external
+        returns (RequestId id)
+    {
+        id = book.record(buyer, r, msg.sender);
         uint256 slots = r.slots == 0 ? r.window.end - r.window.start : r.slots;
         if (
             t.commitEnd <= block.timestamp || t.revealEnd <= t.commitEnd
@@ -109,7 +112,7 @@ contract SealedTender is ISealedTender, Governed {
             revert SealedTender_BadTimes(t.commitEnd, t.revealEnd);
         }
         _requireSmall(r, slots);
-        OrgId buyer = members.member(msg.sender).org;
+        buyer = book.request(id).org;
         (uint256 ceiling, uint256 fees) = ranking.ceilingOf(r);
         uint256 amount = ceiling + fees;
 
@@ -129,8 +132,7 @@ contract SealedTender is ISealedTender, Governed {
     /// @inheritdoc ISealedTender
     function cancel(RequestId id) external {
         Tender storage t = _open(id);
-        OrgId org = members.requireRight(msg.sender, MemberRights.BUY);
-        if (org != t.buyer) revert SealedTender_NotBuyer(id, org);
+        members.requireRightFor(t.buyer, msg.sender, MemberRights.BUY);
         if (t.commits != 0) revert SealedTender_HasCommitments(id, t.commits);
         t.stage = Stage.Cancelled;
         emit TenderCancelled(id);
@@ -140,11 +142,11 @@ contract SealedTender is ISealedTender, Governed {
     // ---- bidders -----------------------------------------------------------------------------------------------
 
     /// @inheritdoc ISealedTender
-    function commit(RequestId id, bytes32 commitment) external {
+    function commit(OrgId org, RequestId id, bytes32 commitment) external {
         Tender storage t = _open(id);
         if (block.timestamp >= t.commitEnd) revert SealedTender_TooLate(id, t.commitEnd);
         if (commitment == 0) revert SealedTender_EmptyCommitment();
-        OrgId org = members.requireRight(msg.sender, MemberRights.OFFER);
+        org = members.actingFor(org, msg.sender, MemberRights.OFFER);
         members.requireActive(org, Roles.SELLER);
         if (members.affiliated(org, t.buyer)) revert SealedTender_SelfDealing(t.buyer, org);
         Bidder storage b = _bidders[id][org];

@@ -115,6 +115,7 @@ interface IBook {
     );
     event OfferClosed(OfferId indexed offer, bool cancelled);
     event BoughtNow(OfferId indexed offer, OrgId indexed buyer, AwardId indexed award, LeaseId lease);
+    event Assigned(OrgId indexed owner, OrgId indexed to, AwardId indexed award, LeaseId lease);
     event RequestPosted(
         RequestId indexed request,
         OrgId indexed org,
@@ -197,12 +198,18 @@ interface IBook {
     /// @notice the organisation has too many open orders
     /// @dev Cancel or expire some ('ocx offer list --mine').
     error Book_TooManyOrders(OrgId org, uint32 max);
+    /// @notice nodes are assigned inside one party only: an organisation and its departments
+    /// @dev Let it rent them, as anybody else ('ocx offer publish').
+    error Book_OtherParty(OrgId owner, OrgId to);
     /// @notice the lease cannot be opened (1 not free, 2 the provider cannot cover its bond, 3 the buyer cannot cover the price)
     /// @dev See 'ocx offer show' and 'ocx credits balance'.
     error Book_Skipped(Skip reason);
 
-    /// @notice A seller's member offers resources of one class and site. Consent to leases at these terms (C1).
-    function publish(OfferTerms calldata terms, ResourceId[] calldata resources) external returns (OfferId);
+    /// @notice Offers a seller's resources of one class and site. Consent to leases at these terms (C1).
+    /// @param org The seller; 0 is the caller's own organisation, any other one must have granted it the right.
+    function publish(OrgId org, OfferTerms calldata terms, ResourceId[] calldata resources)
+        external
+        returns (OfferId);
 
     /// @notice The seller closes its offer; leases it led to live on.
     function cancel(OfferId offer) external;
@@ -211,13 +218,23 @@ interface IBook {
     function expire(OfferId offer) external;
 
     /// @notice Leases free parts of an offer at its buy-now rate, in this one transaction.
+    /// @param buyer 0 is the caller's own organisation, any other one must have granted it the right.
     /// @param resources Strictly increasing, all of the offer.
-    function buyNow(OfferId offer, ResourceId[] calldata resources, Window calldata window)
+    function buyNow(OrgId buyer, OfferId offer, ResourceId[] calldata resources, Window calldata window)
         external
         returns (AwardId, LeaseId);
 
-    /// @notice An auction numbers and keeps a request that a buyer's member posts through it.
-    function record(RequestTerms calldata terms, address by) external returns (RequestId);
+    /// @notice Hands free resources of an organisation to another one of its party, or to itself, for a time: a lease at
+    /// rate 0, with nothing locked and nobody to judge it (L10).
+    /// @param owner 0 is the caller's own organisation, any other one must have granted it the right to offer.
+    /// @param resources Strictly increasing, of one class and site.
+    function assign(OrgId owner, OrgId to, ResourceId[] calldata resources, Window calldata window)
+        external
+        returns (AwardId, LeaseId);
+
+    /// @notice An auction numbers and keeps a request that somebody posts through it.
+    /// @param org The buyer; 0 is the own organisation of whoever posts.
+    function record(OrgId org, RequestTerms calldata terms, address by) external returns (RequestId);
 
     /// @notice The auction that recorded a request closes it.
     function closeRequest(RequestId request) external;

@@ -48,9 +48,6 @@ interface IInventory {
     /// @notice there is no such resource
     /// @dev See 'ocx node list'.
     error Inventory_Unknown(ResourceId resource);
-    /// @notice the resource belongs to another organisation
-    /// @dev See 'ocx node show'.
-    error Inventory_NotOwner(ResourceId resource, OrgId org);
     /// @notice this hardware is registered already
     /// @dev Use the resource it has, or retire that one first.
     error Inventory_HardwareTaken(bytes32 hardwareKey, ResourceId resource);
@@ -85,8 +82,10 @@ interface IInventory {
     /// @notice How many resources there are; ids run from 1.
     function count() external view returns (uint32);
 
-    /// @notice A seller's member registers what its cloud measured.
+    /// @notice Registers what a seller's cloud measured.
+    /// @param owner The seller; 0 is the caller's own organisation, any other one must have granted it the right.
     function register(
+        OrgId owner,
         bytes32 class,
         bytes32 site,
         Spec calldata spec,

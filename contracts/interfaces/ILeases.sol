@@ -163,9 +163,6 @@ interface ILeases {
     /// @notice there is no such lease
     /// @dev See 'ocx lease list'.
     error Leases_Unknown(LeaseId lease);
-    /// @notice the lease belongs to other organisations
-    /// @dev See 'ocx lease list --mine'.
-    error Leases_NotParty(LeaseId lease, OrgId org);
     /// @notice the lease's state does not allow this
     /// @dev See 'ocx lease show --why'.
     error Leases_WrongState(LeaseId lease, LeaseState state);

@@ -116,6 +116,9 @@ interface IMembers {
     /// @notice this account belongs to no organisation that could do this
     /// @dev Ask an admin of the organisation to add it ('ocx member set').
     error Members_NotMember(address account);
+    /// @notice this belongs to another organisation, in which the account has no rights
+    /// @dev Act as a member of that organisation, or ask an admin of it for a grant ('ocx member grant').
+    error Members_NotOf(OrgId org, address account);
     /// @notice this account lacks the right for this (rights: 1 admin, 2 buy, 4 offer, 8 sign, 16 deliver, 32 release)
     /// @dev Ask an admin of the organisation for it ('ocx member set').
     error Members_NoRight(address account, uint16 right);
@@ -276,6 +279,9 @@ interface IMembers {
     /// @notice What the account is in this organisation, as its member or by its grant; all zero if nothing.
     function memberOf(OrgId org, address account) external view returns (Member memory);
 
+    /// @notice Whether the account is a member of this organisation, or holds a grant of it.
+    function isOf(OrgId org, address account) external view returns (bool);
+
     /// @notice The key that an account's rights in an organisation moved to in the end; itself if they did not move.
     function currentOf(OrgId org, address account) external view returns (address);
 
@@ -297,6 +303,10 @@ interface IMembers {
 
     /// @notice Reverts unless the account has the right in this organisation, as its member or by its grant.
     function requireRightFor(OrgId org, address account, uint16 right) external view;
+
+    /// @notice The organisation an account begins something for: the one named, in which it must have the right as a
+    /// member or by a grant; where 0 is named, the one where it is at home.
+    function actingFor(OrgId org, address account, uint16 right) external view returns (OrgId);
 
     /// @notice Reverts unless the organisation and all above it have the role and none of them is suspended.
     function requireActive(OrgId org, uint8 role) external view;

@@ -110,8 +110,6 @@ interface ISealedTender {
     /// @notice the tender asks for too much at once (resources, resources times slots, and the most)
     /// @dev Ask for fewer resources or a shorter window, in several tenders.
     error SealedTender_TooLarge(uint256 count, uint256 slots, uint256 max);
-    /// @notice the tender belongs to another organisation
-    error SealedTender_NotBuyer(RequestId request, OrgId org);
     /// @notice a tender with commitments cannot be cancelled
     /// @dev Wait for its award.
     error SealedTender_HasCommitments(RequestId request, uint32 commits);
@@ -142,16 +140,18 @@ interface ISealedTender {
 
     /// @notice Posts a request for at most 64 resources and `MAX_SLOTS` resource-slots and puts it to tender. Locks the
     /// ceiling amount, each resource's rounded up (A3).
-    function post(IBook.RequestTerms calldata request, TenderTerms calldata terms)
+    /// @param buyer 0 is the caller's own organisation, any other one must have granted it the right.
+    function post(OrgId buyer, IBook.RequestTerms calldata request, TenderTerms calldata terms)
         external
         returns (RequestId);
 
     /// @notice The buyer takes the tender back, while nobody has committed.
     function cancel(RequestId request) external;
 
-    /// @notice A seller's member commits its organisation to a sealed bid and locks the deposit (A4).
+    /// @notice Commits an organisation to a sealed bid and locks the deposit (A4).
+    /// @param org The bidder; 0 is the caller's own organisation, any other one must have granted it the right.
     /// @param commitment See `commitmentOf`.
-    function commit(RequestId request, bytes32 commitment) external;
+    function commit(OrgId org, RequestId request, bytes32 commitment) external;
 
     /// @notice Opens a sealed bid; whoever has the salt may send it. The best 32 are kept (A7).
     /// @param proofs See `IBook.requireBid`.

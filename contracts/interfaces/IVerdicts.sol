@@ -149,8 +149,6 @@ interface IVerdicts {
     error Verdicts_NoAppeal(uint256 appeal);
     /// @notice this term cannot be paid yet, or was
     error Verdicts_PayClosed(LeaseId lease, uint32 term);
-    /// @notice the organisation is not a party of the lease
-    error Verdicts_NotParty(LeaseId lease, OrgId org);
 
     /// @notice Anyone registers an SLA once; the same terms have the same id. It holds for leases opened later.
     /// @param guest Whether only an answer of the responder in the guest counts as up (W10).

@@ -17,4 +17,6 @@ library Traits {
     uint8 internal constant SAME_START = 32;
     /// @notice All that a request may ask for.
     uint8 internal constant OF_A_REQUEST = 63;
+    /// @notice Handed over inside one party, for nothing (rule L10).
+    uint8 internal constant ASSIGNED = 64;
 }

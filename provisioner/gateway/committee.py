@@ -101,7 +101,7 @@ class CommitteeDesk:
         lease = await run_in_threadpool(self._lease_for, number, account)
         if not lease.delivered:
             raise Denied(425, f"lease {number} is not delivered yet", "Try again once it is.")
-        if await run_in_threadpool(self._org_of, account) == lease.buyer:
+        if await run_in_threadpool(self._is_buyers, account, lease):
             await run_in_threadpool(self.looks_first, number, lease)
         blob = await run_in_threadpool(self._store.sealed, number, lease.delivery)
         if blob is None:
@@ -136,8 +136,9 @@ class CommitteeDesk:
             self._known[account, number] = self._clock() + MEMORY
         return lease
 
-    def _org_of(self, account: str) -> int:
-        return self._exchange.members.member(account).org
+    def _is_buyers(self, account: str, lease: Lease) -> bool:
+        """Whether it acts for the buyer, as its member or by its grant."""
+        return self._exchange.members.member_of(lease.buyer, account).org != 0
 
     def _lease(self, number: int) -> Lease | None:
         if not 0 < number < 1 << 32:
@@ -149,13 +150,12 @@ class CommitteeDesk:
         return lease if lease.provider == self._ours() else None
 
     def _may(self, number: int, lease: Lease, account: str) -> bool:
-        org = self._org_of(account)
-        if org and org == lease.buyer:
+        if self._is_buyers(account, lease):
             return True
         witnesses = self._exchange.witnesses
         if witnesses is None:
             return False
-        acting = {org, witnesses.signer_of(account)} - {0}
+        acting = {self._exchange.members.member(account).org, witnesses.signer_of(account)} - {0}
         return bool(acting) and not acting.isdisjoint(self._committee(witnesses, number, lease.signed_at))
 
     def _committee(self, witnesses: Witnesses, number: int, signed_at: int) -> tuple[int, ...]:

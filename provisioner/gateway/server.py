@@ -202,14 +202,13 @@ class Gateway:
     def _lease_of(self, lease_id: int, account: str) -> Lease | None:
         if not 0 < lease_id < 1 << 32:
             return None
-        caller = self._exchange.members.member(account)
         try:
             lease = self._exchange.leases.lease(lease_id)
         except Leases_Unknown:
             return None
-        ours = self._ours()
-        may = caller.org != 0 and caller.org == lease.buyer and caller.rights & MemberRight.BUY
-        return lease if may and lease.provider == ours else None
+        caller = self._exchange.members.member_of(lease.buyer, account)
+        may = caller.org != 0 and caller.rights & MemberRight.BUY
+        return lease if may and lease.provider == self._ours() else None
 
     @property
     def account(self) -> str:

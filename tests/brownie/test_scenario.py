@@ -72,9 +72,9 @@ class Exchange:
         """One machine registered and offered; its number and the offer's."""
         own = {"from": seller}
         names = name("bm.large"), name("hall-1")
-        registered = self.inventory.register(*names, SPEC, TURNAROUND, name("document"), name(hardware), own)
+        registered = self.inventory.register(0, *names, SPEC, TURNAROUND, name("document"), name(hardware), own)
         resource = registered.events["ResourceRegistered"]["resource"]
-        published = self.book.publish((window, LOW_RATE, 0, 1, 0), [resource], own)
+        published = self.book.publish(0, (window, LOW_RATE, 0, 1, 0), [resource], own)
         return int(resource), int(published.events["OfferPublished"]["offer"])
 
 
@@ -103,7 +103,7 @@ def test_a_tender_becomes_a_lease_that_is_delivered_wiped_and_paid(exchange: Exc
 
     # Post: the ceiling is locked.
     request = (window, 1, 0, False, CEILING, 0, name("bm.large"), (32, 0, 0, 0, 0))
-    posted = x.tender.post(request, (now + 600, now + 1200, False), {"from": buyer})
+    posted = x.tender.post(0, request, (now + 600, now + 1200, False), {"from": buyer})
     tender = posted.events["TenderOpened"]["request"]
     assert x.escrow.free(buyer_org) == FUNDS - 3 * CEILING
 
@@ -115,7 +115,7 @@ def test_a_tender_becomes_a_lease_that_is_delivered_wiped_and_paid(exchange: Exc
     salts = {seller: web3.keccak(text=f"salt {org}") for seller, org in orgs.items()}
     for seller, bid in bids.items():
         sealed = x.tender.commitmentOf(tender, orgs[seller], bid, salts[seller])
-        x.tender.commit(tender, sealed, {"from": seller})
+        x.tender.commit(0, tender, sealed, {"from": seller})
 
     # Reveal: a bid that is not the one committed to is refused.
     pass_to(now + 600)

@@ -48,7 +48,7 @@ abstract contract BookTest is Exchange {
 
     function _publishAs(address by, IBook.OfferTerms memory terms, ResourceId[] memory resources) internal {
         vm.prank(by);
-        book.publish(terms, resources);
+        book.publish(HOME, terms, resources);
     }
 
     function _offerTerms() internal view returns (IBook.OfferTerms memory) {
@@ -77,7 +77,7 @@ abstract contract BookTest is Exchange {
         returns (LeaseId lease)
     {
         vm.prank(buyer);
-        (, lease) = book.buyNow(id, resources, window);
+        (, lease) = book.buyNow(HOME, id, resources, window);
     }
 }
 
@@ -150,14 +150,14 @@ contract BookPublishTest is BookTest {
     function test_RevertWhen_TooManyOrders() external {
         vm.startPrank(north);
         for (uint256 i; i < book.maxOpenOrders(); ++i) {
-            book.publish(IBook.OfferTerms(_window(0, 1), 1, 0, 1, NO_SLA), _list(a));
+            book.publish(HOME, IBook.OfferTerms(_window(0, 1), 1, 0, 1, NO_SLA), _list(a));
         }
         vm.expectRevert(
             abi.encodeWithSelector(IBook.Book_TooManyOrders.selector, northOrg, book.maxOpenOrders())
         );
-        book.publish(IBook.OfferTerms(_window(0, 1), 1, 0, 1, NO_SLA), _list(a));
+        book.publish(HOME, IBook.OfferTerms(_window(0, 1), 1, 0, 1, NO_SLA), _list(a));
         book.cancel(OfferId.wrap(1));
-        book.publish(IBook.OfferTerms(_window(0, 1), 1, 0, 1, NO_SLA), _list(a));
+        book.publish(HOME, IBook.OfferTerms(_window(0, 1), 1, 0, 1, NO_SLA), _list(a));
         vm.stopPrank();
     }
 
@@ -247,8 +247,8 @@ contract BookPublishTest is BookTest {
 
     function test_RevertWhen_ClassesOrSitesDiffer() external {
         vm.startPrank(north);
-        ResourceId otherClass = inventory.register("vm.small", SITE, _spec(), 0, 0, "c");
-        ResourceId otherSite = inventory.register(CLASS, "hall-2", _spec(), 0, 0, "s");
+        ResourceId otherClass = inventory.register(HOME, "vm.small", SITE, _spec(), 0, 0, "c");
+        ResourceId otherSite = inventory.register(HOME, CLASS, "hall-2", _spec(), 0, 0, "s");
         vm.stopPrank();
         vm.expectRevert(abi.encodeWithSelector(IBook.Book_MixedResources.selector, otherClass));
         _publishAs(north, _offerTerms(), _list(a, otherClass));
@@ -289,7 +289,7 @@ contract BookCancelTest is BookTest {
 
     function test_RevertWhen_NotOwner() external {
         OfferId id = _published();
-        vm.expectRevert(abi.encodeWithSelector(IBook.Book_NotOwner.selector, southOrg));
+        vm.expectRevert(_notOf(northOrg, south));
         vm.prank(south);
         book.cancel(id);
     }
@@ -361,7 +361,7 @@ contract BookBuyNowTest is BookTest {
         IBook.OfferTerms memory t = _offerTerms();
         t.sla = SlaId.wrap(3);
         vm.prank(north);
-        OfferId id = book.publish(t, _list(a, b));
+        OfferId id = book.publish(HOME, t, _list(a, b));
         assertEq(SlaId.unwrap(book.offer(id).sla), 3);
         ILeases.Lease memory l = leases.lease(_buy(id, _list(a), _window(1, 4)));
         assertEq(SlaId.unwrap(l.sla), 3);
@@ -374,7 +374,7 @@ contract BookBuyNowTest is BookTest {
         vm.expectEmit(address(book));
         emit IBook.BoughtNow(id, buyerOrg, AwardId.wrap(1), LeaseId.wrap(1));
         vm.prank(buyer);
-        (AwardId award, LeaseId lease) = book.buyNow(id, _list(a), _window(1, 4));
+        (AwardId award, LeaseId lease) = book.buyNow(HOME, id, _list(a), _window(1, 4));
         assertEq(AwardId.unwrap(award), 1);
         assertEq(uint8(leases.stateOf(lease)), uint8(LeaseState.Awarded));
         assertEq(settlement.account(lease).price, uint256(NOW_RATE) * 4);
@@ -401,7 +401,7 @@ contract BookBuyNowTest is BookTest {
         OfferId id = _published();
         _buy(id, _list(a), _window(0, 4));
         vm.prank(rival);
-        book.buyNow(id, _list(a), _window(4 + TURNAROUND, 4));
+        book.buyNow(HOME, id, _list(a), _window(4 + TURNAROUND, 4));
     }
 
     function test_RevertWhen_NotFree() external {
@@ -445,9 +445,9 @@ contract BookBuyNowTest is BookTest {
         members.setMember(clerk, MemberRights.BUY, NOW_RATE);
         vm.expectRevert(abi.encodeWithSelector(IBook.Book_Skipped.selector, Skip.BuyerCover));
         vm.prank(clerk);
-        book.buyNow(id, _list(a), _window(1, 4));
+        book.buyNow(HOME, id, _list(a), _window(1, 4));
         vm.prank(clerk);
-        book.buyNow(id, _list(a), _window(1, 1));
+        book.buyNow(HOME, id, _list(a), _window(1, 1));
         assertEq(members.member(clerk).spent, NOW_RATE);
     }
 
@@ -459,7 +459,7 @@ contract BookBuyNowTest is BookTest {
 
     function test_RevertWhen_TooShort() external {
         vm.prank(north);
-        OfferId id = book.publish(IBook.OfferTerms(_window(0, 24), RATE, NOW_RATE, 4, NO_SLA), _list(a));
+        OfferId id = book.publish(HOME, IBook.OfferTerms(_window(0, 24), RATE, NOW_RATE, 4, NO_SLA), _list(a));
         vm.expectRevert(abi.encodeWithSelector(IBook.Book_TooShort.selector, 3, 4));
         _buy(id, _list(a), _window(1, 3));
         _buy(id, _list(a), _window(1, 4));
@@ -501,10 +501,10 @@ contract BookBuyNowTest is BookTest {
         vm.stopPrank();
         vm.expectRevert(abi.encodeWithSelector(IBook.Book_SelfDealing.selector, northOrg, northOrg));
         vm.prank(north);
-        book.buyNow(id, _list(a), _window(1, 4));
+        book.buyNow(HOME, id, _list(a), _window(1, 4));
         vm.expectRevert(abi.encodeWithSelector(IBook.Book_SelfDealing.selector, southOrg, northOrg));
         vm.prank(south);
-        book.buyNow(id, _list(a), _window(1, 4));
+        book.buyNow(HOME, id, _list(a), _window(1, 4));
     }
 
     function test_RevertWhen_BuyerIsSuspended() external {
@@ -525,7 +525,7 @@ contract BookBuyNowTest is BookTest {
         OfferId id = _published();
         vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NoRole.selector, southOrg, Roles.BUYER));
         vm.prank(south);
-        book.buyNow(id, _list(a), _window(1, 4));
+        book.buyNow(HOME, id, _list(a), _window(1, 4));
     }
 
     function test_RevertWhen_MemberMayNotBuy() external {
@@ -534,7 +534,7 @@ contract BookBuyNowTest is BookTest {
         members.setMember(clerk, MemberRights.ALL & ~MemberRights.BUY, type(uint96).max);
         vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NoRight.selector, clerk, MemberRights.BUY));
         vm.prank(clerk);
-        book.buyNow(id, _list(a), _window(1, 4));
+        book.buyNow(HOME, id, _list(a), _window(1, 4));
     }
 
     function test_RevertWhen_PastWindow() external {
@@ -587,7 +587,7 @@ contract BookRecordTest is BookTest {
             NO_SLA
         );
         vm.prank(auction);
-        RequestId id = book.record(t, buyer);
+        RequestId id = book.record(HOME, t, buyer);
         assertEq(book.requestCount(), 1);
         assertEq(book.openOrders(buyerOrg), 1);
         IBook.Request memory r = book.request(id);
@@ -605,15 +605,15 @@ contract BookRecordTest is BookTest {
             abi.encodeWithSelector(IDirectory.Directory_NoRight.selector, buyer, Rights.BOOK_RECORD)
         );
         vm.prank(buyer);
-        book.record(_requestTerms(), buyer);
+        book.record(HOME, _requestTerms(), buyer);
     }
 
     function test_RevertWhen_NotABuyersMember() external {
         vm.startPrank(auction);
         vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NotMember.selector, clerk));
-        book.record(_requestTerms(), clerk);
+        book.record(HOME, _requestTerms(), clerk);
         vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NoRole.selector, northOrg, Roles.BUYER));
-        book.record(_requestTerms(), north);
+        book.record(HOME, _requestTerms(), north);
         vm.stopPrank();
     }
 
@@ -621,7 +621,7 @@ contract BookRecordTest is BookTest {
         _suspend(buyerOrg);
         vm.expectRevert(abi.encodeWithSelector(IMembers.Members_Suspended.selector, buyerOrg));
         vm.prank(auction);
-        book.record(_requestTerms(), buyer);
+        book.record(HOME, _requestTerms(), buyer);
     }
 
     function test_RevertWhen_BadWindow() external {
@@ -631,7 +631,7 @@ contract BookRecordTest is BookTest {
             abi.encodeWithSelector(IInventory.Inventory_BadWindow.selector, t.window.start, t.window.end)
         );
         vm.prank(auction);
-        book.record(t, buyer);
+        book.record(HOME, t, buyer);
     }
 
     function test_RevertWhen_CeilingIsZero() external {
@@ -639,7 +639,7 @@ contract BookRecordTest is BookTest {
         t.ceilingRate = 0;
         vm.expectRevert(IBook.Book_ZeroRate.selector);
         vm.prank(auction);
-        book.record(t, buyer);
+        book.record(HOME, t, buyer);
     }
 
     function test_RevertWhen_NothingIsWanted() external {
@@ -647,22 +647,22 @@ contract BookRecordTest is BookTest {
         t.count = 0;
         vm.startPrank(auction);
         vm.expectRevert(IBook.Book_ZeroCount.selector);
-        book.record(t, buyer);
+        book.record(HOME, t, buyer);
         (t.count, t.class) = (1, 0);
         vm.expectRevert(IBook.Book_ZeroCount.selector);
-        book.record(t, buyer);
+        book.record(HOME, t, buyer);
         vm.stopPrank();
     }
 
     function test_RevertWhen_TooManyOrders() external {
         vm.startPrank(auction);
         for (uint256 i; i < book.maxOpenOrders(); ++i) {
-            book.record(_requestTerms(), buyer);
+            book.record(HOME, _requestTerms(), buyer);
         }
         vm.expectRevert(
             abi.encodeWithSelector(IBook.Book_TooManyOrders.selector, buyerOrg, book.maxOpenOrders())
         );
-        book.record(_requestTerms(), buyer);
+        book.record(HOME, _requestTerms(), buyer);
         vm.stopPrank();
     }
 }
@@ -673,7 +673,7 @@ contract BookCloseRequestTest is BookTest {
     function setUp() public override {
         super.setUp();
         vm.prank(auction);
-        request = book.record(_requestTerms(), buyer);
+        request = book.record(HOME, _requestTerms(), buyer);
     }
 
     /// @dev E7: also when the auction's right was taken away meanwhile.
@@ -740,7 +740,7 @@ contract BookViewsTest is BookTest {
         slots = uint16(bound(slots, 1, 8784));
         rate = uint64(bound(rate, 1, 100_000_000));
         vm.prank(north);
-        OfferId id = book.publish(IBook.OfferTerms(_window(0, slots), rate, 0, 1, NO_SLA), _list(a));
+        OfferId id = book.publish(HOME, IBook.OfferTerms(_window(0, slots), rate, 0, 1, NO_SLA), _list(a));
         assertEq(book.offer(id).deposit, uint256(rate) * slots * 1000 / 1_000_000);
     }
 }

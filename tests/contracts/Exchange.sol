@@ -17,7 +17,7 @@ import {Ranking} from "../../contracts/auctions/Ranking.sol";
 import {SealedTender} from "../../contracts/auctions/SealedTender.sol";
 import {IBook} from "../../contracts/interfaces/IBook.sol";
 import {ILeases} from "../../contracts/interfaces/ILeases.sol";
-import {Roles} from "../../contracts/interfaces/IMembers.sol";
+import {IMembers, Roles} from "../../contracts/interfaces/IMembers.sol";
 import {OfferId, OrgId, ResourceId, SlaId, Spec, Window} from "../../contracts/interfaces/Types.sol";
 import {Rights} from "../../contracts/libraries/Rights.sol";
 
@@ -28,6 +28,7 @@ abstract contract Exchange is Test {
     bytes32 internal constant CLASS = "bm.large";
     bytes32 internal constant SITE = "hall-1";
     uint64 internal constant RATE = 3_000_000;
+    OrgId internal constant HOME = OrgId.wrap(0);
     SlaId internal constant NO_SLA = SlaId.wrap(0);
 
     address internal council = makeAddr("council");
@@ -150,7 +151,7 @@ abstract contract Exchange is Test {
     /// @dev Registers one machine; `key` makes its hardware unique.
     function _register(address seller, uint256 key) internal returns (ResourceId) {
         vm.prank(seller);
-        return inventory.register(CLASS, SITE, _spec(), TURNAROUND, keccak256("document"), bytes32(key));
+        return inventory.register(HOME, CLASS, SITE, _spec(), TURNAROUND, keccak256("document"), bytes32(key));
     }
 
     function _now() internal view returns (uint32) {
@@ -167,7 +168,7 @@ abstract contract Exchange is Test {
         returns (OfferId)
     {
         vm.prank(seller);
-        return book.publish(IBook.OfferTerms(window, RATE, buyNowRate, 1, NO_SLA), resources);
+        return book.publish(HOME, IBook.OfferTerms(window, RATE, buyNowRate, 1, NO_SLA), resources);
     }
 
     function _list(ResourceId a) internal pure returns (ResourceId[] memory list) {
@@ -178,5 +179,10 @@ abstract contract Exchange is Test {
     function _list(ResourceId a, ResourceId b) internal pure returns (ResourceId[] memory list) {
         list = new ResourceId[](2);
         (list[0], list[1]) = (a, b);
+    }
+
+    /// @dev What an account hears that acts for an organisation it has no rights in.
+    function _notOf(OrgId org, address account) internal pure returns (bytes memory) {
+        return abi.encodeWithSelector(IMembers.Members_NotOf.selector, org, account);
     }
 }

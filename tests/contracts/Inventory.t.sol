@@ -57,7 +57,7 @@ abstract contract InventoryTest is Exchange {
 
     function _registerAs(address by, uint256 key, uint32 turnaround) internal returns (ResourceId) {
         vm.prank(by);
-        return inventory.register(CLASS, SITE, _spec(), turnaround, "document", bytes32(key));
+        return inventory.register(HOME, CLASS, SITE, _spec(), turnaround, "document", bytes32(key));
     }
 }
 
@@ -92,7 +92,7 @@ contract InventoryRegisterTest is InventoryTest {
     function test_RevertWhen_NoClass() external {
         vm.expectRevert(IInventory.Inventory_EmptyKey.selector);
         vm.prank(north);
-        inventory.register(0, SITE, _spec(), 0, 0, "key");
+        inventory.register(HOME, 0, SITE, _spec(), 0, 0, "key");
     }
 
     function test_RevertWhen_NoHardwareKey() external {
@@ -145,14 +145,14 @@ contract InventoryRemeasureTest is InventoryTest {
     }
 
     function test_RevertWhen_NotOwner() external {
-        vm.expectRevert(abi.encodeWithSelector(IInventory.Inventory_NotOwner.selector, machine, southOrg));
+        vm.expectRevert(_notOf(northOrg, south));
         vm.prank(south);
         inventory.remeasure(machine, _spec(), 0);
     }
 
     function test_RevertWhen_Unknown() external {
         ResourceId unknown = ResourceId.wrap(9);
-        vm.expectRevert(abi.encodeWithSelector(IInventory.Inventory_NotOwner.selector, unknown, northOrg));
+        vm.expectRevert(abi.encodeWithSelector(IInventory.Inventory_Unknown.selector, unknown));
         vm.prank(north);
         inventory.remeasure(unknown, _spec(), 0);
     }
@@ -205,7 +205,7 @@ contract InventoryRetireTest is InventoryTest {
     }
 
     function test_RevertWhen_NotOwner() external {
-        vm.expectRevert(abi.encodeWithSelector(IInventory.Inventory_NotOwner.selector, machine, southOrg));
+        vm.expectRevert(_notOf(northOrg, south));
         vm.prank(south);
         inventory.retire(machine);
     }

@@ -15,6 +15,7 @@ from eth_utils.crypto import keccak
 from chain.abi import checksum
 from chain.contracts.members import MemberRight, Role
 from chain.exchange import Exchange
+from chain.governing import council_of
 from chain.nodes import geth, keys, layout, render
 from chain.nodes.admission.card import Card
 from chain.nodes.admission.invitation import Invitation
@@ -181,8 +182,11 @@ def wait_level(
 
 
 def may_invite(exchange: Exchange, account: str, org: int, block: int) -> bool:
-    """Whether that account is the council, an admin of the organisation, or an admin of an operator."""
+    """Whether that account is the council or of it, or an admin of the organisation or of an operator."""
     if account == checksum(exchange.directory.council(block=block)):
+        return True
+    council = council_of(exchange, block=block)
+    if council is not None and council.is_member(account, block=block):
         return True
     member = exchange.members.member(account, block=block)
     if not member.org or not member.rights & MemberRight.ADMIN:

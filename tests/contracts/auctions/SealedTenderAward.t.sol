@@ -210,7 +210,7 @@ contract SealedTenderAwardTest is SealedTenderAwardBase {
         vm.prank(buyer);
         members.setMember(clerk, MemberRights.BUY, uint96(CEILING_AMOUNT));
         vm.prank(clerk);
-        RequestId id = tender.post(_requestTerms(1, false), _tenderTerms(false));
+        RequestId id = tender.post(HOME, _requestTerms(1, false), _tenderTerms(false));
         _bid(id, 3_500_000, 1);
         _revealAll(id);
         vm.prank(buyer);
@@ -278,7 +278,7 @@ contract SealedTenderAwardTest is SealedTenderAwardBase {
         Sealed memory b = _seal(s, RATE, 1);
         bytes32 commitment = tender.commitmentOf(id, s.org, b.bid, b.salt);
         vm.prank(clerk);
-        tender.commit(id, commitment);
+        tender.commit(HOME, id, commitment);
         _toReveal(id);
         _reveal(id, b);
         vm.prank(clerk);
@@ -565,7 +565,7 @@ contract SealedTenderClaimTest is SealedTenderAwardBase {
         vm.prank(s.admin);
         members.setMember(clerk, MemberRights.OFFER, uint96(DEPOSIT));
         vm.prank(clerk);
-        tender.commit(id, "hidden");
+        tender.commit(HOME, id, "hidden");
         assertEq(members.member(clerk).spent, DEPOSIT);
         _bid(id, RATE, 1);
         _revealAll(id);

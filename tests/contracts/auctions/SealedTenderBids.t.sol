@@ -23,7 +23,7 @@ contract SealedTenderCommitTest is TenderBase {
 
     function _commitRaw(address by, bytes32 commitment) private {
         vm.prank(by);
-        tender.commit(_id, commitment);
+        tender.commit(HOME, _id, commitment);
     }
 
     function test_WhenInTime_LocksTheDeposit() external {
@@ -136,7 +136,7 @@ contract SealedTenderCommitTest is TenderBase {
         RequestId none = RequestId.wrap(9);
         vm.expectRevert(_wrongStage(none, ISealedTender.Stage.None));
         vm.prank(_a.admin);
-        tender.commit(none, "hidden");
+        tender.commit(HOME, none, "hidden");
     }
 
     function test_WhenHashed_BindsChainContractTenderBidderBidAndSalt() external view {
@@ -216,7 +216,7 @@ contract SealedTenderRevealTest is TenderBase {
         Seller memory thief = _seller(3);
         bytes32 copied = tender.bidder(_id, _a.org).commitment;
         vm.prank(thief.admin);
-        tender.commit(_id, copied);
+        tender.commit(HOME, _id, copied);
         _toReveal(_id);
         _reveal(_id, _sealed);
         vm.expectRevert(_mismatch(_id, thief.org));
@@ -342,7 +342,7 @@ contract SealedTenderRevealTest is TenderBase {
     function _commitSealed(Seller memory s, Sealed memory sealed_) private {
         bytes32 commitment = tender.commitmentOf(_id, s.org, sealed_.bid, sealed_.salt);
         vm.prank(s.admin);
-        tender.commit(_id, commitment);
+        tender.commit(HOME, _id, commitment);
     }
 }
 

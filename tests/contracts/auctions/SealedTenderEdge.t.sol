@@ -43,7 +43,9 @@ contract SealedTenderEdgeTest is TenderBase {
         r.ceilingRate = RATE;
         vm.prank(buyer);
         RequestId id = tender.post(
-            r, ISealedTender.TenderTerms(uint40(block.timestamp + 10), uint40(block.timestamp + 20), false)
+            HOME,
+            r,
+            ISealedTender.TenderTerms(uint40(block.timestamp + 10), uint40(block.timestamp + 20), false)
         );
         Sealed[2] memory bids;
         for (uint256 i; i < 2; ++i) {
@@ -62,7 +64,8 @@ contract SealedTenderEdgeTest is TenderBase {
     function _seller10(uint32 slot) private returns (Seller memory s) {
         s = _sellerWithoutOffer(1, 0);
         vm.prank(s.admin);
-        s.offer = book.publish(IBook.OfferTerms(Window(slot, slot + 100), RATE, 0, 1, NO_SLA), s.machines);
+        s.offer =
+            book.publish(HOME, IBook.OfferTerms(Window(slot, slot + 100), RATE, 0, 1, NO_SLA), s.machines);
     }
 
     /// The most an award can be made to walk: 32 bids of 64 machines, 31 of them with the last one sold.
@@ -70,13 +73,13 @@ contract SealedTenderEdgeTest is TenderBase {
         IBook.RequestTerms memory r = _requestTerms(64, false);
         r.ceilingRate = 1;
         vm.prank(buyer);
-        RequestId id = tender.post(r, _tenderTerms(false));
+        RequestId id = tender.post(HOME, r, _tenderTerms(false));
         Seller[] memory s = new Seller[](32);
         Sealed[] memory bids = new Sealed[](32);
         for (uint256 i; i < 32; ++i) {
             s[i] = _sellerWithoutOffer(64, 0);
             vm.prank(s[i].admin);
-            s[i].offer = book.publish(IBook.OfferTerms(_window(0, 100), 1, 1, 1, NO_SLA), s[i].machines);
+            s[i].offer = book.publish(HOME, IBook.OfferTerms(_window(0, 100), 1, 1, 1, NO_SLA), s[i].machines);
             bids[i] = _commit(id, s[i], 1, 64);
         }
         _toReveal(id);
@@ -96,12 +99,12 @@ contract SealedTenderEdgeTest is TenderBase {
     function test_WhenTheOrderIsTheLargest_TheAwardFitsABlock() external {
         Seller memory a = _seller(64);
         vm.prank(a.admin);
-        a.offer = book.publish(IBook.OfferTerms(_window(0, 1000), 1, 0, 1, NO_SLA), a.machines);
+        a.offer = book.publish(HOME, IBook.OfferTerms(_window(0, 1000), 1, 0, 1, NO_SLA), a.machines);
         IBook.RequestTerms memory r = _requestTerms(64, false);
         r.window = _window(4, 256);
         r.ceilingRate = 1;
         vm.prank(buyer);
-        RequestId id = tender.post(r, _tenderTerms(false));
+        RequestId id = tender.post(HOME, r, _tenderTerms(false));
         Sealed memory s = _commit(id, a, 1, 64);
         _toReveal(id);
         _reveal(id, s);
@@ -118,6 +121,6 @@ contract SealedTenderEdgeTest is TenderBase {
             abi.encodeWithSelector(ISealedTender.SealedTender_TooLarge.selector, 64, 64 * 257, 16_384)
         );
         vm.prank(buyer);
-        tender.post(r, _tenderTerms(false));
+        tender.post(HOME, r, _tenderTerms(false));
     }
 }

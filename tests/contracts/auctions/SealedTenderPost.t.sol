@@ -49,7 +49,7 @@ contract SealedTenderPostTest is TenderBase {
         IBook.RequestTerms memory terms = _requestTerms(1, false);
         terms.window = _window(0, 2);
         vm.prank(buyer);
-        tender.post(terms, times);
+        tender.post(HOME, terms, times);
         assertEq(_free(buyerOrg), MONEY - uint256(CEILING) * 5400 / 3600);
     }
 
@@ -61,7 +61,7 @@ contract SealedTenderPostTest is TenderBase {
         _refuseTimes(now_ + 10, now_ + 9);
         _refuseTimes(now_ + 10, end);
         vm.prank(buyer);
-        tender.post(_requestTerms(1, false), ISealedTender.TenderTerms(now_ + 1, end - 1, false));
+        tender.post(HOME, _requestTerms(1, false), ISealedTender.TenderTerms(now_ + 1, end - 1, false));
     }
 
     function _refuseTimes(uint40 commitEnd, uint40 revealEnd) private {
@@ -69,7 +69,7 @@ contract SealedTenderPostTest is TenderBase {
             abi.encodeWithSelector(ISealedTender.SealedTender_BadTimes.selector, commitEnd, revealEnd)
         );
         vm.prank(buyer);
-        tender.post(_requestTerms(1, false), ISealedTender.TenderTerms(commitEnd, revealEnd, false));
+        tender.post(HOME, _requestTerms(1, false), ISealedTender.TenderTerms(commitEnd, revealEnd, false));
     }
 
     function test_RevertWhen_CannotCover() external {
@@ -95,7 +95,7 @@ contract SealedTenderPostTest is TenderBase {
     function test_RevertWhen_NotABuyer() external {
         vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NoRole.selector, northOrg, Roles.BUYER));
         vm.prank(north);
-        tender.post(_requestTerms(1, false), _tenderTerms(false));
+        tender.post(HOME, _requestTerms(1, false), _tenderTerms(false));
     }
 
     function test_RevertWhen_Suspended() external {
@@ -150,7 +150,7 @@ contract SealedTenderCancelTest is TenderBase {
 
     function test_RevertWhen_NotTheBuyer() external {
         RequestId id = _post(1);
-        vm.expectRevert(abi.encodeWithSelector(ISealedTender.SealedTender_NotBuyer.selector, id, rivalOrg));
+        vm.expectRevert(_notOf(buyerOrg, rival));
         vm.prank(rival);
         tender.cancel(id);
     }

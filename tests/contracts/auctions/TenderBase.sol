@@ -100,7 +100,7 @@ abstract contract TenderBase is Exchange {
 
     function _post(uint16 count, bool vickrey, bool allOrNothing) internal returns (RequestId) {
         vm.prank(buyer);
-        return tender.post(_requestTerms(count, allOrNothing), _tenderTerms(vickrey));
+        return tender.post(HOME, _requestTerms(count, allOrNothing), _tenderTerms(vickrey));
     }
 
     /// @dev Seals a bid with the seller's first `n` machines and commits to it.
@@ -112,7 +112,7 @@ abstract contract TenderBase is Exchange {
         sealed_.bid.start = book.request(id).start;
         bytes32 commitment = tender.commitmentOf(id, s.org, sealed_.bid, sealed_.salt);
         vm.prank(s.admin);
-        tender.commit(id, commitment);
+        tender.commit(HOME, id, commitment);
     }
 
     function _seal(Seller memory s, uint64 rate, uint256 n) internal view returns (Sealed memory) {
@@ -142,7 +142,7 @@ abstract contract TenderBase is Exchange {
         returns (LeaseId lease)
     {
         vm.prank(to);
-        (, lease) = book.buyNow(s.offer, _list(s.machines[place]), _window(from, slots));
+        (, lease) = book.buyNow(HOME, s.offer, _list(s.machines[place]), _window(from, slots));
     }
 
     function _assertStage(RequestId id, ISealedTender.Stage stage) internal view {

@@ -94,7 +94,7 @@ abstract contract Handler is Ghosts {
             all[i] = machines[EACH * (who % 3) + i];
         }
         vm.prank(seller);
-        book.publish(IBook.OfferTerms(w, floorRate, floorRate * 2, 1, _slaOf(slots)), all);
+        book.publish(HOME, IBook.OfferTerms(w, floorRate, floorRate * 2, 1, _slaOf(slots)), all);
     }
 
     function closeOffer(uint256 seed) external act("closeOffer") {
@@ -122,7 +122,7 @@ abstract contract Handler is Ghosts {
         Award memory wish = Award(_orgOf(by), by, RequestId.wrap(0), Policy.Provider, 0, 0, o.sla);
         if (awards.skipOf(wish, Leg(o.org, o.by, id, o.buyNowRate, w, wanted)) != Skip.None) return;
         vm.prank(by);
-        book.buyNow(id, wanted, w);
+        book.buyNow(HOME, id, wanted, w);
     }
 
     // ---- tenders -----------------------------------------------------------------------------------------------
@@ -152,8 +152,12 @@ abstract contract Handler is Ghosts {
         (uint256 most, uint256 fees) = ranking.ceilingOf(r);
         uint256 first = r.slots == 0 ? r.window.end : r.window.start + r.slots;
         if (revealEnd >= first * SLOT || !escrow.canLock(_orgOf(by), by, most + fees)) return;
+        _postAs(by, r, ISealedTender.TenderTerms(commitEnd, revealEnd, shape % 2 == 0));
+    }
+
+    function _postAs(address by, IBook.RequestTerms memory r, ISealedTender.TenderTerms memory t) private {
         vm.prank(by);
-        tender.post(r, ISealedTender.TenderTerms(commitEnd, revealEnd, shape % 2 == 0));
+        tender.post(HOME, r, t);
     }
 
     function _traitsOf(uint256 shape) private pure returns (uint8 traits) {
@@ -197,7 +201,7 @@ abstract contract Handler is Ghosts {
         bids[RequestId.unwrap(id)][OrgId.unwrap(org)] = Sealed(bid, bytes32(seed));
         bytes32 commitment = tender.commitmentOf(id, org, bid, bytes32(seed));
         vm.prank(sellers[who]);
-        tender.commit(id, commitment);
+        tender.commit(HOME, id, commitment);
         return true;
     }
 

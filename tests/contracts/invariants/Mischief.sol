@@ -162,7 +162,7 @@ abstract contract Mischief is Handler {
         ResourceId[] memory wanted = book.resourcesOf(offer);
         (bool fits, Window memory w) = _inside(o, seed, who);
         if (!fits || _allFree(wanted, w.start, w.end)) return;
-        _refused(buyers[who % 2], address(book), abi.encodeCall(IBook.buyNow, (offer, wanted, w)));
+        _refused(buyers[who % 2], address(book), abi.encodeCall(IBook.buyNow, (HOME, offer, wanted, w)));
     }
 
     function cheatTender(uint256 seed, uint256 who) external act("cheatTender") {
@@ -176,10 +176,10 @@ abstract contract Mischief is Handler {
         address user = _buyerOf(book.request(id).org);
         if (!_isRevealed(t)) _refused(thief, address(tender), abi.encodeCall(ISealedTender.award, (id)));
         if (!_isFresh(t) || status != ISealedTender.BidStatus.None) {
-            _refused(seller, address(tender), abi.encodeCall(ISealedTender.commit, (id, "again")));
+            _refused(seller, address(tender), abi.encodeCall(ISealedTender.commit, (HOME, id, "again")));
         }
         if (t.commits != 0) _refused(user, address(tender), abi.encodeCall(ISealedTender.cancel, (id)));
-        _refused(user, address(tender), abi.encodeCall(ISealedTender.commit, (id, "own")));
+        _refused(user, address(tender), abi.encodeCall(ISealedTender.commit, (HOME, id, "own")));
         bytes memory reveal_ =
             abi.encodeCall(ISealedTender.reveal, (id, org, s.bid, s.salt, new bytes32[][](0)));
         if (!_isRevealing(t) || status != ISealedTender.BidStatus.Committed) {

@@ -161,10 +161,10 @@ contract LeasesWipeTest is LeaseBase {
     function test_RevertWhen_NotTheProvider() external {
         LeaseId id = _active();
         vm.warp(_endOf(id));
-        vm.expectRevert(_notParty(id, southOrg));
+        vm.expectRevert(_notOf(northOrg, south));
         vm.prank(south);
         leases.wipe(id, "evidence");
-        vm.expectRevert(_notParty(id, buyerOrg));
+        vm.expectRevert(_notOf(northOrg, buyer));
         vm.prank(buyer);
         leases.wipe(id, "evidence");
     }

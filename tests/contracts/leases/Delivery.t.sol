@@ -144,7 +144,7 @@ contract LeasesDeliverTest is LeaseBase {
 
     function test_RevertWhen_NotTheProvider() external {
         LeaseId id = _signed();
-        vm.expectRevert(_notParty(id, southOrg));
+        vm.expectRevert(_notOf(northOrg, south));
         vm.prank(south);
         leases.deliver(id, _delivery(3));
     }
@@ -259,10 +259,10 @@ contract LeasesAcceptTest is LeaseBase {
     function test_RevertWhen_NotTheBuyer() external {
         LeaseId id = _delivered();
         uint64 delivered = leases.lease(id).delivered;
-        vm.expectRevert(_notParty(id, northOrg));
+        vm.expectRevert(_notOf(buyerOrg, north));
         vm.prank(north);
         leases.accept(id, delivered);
-        vm.expectRevert(_notParty(id, rivalOrg));
+        vm.expectRevert(_notOf(buyerOrg, rival));
         vm.prank(rival);
         leases.accept(id, delivered);
     }

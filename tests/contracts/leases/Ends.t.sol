@@ -77,7 +77,7 @@ contract LeasesCancelTest is LeaseBase {
 
     function test_RevertWhen_NotTheBuyer() external {
         LeaseId id = _plain();
-        vm.expectRevert(_notParty(id, northOrg));
+        vm.expectRevert(_notOf(buyerOrg, north));
         vm.prank(north);
         leases.cancel(id);
     }
@@ -199,7 +199,7 @@ contract LeasesEndEarlyTest is LeaseBase {
 
     function test_RevertWhen_NotTheBuyer() external {
         LeaseId id = _active();
-        vm.expectRevert(_notParty(id, northOrg));
+        vm.expectRevert(_notOf(buyerOrg, north));
         vm.prank(north);
         leases.endEarly(id);
     }
@@ -293,7 +293,7 @@ contract LeasesRejectTest is LeaseBase {
 
     function test_RevertWhen_NotTheBuyer() external {
         LeaseId id = _delivered();
-        vm.expectRevert(_notParty(id, rivalOrg));
+        vm.expectRevert(_notOf(buyerOrg, rival));
         vm.prank(rival);
         leases.reject(id, NOTE);
     }

@@ -195,10 +195,6 @@ abstract contract LeaseBase is Exchange {
         return abi.encodeWithSelector(ILeases.Leases_TooEarly.selector, id, from);
     }
 
-    function _notParty(LeaseId id, OrgId org) internal pure returns (bytes memory) {
-        return abi.encodeWithSelector(ILeases.Leases_NotParty.selector, id, org);
-    }
-
     function _unknown(LeaseId id) internal pure returns (bytes memory) {
         return abi.encodeWithSelector(ILeases.Leases_Unknown.selector, id);
     }

@@ -63,10 +63,10 @@ contract LeasesSignAsBuyerTest is LeaseBase {
     }
 
     function test_RevertWhen_NotTheBuyer() external {
-        vm.expectRevert(_notParty(_id, rivalOrg));
+        vm.expectRevert(_notOf(buyerOrg, rival));
         vm.prank(rival);
         leases.signAsBuyer(_id);
-        vm.expectRevert(_notParty(_id, northOrg));
+        vm.expectRevert(_notOf(buyerOrg, north));
         vm.prank(north);
         leases.signAsBuyer(_id);
     }
@@ -79,7 +79,7 @@ contract LeasesSignAsBuyerTest is LeaseBase {
 
     function test_RevertWhen_Stranger() external {
         address stranger = makeAddr("stranger");
-        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NotMember.selector, stranger));
+        vm.expectRevert(_notOf(buyerOrg, stranger));
         vm.prank(stranger);
         leases.signAsBuyer(_id);
     }
@@ -152,7 +152,7 @@ contract LeasesSignTest is LeaseBase {
 
     function test_RevertWhen_KeyOfAnotherProvider() external {
         LeaseId id = _plain();
-        vm.expectRevert(_notParty(id, southOrg));
+        vm.expectRevert(_notOf(northOrg, south));
         vm.prank(south);
         leases.sign(id);
     }
@@ -217,7 +217,7 @@ contract LeasesRenewFenceTest is LeaseBase {
 
     function test_RevertWhen_NotTheProvider() external {
         LeaseId id = _signed();
-        vm.expectRevert(_notParty(id, southOrg));
+        vm.expectRevert(_notOf(northOrg, south));
         vm.prank(south);
         leases.renewFence(id);
     }
@@ -278,7 +278,7 @@ contract LeasesTakeOverTest is LeaseBase {
     function test_RevertWhen_NotTheProvider() external {
         LeaseId id = _signed();
         vm.warp(block.timestamp + 901);
-        vm.expectRevert(_notParty(id, southOrg));
+        vm.expectRevert(_notOf(northOrg, south));
         vm.prank(south);
         leases.takeOver(id);
     }

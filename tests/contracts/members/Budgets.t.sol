@@ -160,7 +160,7 @@ contract BudgetsLeaseTest is TreeBase {
         ResourceId machine = _register(north, 1);
         OfferId offer = _offer(north, _list(machine), _window(1, 8), RATE);
         vm.prank(head);
-        (, LeaseId lease) = book.buyNow(offer, _list(machine), _window(1, 2));
+        (, LeaseId lease) = book.buyNow(HOME, offer, _list(machine), _window(1, 2));
         assertEq(_used(lab), 2 * uint256(RATE));
         assertTrue(leases.lease(lease).buyer == lab);
         assertEq(escrow.free(top), FUNDED - _used(lab));
@@ -177,7 +177,7 @@ contract BudgetsLeaseTest is TreeBase {
         OfferId offer = _offer(north, _list(machine), _window(1, 8), RATE);
         vm.expectRevert(abi.encodeWithSelector(IBook.Book_Skipped.selector, Skip.BuyerCover));
         vm.prank(head);
-        book.buyNow(offer, _list(machine), _window(1, 2));
+        book.buyNow(HOME, offer, _list(machine), _window(1, 2));
     }
 
     function test_WhenADepartmentSells_BondIsItsPartysAndIncomeItsOwn() external {
@@ -185,7 +185,7 @@ contract BudgetsLeaseTest is TreeBase {
         ResourceId machine = _register(dean, 1);
         OfferId offer = _offer(dean, _list(machine), _window(0, 8), RATE);
         vm.prank(buyer);
-        (, LeaseId lease) = book.buyNow(offer, _list(machine), _window(0, 2));
+        (, LeaseId lease) = book.buyNow(HOME, offer, _list(machine), _window(0, 2));
         assertTrue(leases.lease(lease).provider == physics);
         assertLt(escrow.free(top), FUNDED);
         vm.prank(dean);

@@ -216,7 +216,7 @@ contract RotateLeaseTest is KeysTest {
         assertGt(before, 0, "the deposit of the offer");
 
         vm.prank(buyer);
-        (, LeaseId lease) = book.buyNow(offer, _list(machine), _window(1, 3));
+        (, LeaseId lease) = book.buyNow(HOME, offer, _list(machine), _window(1, 3));
         assertGt(members.member(fresh).spent, before, "and the bond of the lease");
         vm.prank(buyer);
         leases.cancel(lease);

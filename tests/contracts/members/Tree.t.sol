@@ -283,7 +283,7 @@ contract MembersAffiliationInTreeTest is TreeBase {
         OfferId offer = _offer(rector, _list(machine), _window(1, 4), RATE);
         vm.expectRevert(abi.encodeWithSelector(IBook.Book_SelfDealing.selector, lab, top));
         vm.prank(head);
-        book.buyNow(offer, _list(machine), _window(1, 2));
+        book.buyNow(HOME, offer, _list(machine), _window(1, 2));
     }
 
     function test_RevertWhen_GroupOfADepartmentIsSet() external {

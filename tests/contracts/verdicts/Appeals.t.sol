@@ -192,10 +192,10 @@ contract AppealsTest is VerdictsBase {
     function test_OnlyPartiesAppeal() external {
         _judge(first, 40);
         vm.prank(rival);
-        vm.expectRevert(abi.encodeWithSelector(IVerdicts.Verdicts_NotParty.selector, lease, rivalOrg));
+        vm.expectRevert(_notOf(northOrg, rival));
         verdicts.appeal(lease, 0, first);
         vm.prank(makeAddr("nobody"));
-        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NotMember.selector, makeAddr("nobody")));
+        vm.expectRevert(_notOf(northOrg, makeAddr("nobody")));
         verdicts.appeal(lease, 0, first);
         address clerk = makeAddr("clerk");
         vm.prank(north);

@@ -66,10 +66,10 @@ contract BreachTest is VerdictsBase {
     function test_NobodyElseEndsForBreach() external {
         _final(_breach());
         vm.prank(north);
-        vm.expectRevert(abi.encodeWithSelector(IVerdicts.Verdicts_NotParty.selector, lease, northOrg));
+        vm.expectRevert(_notOf(buyerOrg, north));
         verdicts.endForBreach(lease, 0);
         vm.prank(rival);
-        vm.expectRevert(abi.encodeWithSelector(IVerdicts.Verdicts_NotParty.selector, lease, rivalOrg));
+        vm.expectRevert(_notOf(buyerOrg, rival));
         verdicts.endForBreach(lease, 0);
         address clerk = makeAddr("clerk");
         vm.prank(buyer);

@@ -63,9 +63,9 @@ contract InquiriesSmallTest is InquiryTest {
     }
 
     function test_RevertWhen_AStrangerAsks() external {
-        vm.expectRevert(abi.encodeWithSelector(IInquiries.Inquiries_NotParty.selector, id, rivalOrg));
+        vm.expectRevert(abi.encodeWithSelector(IInquiries.Inquiries_NotParty.selector, id, rival));
         _ask(rival);
-        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NotMember.selector, address(1)));
+        vm.expectRevert(abi.encodeWithSelector(IInquiries.Inquiries_NotParty.selector, id, address(1)));
         _ask(address(1));
     }
 
