@@ -73,7 +73,8 @@ def read(path: Path) -> SealedBid:
     """A sealed bid from its file; InvalidInput if it is none."""
     try:
         content = json.loads(path.read_text("utf-8"))
-        bid = Bid(content["bid"]["offer"], content["bid"]["rate"], tuple(content["bid"]["resources"]))
+        kept = content["bid"]
+        bid = Bid(kept["offer"], kept["rate"], kept["start"], tuple(kept["resources"]))
         return SealedBid(content["request"], content["bidder"], bid, bytes.fromhex(content["salt"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidInput(f"{path} is not a sealed bid: {error}") from error

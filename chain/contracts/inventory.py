@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from chain.contracts.base import Call, Contract, spec_tuple, struct
 from chain.wire import BlockId
 from market.specs import Spec, class_id
-from market.windows import SlotWindow
+from market.windows import Calendar, SlotWindow
 
 __all__ = ["Inventory", "Resource"]
 
@@ -75,6 +75,14 @@ class Inventory(Contract):
     def calendar(self, resource: int, word: int, *, block: BlockId = "latest") -> int:
         """256 slots from slot `word * 256` on, lowest bit first; a set bit is booked."""
         return int(self._view("calendar", resource, word, block=block))
+
+    def booked(
+        self, resource: int, window: SlotWindow, turnaround: int, *, block: BlockId = "latest"
+    ) -> Calendar:
+        """What is booked of a resource in a window and the turnaround after it."""
+        last = (window.end_slot + turnaround) >> 8
+        words = range(window.start_slot >> 8, last + 1)
+        return Calendar.from_words({word: self.calendar(resource, word, block=block) for word in words})
 
     def register(
         self,

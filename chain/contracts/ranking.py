@@ -23,6 +23,6 @@ class Ranking(Contract):
     def pick(
         self, entries: list[tuple[int, int, int, bytes]], wanted: int, ceiling: int
     ) -> tuple[list[int], list[int], int]:
-        """`IRanking.pick`: entries are rate, count, skip and group, best first; taken, passed, clearing rate."""
+        """`IRanking.pick`: entries are rate, count, skip, group, best first; taken, passed, rate."""
         taken, passed, clearing = self._view("pick", entries, wanted, ceiling)
         return list(taken), list(passed), int(clearing)

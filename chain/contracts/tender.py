@@ -13,7 +13,7 @@ from chain.contracts.book import Bid, RequestTerms
 from chain.generated.enums import BidStatus, Stage
 from chain.wire import BlockId
 
-__all__ = ["Bid", "Bidder", "SealedTender", "Tender", "TenderTerms", "commitment"]
+__all__ = ["Bidder", "SealedTender", "Tender", "TenderTerms", "commitment"]
 
 
 @dataclass(frozen=True, slots=True)
