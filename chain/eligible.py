@@ -23,7 +23,16 @@ from market.errors import InvalidInput, Refused
 if TYPE_CHECKING:
     from chain.exchange import Exchange
 
-__all__ = ["MAX_LISTED", "MAX_TOLD", "EligibleTree", "eligible_ids", "leaf", "proofs_of", "tree_of"]
+__all__ = [
+    "MAX_LISTED",
+    "MAX_TOLD",
+    "EligibleTree",
+    "eligible_ids",
+    "expression_of",
+    "leaf",
+    "proofs_of",
+    "tree_of",
+]
 
 MAX_TOLD = 4096
 """Longest expression, and longest list, that a request may carry, in bytes."""
@@ -109,6 +118,11 @@ def eligible_ids(exchange: Exchange, number: int, request: Request) -> frozenset
     return frozenset(resource for resource in tree.resources if now.get(resource) == tree.hashes[resource])
 
 
+def expression_of(exchange: Exchange, number: int) -> str:
+    """The expression that a request carries, as its buyer posted it; nothing says that it was canonical."""
+    return _posted(exchange, number)[1].expression.decode(errors="replace")
+
+
 def proofs_of(exchange: Exchange, number: int, bid: Bid) -> Sequence[Sequence[bytes]]:
     """The proofs that a bid needs to be revealed; none for a request that takes any resource."""
     if not any(exchange.book.request(number).eligible):
@@ -143,9 +157,10 @@ def _before(exchange: Exchange, resources: Iterable[int], posted: Entry) -> dict
     known: dict[int, bytes] = {}
     for entry in history(exchange, inventory, "resource", sorted(anew)) if anew else ():
         told = entry.event
-        if isinstance(told, events.ResourceRegistered | events.ResourceRemeasured):
-            if _place(entry) < _place(posted):
-                known[told.resource] = told.document_hash
+        if not isinstance(told, events.ResourceRegistered | events.ResourceRemeasured):
+            continue
+        if _place(entry) < _place(posted):
+            known[told.resource] = told.document_hash
     return known
 
 

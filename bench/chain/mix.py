@@ -123,7 +123,7 @@ class Mix:
 
     def _bid(self, number: int, closes: int | float, shop: Shop) -> Act:
         client, org = shop.party.client, shop.party.org
-        bid = Bid(shop.offer, FLOOR, shop.machines[-1:])
+        bid = Bid(shop.offer, FLOOR, shop.window.end_slot - 2, shop.machines[-1:])
 
         def build() -> Call:
             chain_id = client.connection.chain_id

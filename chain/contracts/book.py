@@ -178,21 +178,6 @@ class Book(Contract):
     def request(self, request: int, *, block: BlockId = "latest") -> Request:
         return struct(Request, self._view("request", request, block=block))
 
-    def require_bid(
-        self,
-        request: int,
-        org: int,
-        bid: Bid,
-        proofs: Sequence[Sequence[bytes]] = (),
-        *,
-        block: BlockId = "latest",
-    ) -> None:
-        """Nothing, if the organisation may bid this now; else the chain's refusal.
-
-        Shows the bid to the node that is asked: before the reveals begin, ask your own node only.
-        """
-        self._view("requireBid", request, org, bid.as_tuple(), [list(p) for p in proofs], block=block)
-
     def open_orders(self, org: int, *, block: BlockId = "latest") -> int:
         return int(self._view("openOrders", org, block=block))
 
@@ -219,5 +204,5 @@ class Book(Contract):
         return self._call("buyNow", org, offer, sorted(resources), window_tuple(window))
 
     def assign(self, to: int, resources: Sequence[int], window: SlotWindow, *, org: int = 0) -> Call:
-        """Hand an organisation's resources to another one of its party, or to itself, without payment (L10)."""
+        """Hand an organisation's resources to another one of its party, or to itself, for nothing (L10)."""
         return self._call("assign", org, to, sorted(resources), window_tuple(window))
