@@ -137,7 +137,7 @@ def _bids(exchange: Exchange, number: int, entries: Any) -> list[dict[str, Any]]
 @click.option("--rate", type=RATE, required=True, help="Credits per resource and hour.")
 @click.option(
     "--start",
-    help="When the lease is to begin, if the request leaves it open; by default as soon as all nodes are free.",
+    help="When the lease begins, if the request leaves it open; by default as soon as all nodes are free.",
 )
 @pass_app
 def bid(app: App, number: int, offer_id: int, nodes: tuple[int, ...], rate: int, start: str | None) -> None:
