@@ -78,8 +78,9 @@ contract DrillTest is VerdictsBase {
 
     function _buyNew(Window memory window) private returns (LeaseId id) {
         vm.prank(north);
-        OfferId fresh =
-            _book2.publish(HOME, IBook.OfferTerms(_window(0, 300), RATE, RATE, 1, SlaId.wrap(0), 0), _machine);
+        OfferId fresh = _book2.publish(
+            HOME, IBook.OfferTerms(_window(0, 300), RATE, RATE, 1, SlaId.wrap(0), 0), _machine
+        );
         vm.prank(buyer);
         (, id) = _book2.buyNow(HOME, fresh, _machine, window);
     }
@@ -151,8 +152,9 @@ contract DrillTest is VerdictsBase {
     function test_NewGeneration_CannotHaveAMachineThatAnOldLeaseHolds() external {
         _upgrade();
         vm.prank(north);
-        OfferId fresh =
-            _book2.publish(HOME, IBook.OfferTerms(_window(0, 300), RATE, RATE, 1, SlaId.wrap(0), 0), _machine);
+        OfferId fresh = _book2.publish(
+            HOME, IBook.OfferTerms(_window(0, 300), RATE, RATE, 1, SlaId.wrap(0), 0), _machine
+        );
         vm.expectRevert(abi.encodeWithSelector(IBook.Book_Skipped.selector, Skip.NotFree));
         vm.prank(buyer);
         _book2.buyNow(HOME, fresh, _machine, _window(0, 2));
