@@ -81,10 +81,9 @@ def motion_for(exchange: Exchange, call: Call, account: str) -> Motion | None:
                 hint=f"others of the council approve it with: ocx council approve {number}",
                 proposal=number,
             )
-        return Motion(council.approve(number), number)
-    exchange.rpc.estimate_gas(
-        call.to, call.data, council.address
-    )  # nobody shall approve what would be refused
+        return Motion(council.approve(number, proposal), number)
+    # Nobody shall approve what would be refused.
+    exchange.rpc.estimate_gas(call.to, call.data, council.address)
     return Motion(council.propose(call), 0)
 
 

@@ -24,6 +24,7 @@ _ENTRANCES: Final = (
     ("SealedTender", "book.record"),
     ("EnglishAuction", "book.freeze"),
     ("Orders", "awards.open"),
+    ("Amendments", "leases.amend"),
 )
 """Rights by which business begins; a tender, or an auction with a bid, keeps what it needs for its award."""
 

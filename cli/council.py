@@ -76,8 +76,9 @@ def approve(app: App, number: int) -> None:
     """Agree to a proposal; with the last approval it needs, it is carried out."""
     exchange = app.exchange(sign=True)
     kept = _council(exchange)
-    row = _row(exchange, kept, number, kept.proposal(number))
-    plan = Plan(f"Approve proposal {number}.", [kept.approve(number)], _facts(row))
+    proposal = kept.proposal(number)
+    row = _row(exchange, kept, number, proposal)
+    plan = Plan(f"Approve proposal {number}.", [kept.approve(number, proposal)], _facts(row))
     done = apply(app, exchange, plan)
     finish(app, done, row | {"state": "executed"}, value="state")
 

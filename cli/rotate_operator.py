@@ -277,7 +277,9 @@ class _Steps:
         change, members = self._change, self._exchange.members
 
         def removed() -> bool:
-            return members.member(change.old).org != self._org
+            # A thief may have moved its rights to a key of its own: removing goes after that one.
+            current = members.current_of(self._org, change.old)
+            return not members.member_of(self._org, current).org
 
         if removed():
             return "done", f"{change.old} is no member"

@@ -9,6 +9,7 @@ import click
 
 from cli.act import Plan, apply, finish, run, working
 from cli.app import App, Group, pass_app
+from cli.member import own_org
 from cli.options import place_option
 from cli.parse import percent
 from cli.plot import share
@@ -265,7 +266,9 @@ def appeal(app: App, lease: int, epoch: int, place: int) -> None:
         "decided": f"by the council within {terms.appeal_time} s; else the verdict stands",
     }
     title = f"Appeal against epoch {epoch} of machine {place} of lease {lease}."
-    done = apply(app, exchange, Plan(title, [verdicts.appeal(lease, place, epoch)], facts))
+    done = apply(
+        app, exchange, Plan(title, [verdicts.appeal(lease, place, epoch, org=own_org(app, exchange))], facts)
+    )
     filed = done.one(AppealFiled)
     result = {"appeal": filed.appeal, "lease": lease, "place": place, "epoch": filed.epoch}
     finish(app, done, {**result, "amount": filed.amount, "bond": terms.appeal_bond}, value="appeal")

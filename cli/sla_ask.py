@@ -13,7 +13,7 @@ import click
 
 from cli.act import Plan, apply, working
 from cli.app import App, Command, pass_app
-from cli.member import handles
+from cli.member import handles, own_org
 from cli.options import place_option
 from cli.parse import DURATION, past_time, percent
 from cli.plot import share
@@ -62,7 +62,7 @@ def ask(app: App, lease: int, start: str, end: str, above: str, place: int, wait
     }
     plan = Plan(
         f"Ask the witnesses of lease {lease} about machine {place}.",
-        [inquiries.ask(lease, place, first, last, ppm)],
+        [inquiries.ask(lease, place, first, last, ppm, org=own_org(app, exchange))],
         facts,
     )
     number = apply(app, exchange, plan).one(InquiryAsked).inquiry

@@ -93,7 +93,7 @@ contract Amendments is IAmendments, Governed {
         if (!alike) revert Amendments_OtherPromise(id, l.offer);
         if (end <= l.end) revert Amendments_NoLonger(id, l.end);
         book.requireOffered(l.offer, l.provider, leases.resourcesOf(id), Window(l.end, end), rate);
-        _extend(id, l, end, rate, msg.sender, o.by);
+        _extend(id, l, end, rate, msg.sender, o.by, false);
     }
 
     /// @inheritdoc IAmendments
@@ -121,7 +121,7 @@ contract Amendments is IAmendments, Governed {
         bool same = p.by != address(0) && p.from == l.end && p.end == end && p.rate == rate;
         if (!same) revert Amendments_NoProposal(id);
         emit ExtensionAgreed(id, end, rate, msg.sender);
-        _extend(id, l, end, rate, p.by, msg.sender);
+        _extend(id, l, end, rate, p.by, msg.sender, true);
     }
 
     function _extend(
@@ -130,7 +130,8 @@ contract Amendments is IAmendments, Governed {
         uint32 end,
         uint64 rate,
         address buyerBy,
-        address providerBy
+        address providerBy,
+        bool agreed
     ) private {
         // More time is new business (E7).
         members.requireActive(l.buyer, Roles.BUYER);
@@ -139,14 +140,16 @@ contract Amendments is IAmendments, Governed {
         if (members.affiliated(l.buyer, l.provider)) revert IBook.Book_SelfDealing(l.buyer, l.provider);
         delete _proposals[id];
         (uint96 price, uint96 bond, uint96 fee) = awards.extensionOf(id, end, rate);
-        leases.extend(id, end, ISettlement.Extension(buyerBy, price, providerBy, bond, fee, rate));
+        leases.extend(id, end, ISettlement.Extension(buyerBy, price, providerBy, bond, fee, rate, agreed));
     }
 
     // ---- taking back -------------------------------------------------------------------------------------------
 
     /// @inheritdoc IAmendments
     function reclaim(LeaseId id, uint40 at, OfferId offer, ResourceId[] calldata replacement) external {
-        ILeases.Lease memory l = _ofProvider(id);
+        ILeases.Lease memory l = leases.lease(id);
+        // It spends bonds that others' limits carry: no operator's key does that.
+        members.requireRightFor(l.provider, msg.sender, MemberRights.ADMIN);
         if (l.traits & Traits.RECLAIMABLE == 0) revert Amendments_NotReclaimable(id);
         _requireRuns(id);
         // What never came is a default, and stays one.
@@ -155,6 +158,9 @@ contract Amendments is IAmendments, Governed {
         }
         uint256 soonest = block.timestamp + _terms.reclaimNotice;
         if (at < soonest) revert Amendments_NoticeTooShort(id, soonest);
+        // The notice ends what a breach would cost; a long one must not be the cheap way to have it.
+        uint256 latest = soonest + _terms.reclaimNotice + _slot;
+        if (at > latest) revert Amendments_NoticeTooLong(id, latest);
         if (replacement.length != 0) _requireAsGood(id, l, at, offer, replacement);
 
         ISettlement.Account memory a = settlement.account(id);
@@ -187,7 +193,7 @@ contract Amendments is IAmendments, Governed {
             r.by,
             r.offer,
             rateOf(id),
-            Window(_slotOf(r.at), l.end),
+            Window(_later(_slotOf(r.at), l.start), l.end),
             _replacements[id].load(PackedIds.MAX)
         );
         uint8 traits = l.traits & ~Traits.COMPOSITE;
@@ -228,7 +234,9 @@ contract Amendments is IAmendments, Governed {
         OfferId offer,
         ResourceId[] calldata replacement
     ) private view {
-        book.requireOffered(offer, l.provider, replacement, Window(_slotOf(at), l.end), rateOf(id));
+        book.requireOffered(
+            offer, l.provider, replacement, Window(_later(_slotOf(at), l.start), l.end), rateOf(id)
+        );
         ResourceId[] memory has = leases.resourcesOf(id);
         uint256 n;
         for (uint256 i; i < has.length; ++i) {
@@ -291,6 +299,10 @@ contract Amendments is IAmendments, Governed {
     function _requireRuns(LeaseId id) private view {
         LeaseState state = leases.stateOf(id);
         if (state != LeaseState.Active) revert Amendments_WrongState(id, state);
+    }
+
+    function _later(uint32 a, uint32 b) private pure returns (uint32) {
+        return a > b ? a : b;
     }
 
     function _slotOf(uint256 at) private view returns (uint32) {

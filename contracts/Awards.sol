@@ -8,6 +8,7 @@ import {IAwards} from "./interfaces/IAwards.sol";
 import {IDirectory} from "./interfaces/IDirectory.sol";
 import {IInventory} from "./interfaces/IInventory.sol";
 import {ILeases} from "./interfaces/ILeases.sol";
+import {IMembers, MemberRights} from "./interfaces/IMembers.sol";
 import {ISettlement} from "./interfaces/ISettlement.sol";
 import {
     Award,
@@ -31,6 +32,7 @@ contract Awards is IAwards, Governed {
 
     /// @inheritdoc IAwards
     ILeases public immutable leases;
+    IMembers public immutable members;
     IInventory public immutable inventory;
     ISettlement public immutable settlement;
     uint32 private immutable _slot;
@@ -50,6 +52,7 @@ contract Awards is IAwards, Governed {
     constructor(IDirectory directory_, ILeases leases_) Governed(directory_) {
         leases = leases_;
         count = leases_.base();
+        members = leases_.members();
         inventory = leases_.inventory();
         settlement = leases_.settlement();
         _slot = inventory.slot();
@@ -86,6 +89,8 @@ contract Awards is IAwards, Governed {
     function endPartner(LeaseId defaulted, LeaseId partner) external {
         ILeases.Lease memory l = _defaulted(defaulted);
         ILeases.Lease memory p = leases.lease(partner);
+        // Whom it serves says whether. Else a provider's friend would default on a trifle, to let it out of its own lease.
+        members.requireRightFor(l.buyer, msg.sender, MemberRights.BUY);
         if (AwardId.unwrap(p.award) != AwardId.unwrap(l.award)) {
             revert Awards_NotPartners(defaulted, partner);
         }

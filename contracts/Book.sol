@@ -184,7 +184,7 @@ contract Book is IBook, Governed {
         buyer = members.actingFor(buyer, msg.sender, MemberRights.BUY);
         members.requireActive(buyer, Roles.BUYER);
         inventory.requireWindow(window);
-        Offer storage o = _openOffer(id);
+        Offer storage o = _thawedOffer(id);
         members.requireActive(o.org, Roles.SELLER);
         if (o.buyNowRate == 0) revert Book_NotForSaleNow(id);
         if (members.affiliated(buyer, o.org)) revert Book_SelfDealing(buyer, o.org);
@@ -304,6 +304,7 @@ contract Book is IBook, Governed {
         Window calldata window,
         uint64 rate
     ) external view {
+        _thawedOffer(id);
         _requireOffered(id, org, resources, window, rate);
     }
 
@@ -333,7 +334,7 @@ contract Book is IBook, Governed {
         Window memory window,
         uint64 rate
     ) private view {
-        Offer storage o = _thawedOffer(id);
+        Offer storage o = _openOffer(id);
         if (o.org != org) revert Book_NotOwner(org);
         if (window.start < o.start || window.end > o.end) {
             revert Book_OutsideOffer(id, window.start, window.end);

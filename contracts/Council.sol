@@ -43,9 +43,10 @@ contract Council is ICouncil {
     }
 
     /// @inheritdoc ICouncil
-    function approve(uint256 id) external {
+    function approve(uint256 id, bytes32 what) external {
         uint64 own = _ownBit();
         Proposal storage p = _open(id);
+        if (keccak256(abi.encode(p.target, p.data)) != what) revert Council_OtherProposal(id);
         if (p.approvals & own != 0) revert Council_AlreadyApproved(id, msg.sender);
         _approve(id, p, own);
     }

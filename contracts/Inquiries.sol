@@ -41,14 +41,14 @@ contract Inquiries is IInquiries, Governed {
     }
 
     /// @inheritdoc IInquiries
-    function ask(LeaseId lease, uint8 place, uint40 from, uint40 until, uint32 abovePpm)
+    function ask(OrgId org, LeaseId lease, uint8 place, uint40 from, uint40 until, uint32 abovePpm)
         external
         returns (uint256 id)
     {
         ILeases.Lease memory l = leases.lease(lease);
         // Any member may ask: it costs the organisation nothing and moves nothing.
-        OrgId org = members.isOf(l.buyer, msg.sender) ? l.buyer : l.provider;
-        if (!members.isOf(org, msg.sender)) revert Inquiries_NotParty(lease, msg.sender);
+        org = members.actingFor(org, msg.sender, 0);
+        if (org != l.buyer && org != l.provider) revert Inquiries_NotParty(lease, org);
         uint256 now_ = block.timestamp / _epoch;
         if (_again[lease][org] > now_) revert Inquiries_TooMany(lease, org);
         if (!_isPast(l, place, from, until)) revert Inquiries_BadWindow(lease, from, until);

@@ -34,6 +34,7 @@ contract Leases is ILeases, Governed {
     using SafeCast for uint256;
     using PackedIds for mapping(uint256 => uint256);
 
+    /// @inheritdoc ILeases
     IMembers public immutable members;
     /// @inheritdoc ILeases
     IInventory public immutable inventory;

@@ -61,6 +61,8 @@ contract Members is IMembers, Governed {
     mapping(OrgId => mapping(address account => Account)) private _grants;
     /// @dev Nobody who holds rights in an organisation has a successor there, so following ends.
     mapping(OrgId => mapping(address account => address)) private _movedTo;
+    /// @dev Keys that another one moved to.
+    mapping(OrgId => mapping(address account => bool)) private _arrived;
     mapping(OrgId => uint256) private _admins;
     mapping(address node => Node) private _nodes;
     mapping(OrgId => uint256) private _nodesOf;
@@ -157,10 +159,11 @@ contract Members is IMembers, Governed {
         if (rights & MemberRights.ADMIN != 0) revert Members_GrantOfAdmin(org, account);
         if (_members[account].org == org) revert Members_AccountTaken(account, org);
 
+        _requireUnmoved(org, account);
+
         Account storage m = _grants[org][account];
         (m.org, m.rights, m.limit) = (org, rights, limit);
         m.pooled = _organisations[org].department;
-        delete _movedTo[org][account];
         emit GrantSet(org, account, rights, limit);
     }
 
@@ -175,7 +178,8 @@ contract Members is IMembers, Governed {
 
     /// @inheritdoc IMembers
     function rotate(OrgId org, address account, address replacement) external {
-        if (msg.sender != account) _requireAdminOf(_existingId(org));
+        // A key moves itself once. Else a thief would lead whoever follows it round and round.
+        if (msg.sender != account || _arrived[org][account]) _requireAdminOf(_existingId(org));
         _move(org, account, replacement);
     }
 
@@ -190,7 +194,11 @@ contract Members is IMembers, Governed {
     function leave() external {
         OrgId org = _members[msg.sender].org;
         if (OrgId.unwrap(org) == 0) revert Members_NotMember(msg.sender);
-        _removeMember(org, msg.sender);
+        // Nobody asks an account before making it a department's admin; those above go on with the department.
+        if (!_organisations[org].department) return _removeMember(org, msg.sender);
+        _admins[org] -= _members[msg.sender].rights & MemberRights.ADMIN;
+        delete _members[msg.sender];
+        emit MemberRemoved(org, msg.sender);
     }
 
     /// @inheritdoc IMembers
@@ -356,11 +364,6 @@ contract Members is IMembers, Governed {
     }
 
     /// @inheritdoc IMembers
-    function isOf(OrgId org, address account) external view returns (bool) {
-        return _held(org, account).org != NOBODY;
-    }
-
-    /// @inheritdoc IMembers
     function currentOf(OrgId org, address account) external view returns (address) {
         return _currentOf(org, account);
     }
@@ -477,6 +480,7 @@ contract Members is IMembers, Governed {
         if (account == address(0)) revert Members_ZeroAddress();
         Account storage m = _members[account];
         if (OrgId.unwrap(m.org) != 0 && m.org != org) revert Members_AccountTaken(account, m.org);
+        _requireUnmoved(org, account);
         _countAdmin(org, m.rights, rights);
         Account storage granted = _grants[org][account];
         if (granted.org == org) {
@@ -489,7 +493,6 @@ contract Members is IMembers, Governed {
         m.rights = rights;
         m.limit = limit;
         m.pooled = _organisations[org].department;
-        delete _movedTo[org][account];
         emit MemberSet(org, account, rights, limit);
     }
 
@@ -497,6 +500,14 @@ contract Members is IMembers, Governed {
         _countAdmin(org, _members[account].rights, 0);
         delete _members[account];
         emit MemberRemoved(org, account);
+    }
+
+    /// @dev Rights are not given to a key beside the one it moved to: what is taken from it later must not miss that one.
+    function _requireUnmoved(OrgId org, address account) private {
+        address now_ = _currentOf(org, account);
+        if (now_ == account) return;
+        if (_held(org, now_).org != NOBODY) revert Members_Moved(org, account, now_);
+        delete _movedTo[org][account];
     }
 
     /// @dev The count of admins stays: as many rights come as go.
@@ -512,6 +523,7 @@ contract Members is IMembers, Governed {
 
         _movedTo[org][account] = replacement;
         delete _movedTo[org][replacement];
+        _arrived[org][replacement] = true;
         if (atHome) {
             _members[replacement] = m;
             delete _members[account];

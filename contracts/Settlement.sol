@@ -29,6 +29,8 @@ contract Settlement is ISettlement, Governed {
 
     mapping(LeaseId => Account) private _accounts;
     mapping(LeaseId => mapping(uint256 n => Step)) private _steps;
+    /// @dev Price added without the provider's word.
+    mapping(LeaseId => uint256) private _unasked;
 
     /// @dev A right is a name, not a pair: who holds it for another Settlement must not move the money of these leases.
     modifier onlyLeases() {
@@ -88,6 +90,7 @@ contract Settlement is ISettlement, Governed {
         }
         a.price += e.price;
         a.bond += e.bond;
+        if (!e.agreed) _unasked[p.lease] += e.price;
         escrow.lock(_key(p.lease), p.buyer, e.buyerBy, ofBuyer);
         escrow.lock(_key(p.lease), p.provider, e.providerBy, ofProvider);
     }
@@ -167,7 +170,14 @@ contract Settlement is ISettlement, Governed {
         returns (uint256 amount)
     {
         Account storage a = _accounts[p.lease];
-        amount = Amounts.shareDown(a.price - _billed(p.lease, p.rate, from, false), ppm);
+        uint256 billed = _billed(p.lease, p.rate, from, false);
+        uint256 price = a.price;
+        // Else a buyer that knows of a breach would extend first, and collect for time it never meant to use.
+        if (!back) {
+            uint256 unasked = _unasked[p.lease];
+            price = price > unasked ? price - unasked : 0;
+        }
+        amount = price > billed ? Amounts.shareDown(price - billed, ppm) : 0;
         if (amount > a.bond) amount = a.bond;
         _forfeit(p, a, amount);
         // Safe: accrual never exceeds the price, which is a uint96.

@@ -324,7 +324,7 @@ contract Verdicts is IVerdicts, Governed {
     /// @inheritdoc IVerdicts
     function endForBreach(LeaseId lease, uint8 place) external {
         ILeases.Watched memory l = _facts(lease);
-        _requireFor(l.buyer, msg.sender, MemberRights.BUY);
+        _actingFor(l.buyer, msg.sender, MemberRights.BUY);
         uint32 hi = _standings[lease][place].breached;
         (,, uint256 final_) = _frame(l).claims(hi);
         if (hi == 0 || block.timestamp < final_ || _openAppeal(lease, place, hi, BY_PROVIDER) != 0) {
@@ -341,7 +341,7 @@ contract Verdicts is IVerdicts, Governed {
             ILeases.Watched memory l = _facts(request.lease);
             address signer = _signerOf(request, signature);
             Running storage r = _running[request.lease];
-            _requireFor(l.buyer, signer, MemberRights.BUY);
+            _actingFor(l.buyer, signer, MemberRights.BUY);
             if (
                 request.action < ON || request.action > REBOOT || request.time > block.timestamp
                     || request.time + _terms.powerTime <= block.timestamp || request.nonce <= r.nonce
@@ -405,9 +405,10 @@ contract Verdicts is IVerdicts, Governed {
     // ---- appeals -----------------------------------------------------------------------------------------------
 
     /// @inheritdoc IVerdicts
-    function appeal(LeaseId lease, uint8 place, uint32 epoch) external returns (uint256 id) {
+    function appeal(OrgId org, LeaseId lease, uint8 place, uint32 epoch) external returns (uint256 id) {
         Case memory c = _case(lease, place, epoch);
-        (OrgId org, uint8 side) = _sideOf(c);
+        org = _actingFor(org, msg.sender, 0);
+        uint8 side = _sideOf(c, org);
         _requireOpen(c, false);
         Standing memory s = _turned(_standings[lease][place], c);
         if (s.appealed & side != 0) revert Verdicts_Appealed(lease, c.hi);
@@ -444,11 +445,11 @@ contract Verdicts is IVerdicts, Governed {
         return _moveToDispute(c, amount, ofPending);
     }
 
-    function _sideOf(Case memory c) private view returns (OrgId org, uint8 side) {
-        OrgId buyer = c.facts.buyer;
-        bool bought = members.isOf(buyer, msg.sender);
-        (org, side) = bought ? (buyer, BY_BUYER) : (c.facts.provider, BY_PROVIDER);
-        _requireFor(org, msg.sender, bought ? MemberRights.BUY : MemberRights.OFFER);
+    function _sideOf(Case memory c, OrgId org) private view returns (uint8 side) {
+        bool bought = org == c.facts.buyer;
+        if (!bought && org != c.facts.provider) revert Verdicts_NotParty(c.lease, org);
+        side = bought ? BY_BUYER : BY_PROVIDER;
+        _actingFor(org, msg.sender, bought ? MemberRights.BUY : MemberRights.OFFER);
     }
 
     /// @inheritdoc IVerdicts
@@ -695,8 +696,8 @@ contract Verdicts is IVerdicts, Governed {
         return leases.watched(lease);
     }
 
-    function _requireFor(OrgId org, address account, uint16 right) private view {
-        members.requireRightFor(org, account, right);
+    function _actingFor(OrgId org, address account, uint16 right) private view returns (OrgId) {
+        return members.actingFor(org, account, right);
     }
 
     function _committee(LeaseId lease, uint256 term) private view returns (IWitnesses.DrawnCommittee memory) {

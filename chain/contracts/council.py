@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eth_abi.abi import encode as abi_encode
+from eth_utils.crypto import keccak
+
 from chain.contracts.base import Call, Contract, struct
 from chain.wire import BlockId
 
@@ -50,8 +53,10 @@ class Council(Contract):
         wrapped = self._call("propose", call.to, call.data)
         return Call(wrapped.to, wrapped.data, f"Council.propose({call.label})")
 
-    def approve(self, number: int) -> Call:
-        return self._call("approve", number)
+    def approve(self, number: int, proposal: Proposal) -> Call:
+        """Agree to this very proposal: refused if another one stands under its number."""
+        what = keccak(abi_encode(["address", "bytes"], [proposal.target, proposal.data]))
+        return self._call("approve", number, what)
 
     def revoke(self, number: int) -> Call:
         return self._call("revoke", number)

@@ -63,8 +63,9 @@ class Inquiries(Contract):
         found = self._views("inquiry", inquiries, block=block)
         return {number: struct(Inquiry, item) for number, item in found.items()}
 
-    def ask(self, lease: int, place: int, from_: int, until: int, above_ppm: int) -> Call:
-        return self._call("ask", lease, place, from_, until, above_ppm)
+    def ask(self, lease: int, place: int, from_: int, until: int, above_ppm: int, *, org: int = 0) -> Call:
+        """For a party; 0 is the wallet's own organisation, another one must have granted it rights."""
+        return self._call("ask", org, lease, place, from_, until, above_ppm)
 
     def answer(self, inquiry: int, value: Answer, ppm: int, measured: int) -> Call:
         """`ppm` and `measured` (rounds) are the seat's own figures."""

@@ -118,8 +118,9 @@ class Verdicts(Contract):
     def end_for_breach(self, lease: int, place: int) -> Call:
         return self._call("endForBreach", lease, place)
 
-    def appeal(self, lease: int, place: int, epoch: int) -> Call:
-        return self._call("appeal", lease, place, epoch)
+    def appeal(self, lease: int, place: int, epoch: int, *, org: int = 0) -> Call:
+        """For a party; 0 is the wallet's own organisation, another one must have granted it the right."""
+        return self._call("appeal", org, lease, place, epoch)
 
     def decide(self, appeal: int, to_buyer: int, upheld: bool) -> Call:
         return self._call("decide", appeal, to_buyer, upheld)

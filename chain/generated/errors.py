@@ -23,6 +23,7 @@ __all__ = [
     "Amendments_NotFinal",
     "Amendments_NotReclaimable",
     "Amendments_NothingToClose",
+    "Amendments_NoticeTooLong",
     "Amendments_NoticeTooShort",
     "Amendments_OtherCount",
     "Amendments_OtherPromise",
@@ -81,6 +82,7 @@ __all__ = [
     "Council_NotApproved",
     "Council_NotCouncil",
     "Council_NotMember",
+    "Council_OtherProposal",
     "Council_OtherTerm",
     "Council_Unknown",
     "Directory_NoAccount",
@@ -157,6 +159,7 @@ __all__ = [
     "Members_GroupTooLarge",
     "Members_HandleTaken",
     "Members_LastAdmin",
+    "Members_Moved",
     "Members_NoConsent",
     "Members_NoRight",
     "Members_NoRole",
@@ -224,6 +227,7 @@ __all__ = [
     "Verdicts_ClaimClosed",
     "Verdicts_NoAppeal",
     "Verdicts_NoBreach",
+    "Verdicts_NotParty",
     "Verdicts_NotWorse",
     "Verdicts_OtherLeaf",
     "Verdicts_PayClosed",
@@ -437,6 +441,27 @@ class Amendments_NothingToClose(codec.ContractError):
     def __init__(self, *, lease: int) -> None:
         super().__init__(lease=lease)
         self.lease = lease
+
+
+class Amendments_NoticeTooLong(codec.ContractError):
+    """the notice is longer than twice what it must be (until, unix seconds)
+
+    `Amendments`: Amendments_NoticeTooLong(uint32 lease, uint256 latest).
+    """
+
+    NAME: ClassVar[str] = "Amendments_NoticeTooLong"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("e8e03626")
+    MESSAGE: ClassVar[str] = "the notice is longer than twice what it must be (until, unix seconds)"
+    HINT: ClassVar[str | None] = "Take it back later, or name an earlier time."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("latest", "uint256"),
+    )
+
+    def __init__(self, *, lease: int, latest: int) -> None:
+        super().__init__(lease=lease, latest=latest)
+        self.lease = lease
+        self.latest = latest
 
 
 class Amendments_NoticeTooShort(codec.ContractError):
@@ -1569,6 +1594,23 @@ class Council_NotMember(codec.ContractError):
         self.caller = caller
 
 
+class Council_OtherProposal(codec.ContractError):
+    """under this number stands another proposal than the one approved
+
+    `Council`: Council_OtherProposal(uint256 proposal).
+    """
+
+    NAME: ClassVar[str] = "Council_OtherProposal"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("59c2554e")
+    MESSAGE: ClassVar[str] = "under this number stands another proposal than the one approved"
+    HINT: ClassVar[str | None] = "The chain took another course; look at it again ('ocx council show')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("proposal", "uint256"),)
+
+    def __init__(self, *, proposal: int) -> None:
+        super().__init__(proposal=proposal)
+        self.proposal = proposal
+
+
 class Council_OtherTerm(codec.ContractError):
     """the council's members changed since it was proposed
 
@@ -2291,24 +2333,24 @@ class Inquiries_Closed(codec.ContractError):
 
 
 class Inquiries_NotParty(codec.ContractError):
-    """the account is of neither party of the lease
+    """the organisation is not a party of the lease
 
-    `Inquiries`: Inquiries_NotParty(uint32 lease, address account).
+    `Inquiries`: Inquiries_NotParty(uint32 lease, uint32 org).
     """
 
     NAME: ClassVar[str] = "Inquiries_NotParty"
-    SELECTOR: ClassVar[bytes] = bytes.fromhex("3386f964")
-    MESSAGE: ClassVar[str] = "the account is of neither party of the lease"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("a8e87e91")
+    MESSAGE: ClassVar[str] = "the organisation is not a party of the lease"
     HINT: ClassVar[str | None] = None
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
         codec.Parameter("lease", "uint32"),
-        codec.Parameter("account", "address"),
+        codec.Parameter("org", "uint32"),
     )
 
-    def __init__(self, *, lease: int, account: str) -> None:
-        super().__init__(lease=lease, account=account)
+    def __init__(self, *, lease: int, org: int) -> None:
+        super().__init__(lease=lease, org=org)
         self.lease = lease
-        self.account = account
+        self.org = org
 
 
 class Inquiries_NotSeat(codec.ContractError):
@@ -2993,6 +3035,29 @@ class Members_LastAdmin(codec.ContractError):
     def __init__(self, *, org: int) -> None:
         super().__init__(org=org)
         self.org = org
+
+
+class Members_Moved(codec.ContractError):
+    """the rights of this key moved to another one
+
+    `Members`: Members_Moved(uint32 org, address account, address replacement).
+    """
+
+    NAME: ClassVar[str] = "Members_Moved"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("6d17610e")
+    MESSAGE: ClassVar[str] = "the rights of this key moved to another one"
+    HINT: ClassVar[str | None] = "Act on the other one, or remove it first ('ocx member show')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("org", "uint32"),
+        codec.Parameter("account", "address"),
+        codec.Parameter("replacement", "address"),
+    )
+
+    def __init__(self, *, org: int, account: str, replacement: str) -> None:
+        super().__init__(org=org, account=account, replacement=replacement)
+        self.org = org
+        self.account = account
+        self.replacement = replacement
 
 
 class Members_NoConsent(codec.ContractError):
@@ -4318,6 +4383,27 @@ class Verdicts_NoBreach(codec.ContractError):
         self.lease = lease
 
 
+class Verdicts_NotParty(codec.ContractError):
+    """the organisation is not a party of the lease
+
+    `Verdicts`: Verdicts_NotParty(uint32 lease, uint32 org).
+    """
+
+    NAME: ClassVar[str] = "Verdicts_NotParty"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("e59aa7e5")
+    MESSAGE: ClassVar[str] = "the organisation is not a party of the lease"
+    HINT: ClassVar[str | None] = "See 'ocx lease show'; for another organisation: --acting-for."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("org", "uint32"),
+    )
+
+    def __init__(self, *, lease: int, org: int) -> None:
+        super().__init__(lease=lease, org=org)
+        self.lease = lease
+        self.org = org
+
+
 class Verdicts_NotWorse(codec.ContractError):
     """this claim makes no worse verdict than there is, and begins no grace earlier
 
@@ -4830,6 +4916,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Amendments_NotFinal.SELECTOR: Amendments_NotFinal,
     Amendments_NotReclaimable.SELECTOR: Amendments_NotReclaimable,
     Amendments_NothingToClose.SELECTOR: Amendments_NothingToClose,
+    Amendments_NoticeTooLong.SELECTOR: Amendments_NoticeTooLong,
     Amendments_NoticeTooShort.SELECTOR: Amendments_NoticeTooShort,
     Amendments_OtherCount.SELECTOR: Amendments_OtherCount,
     Amendments_OtherPromise.SELECTOR: Amendments_OtherPromise,
@@ -4888,6 +4975,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Council_NotApproved.SELECTOR: Council_NotApproved,
     Council_NotCouncil.SELECTOR: Council_NotCouncil,
     Council_NotMember.SELECTOR: Council_NotMember,
+    Council_OtherProposal.SELECTOR: Council_OtherProposal,
     Council_OtherTerm.SELECTOR: Council_OtherTerm,
     Council_Unknown.SELECTOR: Council_Unknown,
     Directory_NoAccount.SELECTOR: Directory_NoAccount,
@@ -4964,6 +5052,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Members_GroupTooLarge.SELECTOR: Members_GroupTooLarge,
     Members_HandleTaken.SELECTOR: Members_HandleTaken,
     Members_LastAdmin.SELECTOR: Members_LastAdmin,
+    Members_Moved.SELECTOR: Members_Moved,
     Members_NoConsent.SELECTOR: Members_NoConsent,
     Members_NoRight.SELECTOR: Members_NoRight,
     Members_NoRole.SELECTOR: Members_NoRole,
@@ -5031,6 +5120,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Verdicts_ClaimClosed.SELECTOR: Verdicts_ClaimClosed,
     Verdicts_NoAppeal.SELECTOR: Verdicts_NoAppeal,
     Verdicts_NoBreach.SELECTOR: Verdicts_NoBreach,
+    Verdicts_NotParty.SELECTOR: Verdicts_NotParty,
     Verdicts_NotWorse.SELECTOR: Verdicts_NotWorse,
     Verdicts_OtherLeaf.SELECTOR: Verdicts_OtherLeaf,
     Verdicts_PayClosed.SELECTOR: Verdicts_PayClosed,

@@ -82,6 +82,9 @@ interface IAmendments {
     /// @notice something is still to be delivered, or its default to be settled
     /// @dev See 'ocx lease expire'.
     error Amendments_StillMissing(LeaseId lease);
+    /// @notice the notice is longer than twice what it must be (until, unix seconds)
+    /// @dev Take it back later, or name an earlier time.
+    error Amendments_NoticeTooLong(LeaseId lease, uint256 latest);
     /// @notice the notice is too short
     /// @dev Take it back at the time named or later.
     error Amendments_NoticeTooShort(LeaseId lease, uint256 notBefore);

@@ -29,6 +29,9 @@ interface ICouncil {
     event Executed(uint256 indexed proposal, bytes result);
     event MembersChanged(uint32 indexed term, address[] members, uint8 threshold);
 
+    /// @notice under this number stands another proposal than the one approved
+    /// @dev The chain took another course; look at it again ('ocx council show').
+    error Council_OtherProposal(uint256 proposal);
     /// @notice only a member of the council may do this
     /// @dev See the members with 'ocx council list'.
     error Council_NotMember(address caller);
@@ -62,7 +65,8 @@ interface ICouncil {
 
     /// @notice A member agrees. The last one needed carries it out in the same transaction; if the call fails, so does the
     /// agreement, with the call's own error, and can be given again when the call would go through.
-    function approve(uint256 proposal) external;
+    /// @param what `keccak256(abi.encode(target, data))` of the proposal: numbers may change hands while blocks do.
+    function approve(uint256 proposal, bytes32 what) external;
 
     /// @notice A member takes its agreement back, as long as the call was not carried out.
     function revoke(uint256 proposal) external;

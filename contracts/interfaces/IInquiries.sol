@@ -46,8 +46,8 @@ interface IInquiries {
     /// @notice the window is not past, is empty, lies outside the lease, or has no committee
     /// @dev Ask for a past part of the lease, within one term of its committee (24 epochs).
     error Inquiries_BadWindow(LeaseId lease, uint40 from, uint40 until);
-    /// @notice the account is of neither party of the lease
-    error Inquiries_NotParty(LeaseId lease, address account);
+    /// @notice the organisation is not a party of the lease
+    error Inquiries_NotParty(LeaseId lease, OrgId org);
     /// @notice this party asked about this lease in this epoch already
     /// @dev Ask again in the next epoch.
     error Inquiries_TooMany(LeaseId lease, OrgId org);
@@ -56,7 +56,8 @@ interface IInquiries {
     /// @notice the account does not sit in the committee asked, or has answered
     error Inquiries_NotSeat(uint256 inquiry, address account);
 
-    function ask(LeaseId lease, uint8 place, uint40 from, uint40 until, uint32 abovePpm)
+    /// @param org The party that asks; 0 is the caller's own organisation.
+    function ask(OrgId org, LeaseId lease, uint8 place, uint40 from, uint40 until, uint32 abovePpm)
         external
         returns (uint256 id);
 

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {IInventory} from "./IInventory.sol";
+import {IMembers} from "./IMembers.sol";
 import {ISettlement} from "./ISettlement.sol";
 import {
     Award,
@@ -287,6 +288,9 @@ interface ILeases {
     function count() external view returns (uint32);
 
     function terms() external view returns (Terms memory);
+
+    /// @notice Who may act for whom.
+    function members() external view returns (IMembers);
 
     /// @notice Where slots are booked; it knows how long one is.
     function inventory() external view returns (IInventory);

@@ -128,6 +128,9 @@ interface IMembers {
     /// @notice this organisation is suspended and places no new orders
     /// @dev What runs goes on; ask the council about the suspension.
     error Members_Suspended(OrgId org);
+    /// @notice the rights of this key moved to another one
+    /// @dev Act on the other one, or remove it first ('ocx member show').
+    error Members_Moved(OrgId org, address account, address replacement);
     /// @notice the last admin of an organisation stays
     /// @dev Make another account an admin first.
     error Members_LastAdmin(OrgId org);
@@ -278,9 +281,6 @@ interface IMembers {
 
     /// @notice What the account is in this organisation, as its member or by its grant; all zero if nothing.
     function memberOf(OrgId org, address account) external view returns (Member memory);
-
-    /// @notice Whether the account is a member of this organisation, or holds a grant of it.
-    function isOf(OrgId org, address account) external view returns (bool);
 
     /// @notice The key that an account's rights in an organisation moved to in the end; itself if they did not move.
     function currentOf(OrgId org, address account) external view returns (address);

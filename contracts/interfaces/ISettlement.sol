@@ -40,6 +40,7 @@ interface ISettlement {
     /// @notice What both sides add for more time.
     /// @param buyerBy, providerBy The members whose limits are charged, from now on for all of the lease.
     /// @param rate Microcredits per resource and hour of the time added.
+    /// @param agreed The provider was asked. What it was not asked about adds nothing to what a breach costs it.
     struct Extension {
         address buyerBy;
         uint96 price;
@@ -47,6 +48,7 @@ interface ISettlement {
         uint96 bond;
         uint96 fee;
         uint64 rate;
+        bool agreed;
     }
 
     /// @notice What somebody gets of a bond, at most what is left of it.
@@ -174,7 +176,8 @@ interface ISettlement {
 
     /// @notice Pays a share of the price of what is not served from a second on to the buyer, out of the bond and at
     /// most what is left of it.
-    /// @param back Whether that price returns at once: all but what accrues until then, rounded up to the quantum.
+    /// @param back Whether that price returns at once: all but what accrues until then, rounded up to the quantum. If
+    /// not, it is a breach: what the provider was not asked about adds nothing (see `Extension.agreed`).
     function payUnserved(Parties calldata parties, uint40 from, uint256 ppm, bool back)
         external
         returns (uint256 amount);

@@ -149,6 +149,9 @@ interface IVerdicts {
     error Verdicts_NoAppeal(uint256 appeal);
     /// @notice this term cannot be paid yet, or was
     error Verdicts_PayClosed(LeaseId lease, uint32 term);
+    /// @notice the organisation is not a party of the lease
+    /// @dev See 'ocx lease show'; for another organisation: --acting-for.
+    error Verdicts_NotParty(LeaseId lease, OrgId org);
 
     /// @notice Anyone registers an SLA once; the same terms have the same id. It holds for leases opened later.
     /// @param guest Whether only an answer of the responder in the guest counts as up (W10).
@@ -169,7 +172,9 @@ interface IVerdicts {
     /// @notice A party disputes a span before it is final, also in the last quarter, when nobody claims any more: the buyer that no or too mild a verdict was given, the
     /// provider that there is one. Its money waits for the council's time lock (W13).
     /// @dev Once by each of the two. Locks a bond from the caller's organisation.
-    function appeal(LeaseId lease, uint8 place, uint32 epoch) external returns (uint256 id);
+    /// @param org The party; 0 is the caller's own organisation. Named, and not found out: an account can be given rights by
+    /// the other party against its will.
+    function appeal(OrgId org, LeaseId lease, uint8 place, uint32 epoch) external returns (uint256 id);
 
     /// @notice The council's time lock decides how much of what is in dispute goes to the buyer; the rest is the provider's.
     /// @param upheld Who appealed was right: its bond returns; if it was the provider, the span counts in no streak, and a

@@ -571,6 +571,6 @@ contract SettlementExtendTest is SettlementBase {
     }
 
     function _extension(uint96 price, uint64 rate) private view returns (ISettlement.Extension memory) {
-        return ISettlement.Extension(buyer, price, north, 100, 0, rate);
+        return ISettlement.Extension(buyer, price, north, 100, 0, rate, true);
     }
 }

@@ -103,7 +103,7 @@ contract ReclaimBreachTest is VerdictsBase {
         _openClaims(first + 2);
         _claim(2, first + 2);
         vm.prank(north);
-        uint256 appeal = verdicts.appeal(lease, 0, first + 2);
+        uint256 appeal = verdicts.appeal(HOME, lease, 0, first + 2);
         _wipe(at);
         _final(first + 3);
         uint40 until = leases.finalUntil(lease);

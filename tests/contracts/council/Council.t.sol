@@ -35,9 +35,13 @@ abstract contract CouncilTest is Exchange {
         list[0] = member;
     }
 
-    function _propose(address member, address target, bytes memory data) internal returns (uint256) {
+    /// @dev What each proposal asks for, as an approval names it.
+    mapping(uint256 id => bytes32) internal _whats;
+
+    function _propose(address member, address target, bytes memory data) internal returns (uint256 id) {
         vm.prank(member);
-        return body.propose(target, data);
+        id = body.propose(target, data);
+        _whats[id] = keccak256(abi.encode(target, data));
     }
 
     function _mint(address member) internal returns (uint256) {
@@ -46,7 +50,7 @@ abstract contract CouncilTest is Exchange {
 
     function _approve(address member, uint256 id) internal {
         vm.prank(member);
-        body.approve(id);
+        body.approve(id, _whats[id]);
     }
 
     function _setMembers(address[] memory list, uint8 threshold) internal {
@@ -73,10 +77,11 @@ contract CouncilMakingTest is CouncilTest {
             list[i] = address(uint160(i + 1));
         }
         Council fresh = new Council(list, 64);
+        bytes32 what = keccak256(abi.encode(address(credits), abi.encodeCall(credits.totalSupply, ())));
         for (uint256 i; i < 64; ++i) {
             vm.prank(list[i]);
             if (i == 0) fresh.propose(address(credits), abi.encodeCall(credits.totalSupply, ()));
-            else fresh.approve(1);
+            else fresh.approve(1, what);
             assertEq(fresh.proposal(1).executed, i == 63);
         }
     }
@@ -245,7 +250,9 @@ contract Again {
     }
 
     function run() external {
-        _body.approve(_body.proposalCount());
+        uint256 id = _body.proposalCount();
+        ICouncil.Proposal memory p = _body.proposal(id);
+        _body.approve(id, keccak256(abi.encode(p.target, p.data)));
     }
 }
 
@@ -350,6 +357,7 @@ contract CouncilFuzzTest is CouncilTest {
             list[i] = address(uint160(100 + i));
         }
         Council fresh = new Council(list, threshold);
+        bytes32 what = keccak256(abi.encode(address(credits), abi.encodeCall(credits.totalSupply, ())));
         bool[5] memory stands = [true, false, false, false, false];
         uint256 n = 1;
         vm.prank(list[0]);
@@ -358,7 +366,7 @@ contract CouncilFuzzTest is CouncilTest {
             uint256 who = acts[i] % 5;
             vm.prank(list[who]);
             if (stands[who]) fresh.revoke(1);
-            else fresh.approve(1);
+            else fresh.approve(1, what);
             stands[who] = !stands[who];
             n = stands[who] ? n + 1 : n - 1;
             assertEq(fresh.proposal(1).executed, n >= threshold);

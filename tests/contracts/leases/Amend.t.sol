@@ -36,7 +36,7 @@ abstract contract AmendBase is CommitteeBase {
         returns (ISettlement.Extension memory)
     {
         (uint96 price, uint96 bond, uint96 fee) = awards.extensionOf(id, leases.lease(id).end + slots, rate);
-        return ISettlement.Extension(buyer, price, north, bond, fee, rate);
+        return ISettlement.Extension(buyer, price, north, bond, fee, rate, true);
     }
 
     function _extend(LeaseId id, uint32 slots, uint64 rate) internal {
@@ -303,7 +303,7 @@ contract LeasesExtendTest is AmendBase {
 
     /// @dev Nothing is asked before the call that is to revert.
     function _tryExtend(LeaseId id) private {
-        leases.extend(id, _now() + 100, ISettlement.Extension(buyer, 1, north, 1, 0, RATE));
+        leases.extend(id, _now() + 100, ISettlement.Extension(buyer, 1, north, 1, 0, RATE, true));
     }
 
     function _isFreeFrom(LeaseId id, uint256 place, uint32 slot) private view returns (bool) {

@@ -10,7 +10,7 @@ import {VerdictsBase} from "../verdicts/VerdictsBase.sol";
 contract AppealedBreachTest is VerdictsBase {
     function _appeal(uint32 epoch) private returns (uint256) {
         vm.prank(north);
-        return verdicts.appeal(lease, 0, epoch);
+        return verdicts.appeal(HOME, lease, 0, epoch);
     }
 
     function _decide(uint256 id, uint256 toBuyer, bool upheld) private {

@@ -14,7 +14,7 @@ contract AppealsTest is VerdictsBase {
 
     function _appeal(address by) private returns (uint256) {
         vm.prank(by);
-        return verdicts.appeal(lease, 0, first);
+        return verdicts.appeal(HOME, lease, 0, first);
     }
 
     function _decide(uint256 id, uint256 toBuyer, bool upheld) private {
@@ -96,7 +96,7 @@ contract AppealsTest is VerdictsBase {
         _openClaims(first);
         vm.prank(north);
         vm.expectRevert(abi.encodeWithSelector(IVerdicts.Verdicts_AppealClosed.selector, lease, first));
-        verdicts.appeal(lease, 0, first);
+        verdicts.appeal(HOME, lease, 0, first);
     }
 
     /// A worse claim on a span its provider has appealed goes on trial with it.
@@ -144,7 +144,7 @@ contract AppealsTest is VerdictsBase {
         _judge(first + 1, 60);
         vm.prank(buyer);
         vm.expectRevert(abi.encodeWithSelector(IVerdicts.Verdicts_AppealClosed.selector, lease, first + 1));
-        verdicts.appeal(lease, 0, first + 1);
+        verdicts.appeal(HOME, lease, 0, first + 1);
     }
 
     /// Else the span could be paid for twice: by the claim, and by the dispute.
@@ -179,7 +179,7 @@ contract AppealsTest is VerdictsBase {
         for (uint256 i; i < 2; ++i) {
             vm.prank(i == 0 ? buyer : north);
             vm.expectRevert(abi.encodeWithSelector(IVerdicts.Verdicts_Appealed.selector, lease, first));
-            verdicts.appeal(lease, 0, first);
+            verdicts.appeal(HOME, lease, 0, first);
         }
         _final(first);
         uint256 free = escrow.free(buyerOrg);
@@ -192,17 +192,26 @@ contract AppealsTest is VerdictsBase {
     function test_OnlyPartiesAppeal() external {
         _judge(first, 40);
         vm.prank(rival);
-        vm.expectRevert(_notOf(northOrg, rival));
-        verdicts.appeal(lease, 0, first);
+        vm.expectRevert(abi.encodeWithSelector(IVerdicts.Verdicts_NotParty.selector, lease, rivalOrg));
+        verdicts.appeal(HOME, lease, 0, first);
         vm.prank(makeAddr("nobody"));
-        vm.expectRevert(_notOf(northOrg, makeAddr("nobody")));
-        verdicts.appeal(lease, 0, first);
+        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NotMember.selector, makeAddr("nobody")));
+        verdicts.appeal(HOME, lease, 0, first);
         address clerk = makeAddr("clerk");
         vm.prank(north);
         members.setMember(clerk, MemberRights.SIGN, type(uint96).max);
         vm.prank(clerk);
         vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NoRight.selector, clerk, MemberRights.OFFER));
-        verdicts.appeal(lease, 0, first);
+        verdicts.appeal(HOME, lease, 0, first);
+    }
+
+    /// The buyer gives the provider's key a grant that nobody asked for: it still appeals for its own side.
+    function test_RightsFromTheOtherParty_DoNotStopAnAppeal() external {
+        _judge(first, 40);
+        vm.prank(buyer);
+        members.grant(buyerOrg, north, MemberRights.BUY, 0);
+        vm.prank(north);
+        assertGt(verdicts.appeal(northOrg, lease, 0, first), 0);
     }
 
     /// R3: a claim in the last second of its time leaves a quarter of an epoch to appeal it.
@@ -251,11 +260,11 @@ contract AppealsTest is VerdictsBase {
         vm.warp(from - 1);
         vm.prank(buyer);
         vm.expectRevert(closed);
-        verdicts.appeal(lease, 0, first);
+        verdicts.appeal(HOME, lease, 0, first);
         vm.warp(from + E); // the exact second is too late; what was pending may be paid out
         vm.prank(buyer);
         vm.expectRevert(closed);
-        verdicts.appeal(lease, 0, first);
+        verdicts.appeal(HOME, lease, 0, first);
     }
 
     function test_AppealAfterThePenaltyWasPaid_IsTooLate() external {
@@ -264,7 +273,7 @@ contract AppealsTest is VerdictsBase {
         leases.settle(lease);
         vm.prank(north);
         vm.expectRevert();
-        verdicts.appeal(lease, 0, first);
+        verdicts.appeal(HOME, lease, 0, first);
     }
 
     function test_OnlyTheTimelockDecides() external {

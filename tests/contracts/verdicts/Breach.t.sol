@@ -108,7 +108,7 @@ contract BreachTest is VerdictsBase {
     function test_ProvidersAppeal_HoldsTheBreachBack() external {
         uint32 at = _breach();
         vm.prank(north);
-        uint256 id = verdicts.appeal(lease, 0, at);
+        uint256 id = verdicts.appeal(HOME, lease, 0, at);
         _final(at);
         _noBreach();
         vm.prank(address(timelock));
@@ -120,7 +120,7 @@ contract BreachTest is VerdictsBase {
     function test_UpheldAppeal_TakesTheBreachBack() external {
         uint32 at = _breach();
         vm.prank(north);
-        uint256 id = verdicts.appeal(lease, 0, at);
+        uint256 id = verdicts.appeal(HOME, lease, 0, at);
         _final(at);
         vm.prank(address(timelock));
         verdicts.decide(id, 0, true);
@@ -132,7 +132,7 @@ contract BreachTest is VerdictsBase {
     function test_BreachUnderAppeal_IsFoundAgainInTheNextSpan() external {
         uint32 at = _breach();
         vm.prank(north);
-        verdicts.appeal(lease, 0, at);
+        verdicts.appeal(HOME, lease, 0, at);
         _openClaims(at + 1);
         _claim(2, at + 1);
         assertEq(_record().breached, at + 1);

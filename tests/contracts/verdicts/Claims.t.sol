@@ -296,7 +296,7 @@ contract ClaimsTest is VerdictsBase {
     function test_PenaltyOfAnEarlierSpan_StaysOutOfAnAppealOfTheLaterOne() external {
         _twoSpans();
         vm.prank(north);
-        uint256 id = verdicts.appeal(lease, 0, first + 1);
+        uint256 id = verdicts.appeal(HOME, lease, 0, first + 1);
         assertEq(verdicts.appealOf(id).amount, EPOCH_PRICE);
         assertEq(_account().owed, EPOCH_PRICE / 4);
     }

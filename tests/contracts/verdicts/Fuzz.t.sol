@@ -103,7 +103,7 @@ contract VerdictsFuzzTest is VerdictsBase {
 
     function _appeal(uint256 seed, uint32 epoch) private returns (uint256 id) {
         vm.prank(_random(seed, epoch, 21) % 2 == 0 ? buyer : north);
-        try verdicts.appeal(lease, 0, epoch) returns (uint256 made) {
+        try verdicts.appeal(HOME, lease, 0, epoch) returns (uint256 made) {
             id = made;
         } catch (bytes memory why) {
             assertEq(bytes4(why), IVerdicts.Verdicts_AppealClosed.selector);

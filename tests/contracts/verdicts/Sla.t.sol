@@ -63,7 +63,7 @@ contract SlaTest is VerdictsBase {
         _refuse(2, first, none);
         vm.prank(buyer);
         vm.expectRevert(none);
-        verdicts.appeal(lease, 0, first);
+        verdicts.appeal(HOME, lease, 0, first);
         assertEq(_account().pending, 0);
     }
 

@@ -26,7 +26,7 @@ abstract contract InquiryTest is WitnessBase {
 
     function _ask(address who) internal returns (uint256) {
         vm.prank(who);
-        return inquiries.ask(id, 1, from, until, 999_000);
+        return inquiries.ask(HOME, id, 1, from, until, 999_000);
     }
 
     function _answer(uint256 inquiry, uint256 seat, uint8 value) internal {
@@ -63,9 +63,9 @@ contract InquiriesSmallTest is InquiryTest {
     }
 
     function test_RevertWhen_AStrangerAsks() external {
-        vm.expectRevert(abi.encodeWithSelector(IInquiries.Inquiries_NotParty.selector, id, rival));
+        vm.expectRevert(abi.encodeWithSelector(IInquiries.Inquiries_NotParty.selector, id, rivalOrg));
         _ask(rival);
-        vm.expectRevert(abi.encodeWithSelector(IInquiries.Inquiries_NotParty.selector, id, address(1)));
+        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NotMember.selector, address(1)));
         _ask(address(1));
     }
 
@@ -80,7 +80,7 @@ contract InquiriesSmallTest is InquiryTest {
     function _badWindow(uint8 place, uint40 a, uint40 b) internal {
         vm.expectRevert(abi.encodeWithSelector(IInquiries.Inquiries_BadWindow.selector, id, a, b));
         vm.prank(buyer);
-        inquiries.ask(id, place, a, b, 999_000);
+        inquiries.ask(HOME, id, place, a, b, 999_000);
     }
 
     function test_RevertWhen_TheWindowIsNotAPastPartOfTheLease() external {
@@ -101,9 +101,9 @@ contract InquiriesSmallTest is InquiryTest {
         witnesses.draw(id, 1);
         _badWindow(1, term - 10, term + 1);
         vm.prank(buyer);
-        assertEq(inquiries.ask(id, 1, term - 10, term, 999_000), 1);
+        assertEq(inquiries.ask(HOME, id, 1, term - 10, term, 999_000), 1);
         vm.prank(north);
-        assertEq(inquiries.ask(id, 1, term, term + 1, 999_000), 2);
+        assertEq(inquiries.ask(HOME, id, 1, term, term + 1, 999_000), 2);
         assertEq(inquiries.inquiry(1).term, 0);
         assertEq(inquiries.inquiry(2).term, 1);
         vm.warp(term + uint256(24) * epochTime + 500);
