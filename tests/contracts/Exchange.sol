@@ -15,6 +15,7 @@ import {Leases} from "../../contracts/Leases.sol";
 import {Members} from "../../contracts/Members.sol";
 import {Settlement} from "../../contracts/Settlement.sol";
 import {EnglishAuction} from "../../contracts/auctions/EnglishAuction.sol";
+import {Sublets} from "../../contracts/Sublets.sol";
 import {SealedTender} from "../../contracts/auctions/SealedTender.sol";
 import {IAmendments} from "../../contracts/interfaces/IAmendments.sol";
 import {IBook} from "../../contracts/interfaces/IBook.sol";
@@ -57,6 +58,7 @@ abstract contract Exchange is Test {
     Book internal book;
     SealedTender internal tender;
     Amendments internal amendments;
+    Sublets internal sublets;
     EnglishAuction internal english;
 
     function setUp() public virtual {
@@ -111,6 +113,7 @@ abstract contract Exchange is Test {
         // Without witnesses there are no verdicts to ask.
         amendments =
             new Amendments(directory, members, book, awards, IVerdicts(address(0)), _amendmentTerms());
+        sublets = new Sublets(directory, members, escrow, leases);
         english = new EnglishAuction(
             directory, members, inventory, escrow, book, awards, address(settlement), 10_000
         );
@@ -125,6 +128,7 @@ abstract contract Exchange is Test {
         directory.publish("Book", address(book));
         directory.publish("SealedTender", address(tender));
         directory.publish("Amendments", address(amendments));
+        directory.publish("Sublets", address(sublets));
         directory.publish("EnglishAuction", address(english));
 
         directory.setRight(address(escrow), Rights.MEMBERS_CHARGE, true);
@@ -139,6 +143,7 @@ abstract contract Exchange is Test {
         directory.setRight(address(tender), Rights.AWARDS_OPEN, true);
         directory.setRight(address(english), Rights.AWARDS_OPEN, true);
         directory.setRight(address(tender), Rights.BOOK_RECORD, true);
+        directory.setRight(address(sublets), Rights.ESCROW_MOVE, true);
         directory.setRight(address(amendments), Rights.AWARDS_OPEN, true);
         directory.setRight(address(amendments), Rights.LEASES_AMEND, true);
         directory.setRight(address(awards), Rights.LEASES_AMEND, true);
