@@ -39,6 +39,7 @@ GRANTS = (
     ("Book", "awards.open"),
     ("SealedTender", "awards.open"),
     ("EnglishAuction", "awards.open"),
+    ("Orders", "awards.open"),
     ("SealedTender", "book.record"),
     ("EnglishAuction", "book.freeze"),
     ("Witnesses", "escrow.move"),
@@ -341,6 +342,7 @@ class Founding:
         self._create("Book", *both, awards, p.max_open_orders, p.order_deposit_ppm)
         self._create("SealedTender", *both, at["Book"], awards, leases, settlement, p.deposit_ppm)
         self._create("EnglishAuction", *both, at["Book"], awards, settlement, p.deposit_ppm)
+        self._create("Orders", members, inventory, awards)
         self._mined()
         self._create_witnesses()
 

@@ -29,6 +29,7 @@ RIGHTS = {
     "book": ["escrow.move", "awards.open"],
     "tender": ["escrow.move", "awards.open", "book.record"],
     "english": ["escrow.move", "awards.open", "book.freeze"],
+    "orders": ["awards.open"],
 }
 
 
@@ -57,6 +58,7 @@ class Exchange:
         self.tender = project.SealedTender.deploy(*base, *further, 10_000, own)
         further = (self.book, self.awards, self.settlement)
         self.english = project.EnglishAuction.deploy(*base, *further, 10_000, own)
+        self.orders = project.Orders.deploy(self.members, self.inventory, self.awards, own)
         for holder, rights in RIGHTS.items():
             for right in rights:
                 self.directory.setRight(getattr(self, holder), name(right), True, own)
