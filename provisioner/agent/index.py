@@ -44,7 +44,7 @@ class Index:
                         event.block_number,
                     ),
                 )
-            case ledger.LeaseExtended() as extended if event.address == self._leases:
+            case ledger.LeaseExtended() as extended if event.address in self._leases:
                 # Facts are read from the chain; this says when the machine is ours to bid with again.
                 db.execute("UPDATE lease SET end = ? WHERE lease = ?", (extended.end, extended.lease))
             case ledger.OfferPublished() as offer if offer.org == self._org:
