@@ -339,9 +339,11 @@ class Founding:
         self._create("Awards", directory, leases)
         self._mined()
         awards = at["Awards"]
+        self._create("Ranking", awards, inventory, members)
         both = (directory, members, inventory, escrow)
         self._create("Book", *both, awards, p.max_open_orders, p.order_deposit_ppm)
-        self._create("SealedTender", *both, at["Book"], awards, leases, settlement, p.deposit_ppm)
+        further = (at["Book"], awards, at["Ranking"], settlement)
+        self._create("SealedTender", *both, *further, p.deposit_ppm)
         self._create("Sublets", directory, members, escrow, leases)
         self._create("EnglishAuction", *both, at["Book"], awards, settlement, p.deposit_ppm)
         self._create("Orders", members, inventory, awards)

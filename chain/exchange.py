@@ -26,6 +26,7 @@ from chain.contracts.leases import Leases
 from chain.contracts.members import Members
 from chain.contracts.money import Credits, Escrow, Settlement
 from chain.contracts.orders import Orders
+from chain.contracts.ranking import Ranking
 from chain.contracts.sublets import Sublets
 from chain.contracts.tender import SealedTender
 from chain.contracts.verdicts import Verdicts
@@ -132,6 +133,11 @@ class Exchange:
     def book(self) -> Book:
         """Offers and requests."""
         return self._numbered(Book)
+
+    @cached_property
+    def ranking(self) -> Ranking:
+        """What reverse auctions judge."""
+        return self._numbered(Ranking)
 
     @cached_property
     def tender(self) -> SealedTender:

@@ -86,6 +86,8 @@ def _keep_request(db: sqlite3.Connection, request: ledger.RequestPosted, block: 
     window = (request.start, request.end)
     size = (request.count, min(request.ceiling_rate, _MOST), json.dumps(request.spec))
     db.execute(
-        "INSERT OR IGNORE INTO request VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (request.request, request.org, request.class_, *window, *size, block),
+        "INSERT OR IGNORE INTO request"
+        " (request, org, class, start, end, count, ceiling_rate, spec, block, slots)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (request.request, request.org, request.class_, *window, *size, block, request.slots),
     )

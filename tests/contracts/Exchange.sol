@@ -17,6 +17,7 @@ import {Orders} from "../../contracts/Orders.sol";
 import {Settlement} from "../../contracts/Settlement.sol";
 import {EnglishAuction} from "../../contracts/auctions/EnglishAuction.sol";
 import {Sublets} from "../../contracts/Sublets.sol";
+import {Ranking} from "../../contracts/auctions/Ranking.sol";
 import {SealedTender} from "../../contracts/auctions/SealedTender.sol";
 import {IAmendments} from "../../contracts/interfaces/IAmendments.sol";
 import {IBook} from "../../contracts/interfaces/IBook.sol";
@@ -57,6 +58,7 @@ abstract contract Exchange is Test {
     Leases internal leases;
     Awards internal awards;
     Book internal book;
+    Ranking internal ranking;
     SealedTender internal tender;
     Amendments internal amendments;
     Sublets internal sublets;
@@ -109,8 +111,9 @@ abstract contract Exchange is Test {
         leases = new Leases(directory, members, inventory, settlement, _terms(), 0);
         awards = new Awards(directory, leases);
         book = new Book(directory, members, inventory, escrow, awards, 100, 1000);
+        ranking = new Ranking(awards, inventory, members);
         tender = new SealedTender(
-            directory, members, inventory, escrow, book, awards, leases, address(settlement), 10_000
+            directory, members, inventory, escrow, book, awards, ranking, address(settlement), 10_000
         );
         // Without witnesses there are no verdicts to ask.
         amendments =
@@ -130,6 +133,7 @@ abstract contract Exchange is Test {
         directory.publish("Leases", address(leases));
         directory.publish("Awards", address(awards));
         directory.publish("Book", address(book));
+        directory.publish("Ranking", address(ranking));
         directory.publish("SealedTender", address(tender));
         directory.publish("Amendments", address(amendments));
         directory.publish("Sublets", address(sublets));
