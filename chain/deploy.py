@@ -51,6 +51,7 @@ GRANTS = (
     ("Awards", "leases.amend"),
     ("Amendments", "leases.amend"),
     ("Amendments", "awards.open"),
+    ("Sublets", "escrow.move"),
 )
 """Who may ask what of whom; the same list stands in tests/contracts/Exchange.sol."""
 
@@ -343,6 +344,7 @@ class Founding:
         self._create("Book", *both, awards, p.max_open_orders, p.order_deposit_ppm)
         further = (at["Book"], awards, at["Ranking"], settlement)
         self._create("SealedTender", *both, *further, p.deposit_ppm)
+        self._create("Sublets", directory, members, escrow, leases)
         self._create("EnglishAuction", *both, at["Book"], awards, settlement, p.deposit_ppm)
         self._create("Orders", members, inventory, awards)
         self._mined()

@@ -27,6 +27,7 @@ from chain.contracts.members import Members
 from chain.contracts.money import Credits, Escrow, Settlement
 from chain.contracts.orders import Orders
 from chain.contracts.ranking import Ranking
+from chain.contracts.sublets import Sublets
 from chain.contracts.tender import SealedTender
 from chain.contracts.verdicts import Verdicts
 from chain.contracts.witnesses import Witnesses
@@ -154,6 +155,11 @@ class Exchange:
         return self._optional(Orders)
 
     @cached_property
+    def sublets(self) -> Sublets | None:
+        """Parts of leases that are let on; None on an exchange without them."""
+        return self._optional(Sublets)
+
+    @cached_property
     def witnesses(self) -> Witnesses | None:
         """Stakes, committees and ticks; None on an exchange without witnesses."""
         return self._optional(Witnesses)
@@ -205,6 +211,7 @@ class Exchange:
         further = (
             self.english,
             self.orders,
+            self.sublets,
             self.witnesses,
             self.verdicts,
             self.audits,

@@ -63,7 +63,18 @@ def appeals_of(exchange: Exchange, org: int) -> list[int]:
 
 def locked(exchange: Exchange, org: int) -> dict[str, int]:
     """The organisation's own credits in purpose accounts, microcredits by purpose."""
-    purposes = ("prices", "bonds", "fees", "offers", "requests", "bids", "auctions", "stake", "appeals")
+    purposes = (
+        "prices",
+        "bonds",
+        "fees",
+        "offers",
+        "requests",
+        "bids",
+        "auctions",
+        "sublets",
+        "stake",
+        "appeals",
+    )
     sums = dict.fromkeys(purposes, 0)
     for purpose, amount in _parts(exchange, org):
         sums[purpose] += amount
@@ -94,6 +105,7 @@ def _parts(exchange: Exchange, org: int) -> Iterator[tuple[str, int]]:
         if status in waiting or (status is BidStatus.COMMITTED and tender.stage is Stage.OPEN):
             yield "bids", tender.deposit
     yield from (("auctions", amount) for amount in _in_auctions(exchange, org))
+    yield from (("sublets", amount) for amount in _in_sublets(exchange, org))
     if exchange.witnesses is not None:
         yield "stake", exchange.witnesses.witness(org).stake
     for number in appeals_of(exchange, org):
@@ -122,6 +134,17 @@ def _in_auctions(exchange: Exchange, org: int) -> Iterator[int]:
     found = history(exchange, [exchange.english], "buyer", org, kinds=[events.AuctionBid])
     for number in sorted({e.event.auction for e in found if isinstance(e.event, events.AuctionBid)}):
         yield exchange.english.stake_of(number, org).amount
+
+
+def _in_sublets(exchange: Exchange, org: int) -> Iterator[int]:
+    """What is left of the prices of what it rents of others' leases."""
+    if exchange.sublets is None:
+        return
+    found = history(exchange, [exchange.sublets], "tenant", org, kinds=[events.SubletTaken])
+    for entry in found:
+        if isinstance(entry.event, events.SubletTaken):
+            kept = exchange.sublets.sublet(entry.event.sublet)
+            yield 0 if kept.closed else kept.price - kept.paid
 
 
 def movements(exchange: Exchange, org: int) -> list[Entry]:

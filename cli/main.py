@@ -20,6 +20,7 @@ _COMMANDS = {
     "tender": ("cli.tender:tender", "Sealed bids on a request: bid, reveal, award, claim."),
     "auction": ("cli.auction:auction", "English auctions on an offer: open, bid, pull, award."),
     "lease": ("cli.lease:lease", "The signed contracts: sign, connect, accept, end, settle."),
+    "sublet": ("cli.sublet:sublet", "Parts of a lease let on: offer, take, pass, settle."),
     "provider": ("cli.provider:provider", "The provider agent: configure, check, run."),
     "sla": ("cli.sla:sla", "Promises of availability: register, ask, report, claim, appeal."),
     "witness": ("cli.witness:witness", "Those who measure: join, run a node, verify verdicts."),

@@ -59,6 +59,7 @@ def read(exchange: Exchange, org: int) -> Ledger:
         *_lost_accounts(exchange, org),
         *_lost_deposits(exchange, org),
         *_failed_auctions(exchange, org),
+        *_paid_for_sublets(exchange, org),
         *_mints(exchange, org),
     ]
     found = [item for item in found if item[0] <= head.number and item[2].amount]
@@ -164,7 +165,7 @@ def _settled(
                 yield _posting(entry, Kind.MOVED, amount, locked=-amount, note=f"to lease {lease}")
             case events.Accrued() | events.ReservePaid() if buyer:
                 yield _posting(entry, Kind.PAID, event.amount, locked=-event.amount, lease=lease, role=role)
-            case events.BondForfeited() if not buyer:
+            case events.BondForfeited() | events.BondShared() if role is Role.PROVIDER:
                 yield _posting(entry, Kind.PENALTY, event.amount, 0, -event.amount, lease=lease, role=role)
             case events.PenaltyPaid():
                 yield _posting(entry, Kind.GIVEN_BACK, event.amount, lease=lease, role=role)
@@ -228,6 +229,19 @@ def _failed_auctions(exchange: Exchange, org: int) -> Iterator[Placed]:
         if isinstance(event, events.AuctionFailed):
             note = f"deposit of auction {event.auction}"
             yield _posting(entry, Kind.LOST, event.to_buyer, locked=-event.to_buyer, note=note)
+
+
+def _paid_for_sublets(exchange: Exchange, org: int) -> Iterator[Placed]:
+    """What was paid of the prices it locked for parts of others' leases (L9)."""
+    if exchange.sublets is None:
+        return
+    taken = history(exchange, [exchange.sublets], "tenant", org, kinds=[events.SubletTaken])
+    own = [e.event.sublet for e in taken if isinstance(e.event, events.SubletTaken)]
+    for entry in history(exchange, [exchange.sublets], "sublet", own, kinds=[events.SubletPaid]):
+        event = entry.event
+        if isinstance(event, events.SubletPaid):
+            note = f"sublet {event.sublet}"
+            yield _posting(entry, Kind.PAID, event.amount, locked=-event.amount, note=note)
 
 
 def _loss(exchange: Exchange, org: int, request: int, own: list[Entry], ends: list[Entry]) -> Entry | None:

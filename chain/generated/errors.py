@@ -214,6 +214,19 @@ __all__ = [
     "Settlement_NotLeases",
     "Settlement_TooManySteps",
     "StringTooLong",
+    "Sublets_BadPlaces",
+    "Sublets_NoPiece",
+    "Sublets_NotFree",
+    "Sublets_NotWithin",
+    "Sublets_OtherParty",
+    "Sublets_OutsideParent",
+    "Sublets_ParentEnds",
+    "Sublets_SelfDealing",
+    "Sublets_TooLate",
+    "Sublets_TooShort",
+    "Sublets_Unknown",
+    "Sublets_WrongState",
+    "Sublets_ZeroRate",
     "TimelockInsufficientDelay",
     "TimelockInvalidOperationLength",
     "TimelockUnauthorizedCaller",
@@ -4135,6 +4148,269 @@ class StringTooLong(codec.ContractError):
         self.str = str
 
 
+class Sublets_BadPlaces(codec.ContractError):
+    """these places name no machine, or one that the lease or the piece does not have
+
+    `Sublets`: Sublets_BadPlaces(uint64 places, uint64 there).
+    """
+
+    NAME: ClassVar[str] = "Sublets_BadPlaces"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("2f98968e")
+    MESSAGE: ClassVar[str] = "these places name no machine, or one that the lease or the piece does not have"
+    HINT: ClassVar[str | None] = "Name machines that are delivered, by their place."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("places", "uint64"),
+        codec.Parameter("there", "uint64"),
+    )
+
+    def __init__(self, *, places: int, there: int) -> None:
+        super().__init__(places=places, there=there)
+        self.places = places
+        self.there = there
+
+
+class Sublets_NoPiece(codec.ContractError):
+    """there is no such part of a lease on offer
+
+    `Sublets`: Sublets_NoPiece(uint32 piece).
+    """
+
+    NAME: ClassVar[str] = "Sublets_NoPiece"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("73a2e745")
+    MESSAGE: ClassVar[str] = "there is no such part of a lease on offer"
+    HINT: ClassVar[str | None] = "See 'ocx sublet list'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("piece", "uint32"),)
+
+    def __init__(self, *, piece: int) -> None:
+        super().__init__(piece=piece)
+        self.piece = piece
+
+
+class Sublets_NotFree(codec.ContractError):
+    """a machine is let to somebody else in this window, its turnaround included
+
+    `Sublets`: Sublets_NotFree(uint32 lease, uint256 place).
+    """
+
+    NAME: ClassVar[str] = "Sublets_NotFree"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("b0c8144a")
+    MESSAGE: ClassVar[str] = "a machine is let to somebody else in this window, its turnaround included"
+    HINT: ClassVar[str | None] = "See 'ocx sublet list'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("place", "uint256"),
+    )
+
+    def __init__(self, *, lease: int, place: int) -> None:
+        super().__init__(lease=lease, place=place)
+        self.lease = lease
+        self.place = place
+
+
+class Sublets_NotWithin(codec.ContractError):
+    """this piece is for another part of the tree of organisations
+
+    `Sublets`: Sublets_NotWithin(uint32 tenant, uint32 within).
+    """
+
+    NAME: ClassVar[str] = "Sublets_NotWithin"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("7a2e93ea")
+    MESSAGE: ClassVar[str] = "this piece is for another part of the tree of organisations"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("tenant", "uint32"),
+        codec.Parameter("within", "uint32"),
+    )
+
+    def __init__(self, *, tenant: int, within: int) -> None:
+        super().__init__(tenant=tenant, within=within)
+        self.tenant = tenant
+        self.within = within
+
+
+class Sublets_OtherParty(codec.ContractError):
+    """they are not of one party
+
+    `Sublets`: Sublets_OtherParty(uint32 seller, uint32 to).
+    """
+
+    NAME: ClassVar[str] = "Sublets_OtherParty"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("054e4ac8")
+    MESSAGE: ClassVar[str] = "they are not of one party"
+    HINT: ClassVar[str | None] = "Offer it for rent instead ('ocx sublet offer')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("seller", "uint32"),
+        codec.Parameter("to", "uint32"),
+    )
+
+    def __init__(self, *, seller: int, to: int) -> None:
+        super().__init__(seller=seller, to=to)
+        self.seller = seller
+        self.to = to
+
+
+class Sublets_OutsideParent(codec.ContractError):
+    """the window does not lie in the lease with its machines' turnaround, or in the piece
+
+    `Sublets`: Sublets_OutsideParent(uint32 start, uint32 end, uint32 from, uint32 until).
+    """
+
+    NAME: ClassVar[str] = "Sublets_OutsideParent"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("9fcf5886")
+    MESSAGE: ClassVar[str] = (
+        "the window does not lie in the lease with its machines' turnaround, or in the piece"
+    )
+    HINT: ClassVar[str | None] = "Leave so many slots before and behind."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("start", "uint32"),
+        codec.Parameter("end", "uint32"),
+        codec.Parameter("from_", "uint32"),
+        codec.Parameter("until", "uint32"),
+    )
+
+    def __init__(self, *, start: int, end: int, from_: int, until: int) -> None:
+        super().__init__(start=start, end=end, from_=from_, until=until)
+        self.start = start
+        self.end = end
+        self.from_ = from_
+        self.until = until
+
+
+class Sublets_ParentEnds(codec.ContractError):
+    """the lease does not run, or is about to end
+
+    `Sublets`: Sublets_ParentEnds(uint32 lease, uint8 state).
+    """
+
+    NAME: ClassVar[str] = "Sublets_ParentEnds"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("7d980dbb")
+    MESSAGE: ClassVar[str] = "the lease does not run, or is about to end"
+    HINT: ClassVar[str | None] = "Only an active lease without an end before its time is let on."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("state", "uint8", enum=LeaseState),
+    )
+
+    def __init__(self, *, lease: int, state: LeaseState) -> None:
+        super().__init__(lease=lease, state=state)
+        self.lease = lease
+        self.state = state
+
+
+class Sublets_SelfDealing(codec.ContractError):
+    """both are one party or group
+
+    `Sublets`: Sublets_SelfDealing(uint32 tenant, uint32 seller).
+    """
+
+    NAME: ClassVar[str] = "Sublets_SelfDealing"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("eb9cf5d0")
+    MESSAGE: ClassVar[str] = "both are one party or group"
+    HINT: ClassVar[str | None] = "Inside a party it is passed on, for nothing ('ocx sublet pass')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("tenant", "uint32"),
+        codec.Parameter("seller", "uint32"),
+    )
+
+    def __init__(self, *, tenant: int, seller: int) -> None:
+        super().__init__(tenant=tenant, seller=seller)
+        self.tenant = tenant
+        self.seller = seller
+
+
+class Sublets_TooLate(codec.ContractError):
+    """the deadline has passed (its exact second is too late)
+
+    `Sublets`: Sublets_TooLate(uint32 sublet, uint256 deadline).
+    """
+
+    NAME: ClassVar[str] = "Sublets_TooLate"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("76b48675")
+    MESSAGE: ClassVar[str] = "the deadline has passed (its exact second is too late)"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("sublet", "uint32"),
+        codec.Parameter("deadline", "uint256"),
+    )
+
+    def __init__(self, *, sublet: int, deadline: int) -> None:
+        super().__init__(sublet=sublet, deadline=deadline)
+        self.sublet = sublet
+        self.deadline = deadline
+
+
+class Sublets_TooShort(codec.ContractError):
+    """shorter pieces than this are not let
+
+    `Sublets`: Sublets_TooShort(uint32 slots, uint32 minSlots).
+    """
+
+    NAME: ClassVar[str] = "Sublets_TooShort"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("39895ca1")
+    MESSAGE: ClassVar[str] = "shorter pieces than this are not let"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("slots", "uint32"),
+        codec.Parameter("min_slots", "uint32"),
+    )
+
+    def __init__(self, *, slots: int, min_slots: int) -> None:
+        super().__init__(slots=slots, min_slots=min_slots)
+        self.slots = slots
+        self.min_slots = min_slots
+
+
+class Sublets_Unknown(codec.ContractError):
+    """there is no such sublet
+
+    `Sublets`: Sublets_Unknown(uint32 sublet).
+    """
+
+    NAME: ClassVar[str] = "Sublets_Unknown"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("dcc5cf0b")
+    MESSAGE: ClassVar[str] = "there is no such sublet"
+    HINT: ClassVar[str | None] = "See 'ocx sublet list'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("sublet", "uint32"),)
+
+    def __init__(self, *, sublet: int) -> None:
+        super().__init__(sublet=sublet)
+        self.sublet = sublet
+
+
+class Sublets_WrongState(codec.ContractError):
+    """the sublet's state does not allow this
+
+    `Sublets`: Sublets_WrongState(uint32 sublet, uint8 state).
+    """
+
+    NAME: ClassVar[str] = "Sublets_WrongState"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("40b8b6b2")
+    MESSAGE: ClassVar[str] = "the sublet's state does not allow this"
+    HINT: ClassVar[str | None] = "See 'ocx sublet show'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("sublet", "uint32"),
+        codec.Parameter("state", "uint8", enum=LeaseState),
+    )
+
+    def __init__(self, *, sublet: int, state: LeaseState) -> None:
+        super().__init__(sublet=sublet, state=state)
+        self.sublet = sublet
+        self.state = state
+
+
+class Sublets_ZeroRate(codec.ContractError):
+    """nothing is let for free
+
+    `Sublets`: Sublets_ZeroRate().
+    """
+
+    NAME: ClassVar[str] = "Sublets_ZeroRate"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("b4a48465")
+    MESSAGE: ClassVar[str] = "nothing is let for free"
+    HINT: ClassVar[str | None] = "Give a rate, or pass it on inside the party ('ocx sublet pass')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = ()
+
+
 class TimelockInsufficientDelay(codec.ContractError):
     """`TimelockController`: TimelockInsufficientDelay(uint256 delay, uint256 minDelay)."""
 
@@ -5107,6 +5383,19 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Settlement_NotLeases.SELECTOR: Settlement_NotLeases,
     Settlement_TooManySteps.SELECTOR: Settlement_TooManySteps,
     StringTooLong.SELECTOR: StringTooLong,
+    Sublets_BadPlaces.SELECTOR: Sublets_BadPlaces,
+    Sublets_NoPiece.SELECTOR: Sublets_NoPiece,
+    Sublets_NotFree.SELECTOR: Sublets_NotFree,
+    Sublets_NotWithin.SELECTOR: Sublets_NotWithin,
+    Sublets_OtherParty.SELECTOR: Sublets_OtherParty,
+    Sublets_OutsideParent.SELECTOR: Sublets_OutsideParent,
+    Sublets_ParentEnds.SELECTOR: Sublets_ParentEnds,
+    Sublets_SelfDealing.SELECTOR: Sublets_SelfDealing,
+    Sublets_TooLate.SELECTOR: Sublets_TooLate,
+    Sublets_TooShort.SELECTOR: Sublets_TooShort,
+    Sublets_Unknown.SELECTOR: Sublets_Unknown,
+    Sublets_WrongState.SELECTOR: Sublets_WrongState,
+    Sublets_ZeroRate.SELECTOR: Sublets_ZeroRate,
     TimelockInsufficientDelay.SELECTOR: TimelockInsufficientDelay,
     TimelockInvalidOperationLength.SELECTOR: TimelockInvalidOperationLength,
     TimelockUnauthorizedCaller.SELECTOR: TimelockUnauthorizedCaller,

@@ -122,6 +122,8 @@ __all__ = [
     "PayoutChanged",
     "PenaltyPaid",
     "PenaltyWithheld",
+    "PieceClosed",
+    "PieceOffered",
     "PowerRecorded",
     "PriceRefunded",
     "ProposalWithdrawn",
@@ -149,6 +151,12 @@ __all__ = [
     "SlotsReleased",
     "StakeAdded",
     "StakeReturned",
+    "SubletAccepted",
+    "SubletClosed",
+    "SubletDelivered",
+    "SubletEnded",
+    "SubletPaid",
+    "SubletTaken",
     "SuspensionChanged",
     "Swept",
     "TenderAwarded",
@@ -2238,6 +2246,48 @@ class PenaltyWithheld(codec.Event):
     amount: int
 
 
+class PieceClosed(codec.Event):
+    """`Sublets`: PieceClosed(uint32 piece)."""
+
+    NAME: ClassVar[str] = "PieceClosed"
+    CONTRACT: ClassVar[str] = "Sublets"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Sublets",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("3e31633b17d49f1cedd3b1ad9c9db37308efc43d89f8bba8bf9b1aea0338503f")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("piece", "uint32", indexed=True),)
+
+    piece: int
+
+
+class PieceOffered(codec.Event):
+    """`Sublets`: PieceOffered(uint32 piece, uint32 lease, uint32 org, uint64 places, uint32 start, uint32 end, uint64 rate, uint32 minSlots, uint32 within)."""
+
+    NAME: ClassVar[str] = "PieceOffered"
+    CONTRACT: ClassVar[str] = "Sublets"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Sublets",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("c23c6c74cd8537b9b39f06bb1a655b2963e92755e3e91a9ade546e0685221c2f")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("piece", "uint32", indexed=True),
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("places", "uint64"),
+        codec.Parameter("start", "uint32"),
+        codec.Parameter("end", "uint32"),
+        codec.Parameter("rate", "uint64"),
+        codec.Parameter("min_slots", "uint32"),
+        codec.Parameter("within", "uint32"),
+    )
+
+    piece: int
+    lease: int
+    org: int
+    places: int
+    start: int
+    end: int
+    rate: int
+    min_slots: int
+    within: int
+
+
 class PowerRecorded(codec.Event):
     """`Verdicts`: PowerRecorded(uint32 lease, uint8 action, uint64 nonce, address by)."""
 
@@ -2728,6 +2778,122 @@ class StakeReturned(codec.Event):
     amount: int
 
 
+class SubletAccepted(codec.Event):
+    """`Sublets`: SubletAccepted(uint32 sublet, address by)."""
+
+    NAME: ClassVar[str] = "SubletAccepted"
+    CONTRACT: ClassVar[str] = "Sublets"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Sublets",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("9c11a3e1b19c3438dccb93156a0780487d80408367692265777d4070e0b57351")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("sublet", "uint32", indexed=True),
+        codec.Parameter("by", "address", indexed=True),
+    )
+
+    sublet: int
+    by: str
+
+
+class SubletClosed(codec.Event):
+    """`Sublets`: SubletClosed(uint32 sublet, uint256 refunded)."""
+
+    NAME: ClassVar[str] = "SubletClosed"
+    CONTRACT: ClassVar[str] = "Sublets"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Sublets",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("e335fab1c0d5370234115b11992eb1c5693700eabbfef55a403ec33620b67050")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("sublet", "uint32", indexed=True),
+        codec.Parameter("refunded", "uint256"),
+    )
+
+    sublet: int
+    refunded: int
+
+
+class SubletDelivered(codec.Event):
+    """`Sublets`: SubletDelivered(uint32 sublet, bytes32 connectionHash, bytes32 hostKey)."""
+
+    NAME: ClassVar[str] = "SubletDelivered"
+    CONTRACT: ClassVar[str] = "Sublets"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Sublets",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("9324e0d8229d880a0bca380c3a64d3147a0306c823bd55c38ebcaac627842527")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("sublet", "uint32", indexed=True),
+        codec.Parameter("connection_hash", "bytes32"),
+        codec.Parameter("host_key", "bytes32"),
+    )
+
+    sublet: int
+    connection_hash: bytes
+    host_key: bytes
+
+
+class SubletEnded(codec.Event):
+    """`Sublets`: SubletEnded(uint32 sublet, uint40 endedAt, bool rejected)."""
+
+    NAME: ClassVar[str] = "SubletEnded"
+    CONTRACT: ClassVar[str] = "Sublets"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Sublets",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("528dd4c7ec49ac4c9f1a8aa1d5556b75fd002e1ecc160cf8f409b4e74c87c7ab")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("sublet", "uint32", indexed=True),
+        codec.Parameter("ended_at", "uint40"),
+        codec.Parameter("rejected", "bool"),
+    )
+
+    sublet: int
+    ended_at: int
+    rejected: bool
+
+
+class SubletPaid(codec.Event):
+    """`Sublets`: SubletPaid(uint32 sublet, uint256 amount, uint256 total)."""
+
+    NAME: ClassVar[str] = "SubletPaid"
+    CONTRACT: ClassVar[str] = "Sublets"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Sublets",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("2952f43465d073193a2173245613b2dd86343775ff89e3ea909819a288a0bbc3")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("sublet", "uint32", indexed=True),
+        codec.Parameter("amount", "uint256"),
+        codec.Parameter("total", "uint256"),
+    )
+
+    sublet: int
+    amount: int
+    total: int
+
+
+class SubletTaken(codec.Event):
+    """`Sublets`: SubletTaken(uint32 sublet, uint32 lease, uint32 tenant, uint32 piece, uint64 places, uint32 start, uint32 end, uint64 rate, uint256 price)."""
+
+    NAME: ClassVar[str] = "SubletTaken"
+    CONTRACT: ClassVar[str] = "Sublets"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Sublets",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("d6750056c2d86ef16050e9e5e33af009c9e5dcfd186052722756506a46bc7455")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("sublet", "uint32", indexed=True),
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("tenant", "uint32", indexed=True),
+        codec.Parameter("piece", "uint32"),
+        codec.Parameter("places", "uint64"),
+        codec.Parameter("start", "uint32"),
+        codec.Parameter("end", "uint32"),
+        codec.Parameter("rate", "uint64"),
+        codec.Parameter("price", "uint256"),
+    )
+
+    sublet: int
+    lease: int
+    tenant: int
+    piece: int
+    places: int
+    start: int
+    end: int
+    rate: int
+    price: int
+
+
 class SuspensionChanged(codec.Event):
     """`Members`: SuspensionChanged(uint32 org, bool suspended)."""
 
@@ -3172,6 +3338,8 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     PayoutChanged.TOPIC: PayoutChanged,
     PenaltyPaid.TOPIC: PenaltyPaid,
     PenaltyWithheld.TOPIC: PenaltyWithheld,
+    PieceClosed.TOPIC: PieceClosed,
+    PieceOffered.TOPIC: PieceOffered,
     PowerRecorded.TOPIC: PowerRecorded,
     PriceRefunded.TOPIC: PriceRefunded,
     ProposalWithdrawn.TOPIC: ProposalWithdrawn,
@@ -3199,6 +3367,12 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     SlotsReleased.TOPIC: SlotsReleased,
     StakeAdded.TOPIC: StakeAdded,
     StakeReturned.TOPIC: StakeReturned,
+    SubletAccepted.TOPIC: SubletAccepted,
+    SubletClosed.TOPIC: SubletClosed,
+    SubletDelivered.TOPIC: SubletDelivered,
+    SubletEnded.TOPIC: SubletEnded,
+    SubletPaid.TOPIC: SubletPaid,
+    SubletTaken.TOPIC: SubletTaken,
     SuspensionChanged.TOPIC: SuspensionChanged,
     Swept.TOPIC: Swept,
     TenderAwarded.TOPIC: TenderAwarded,

@@ -26,6 +26,12 @@ type LeaseId is uint32;
 /// no committee, no fees, and silence accepts.
 type SlaId is uint32;
 
+/// @notice A part of a lease that its buyer lets on. 0 is none.
+type PieceId is uint32;
+
+/// @notice A lease inside a lease. 0 is none.
+type SubletId is uint32;
+
 using {eqOrg as ==, neOrg as !=} for OrgId global;
 
 function eqOrg(OrgId a, OrgId b) pure returns (bool) {

@@ -49,6 +49,8 @@ PARAMS = DeployParams(
     epoch=200,
     rounds=20,
     seat_fee=333,
+    reclaim_notice=700,
+    reclaim_ppm=77_777,
 )
 """Small and uneven, so that every rounding shows."""
 

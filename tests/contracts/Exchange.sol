@@ -16,6 +16,7 @@ import {Members} from "../../contracts/Members.sol";
 import {Orders} from "../../contracts/Orders.sol";
 import {Settlement} from "../../contracts/Settlement.sol";
 import {EnglishAuction} from "../../contracts/auctions/EnglishAuction.sol";
+import {Sublets} from "../../contracts/Sublets.sol";
 import {Ranking} from "../../contracts/auctions/Ranking.sol";
 import {SealedTender} from "../../contracts/auctions/SealedTender.sol";
 import {IAmendments} from "../../contracts/interfaces/IAmendments.sol";
@@ -60,6 +61,7 @@ abstract contract Exchange is Test {
     Ranking internal ranking;
     SealedTender internal tender;
     Amendments internal amendments;
+    Sublets internal sublets;
     EnglishAuction internal english;
     Orders internal orders;
 
@@ -116,6 +118,7 @@ abstract contract Exchange is Test {
         // Without witnesses there are no verdicts to ask.
         amendments =
             new Amendments(directory, members, book, awards, IVerdicts(address(0)), _amendmentTerms());
+        sublets = new Sublets(directory, members, escrow, leases);
         english = new EnglishAuction(
             directory, members, inventory, escrow, book, awards, address(settlement), 10_000
         );
@@ -133,6 +136,7 @@ abstract contract Exchange is Test {
         directory.publish("Ranking", address(ranking));
         directory.publish("SealedTender", address(tender));
         directory.publish("Amendments", address(amendments));
+        directory.publish("Sublets", address(sublets));
         directory.publish("EnglishAuction", address(english));
         directory.publish("Orders", address(orders));
 
@@ -149,6 +153,7 @@ abstract contract Exchange is Test {
         directory.setRight(address(english), Rights.AWARDS_OPEN, true);
         directory.setRight(address(orders), Rights.AWARDS_OPEN, true);
         directory.setRight(address(tender), Rights.BOOK_RECORD, true);
+        directory.setRight(address(sublets), Rights.ESCROW_MOVE, true);
         directory.setRight(address(amendments), Rights.AWARDS_OPEN, true);
         directory.setRight(address(amendments), Rights.LEASES_AMEND, true);
         directory.setRight(address(awards), Rights.LEASES_AMEND, true);

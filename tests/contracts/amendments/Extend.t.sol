@@ -84,6 +84,18 @@ contract ExtendTest is AmendmentsBase {
         amendments.extend(id, end + 1, NOW_RATE);
     }
 
+    /// What is under an English auction is promised to its leader.
+    function test_RevertWhen_TheOfferIsFrozen() external {
+        LeaseId id = _active();
+        vm.prank(address(timelock));
+        directory.setRight(address(this), Rights.BOOK_FREEZE, true);
+        uint40 until = uint40(block.timestamp + 1 days);
+        book.freeze(offer, until);
+        vm.prank(buyer);
+        vm.expectRevert(abi.encodeWithSelector(IBook.Book_Frozen.selector, offer, uint256(until)));
+        amendments.extend(id, end + 1, NOW_RATE);
+    }
+
     function test_RevertWhen_TheOfferEndsEarlier() external {
         LeaseId id = _active();
         vm.prank(buyer);

@@ -151,6 +151,7 @@ abstract contract Ghosts is Exchange {
             if (topic == ISettlement.ReservePaid.selector) m.paid += amount;
             if (topic == ISettlement.PriceRefunded.selector) m.refunded += amount;
             if (topic == ISettlement.BondForfeited.selector) m.forfeited += amount;
+            if (topic == ISettlement.BondShared.selector) m.forfeited += amount;
             if (topic == ISettlement.BondFreed.selector) m.freed += amount;
         }
     }

@@ -363,6 +363,20 @@ abstract contract Handler is Ghosts {
     function settle(uint256 seed) external act("settle") {
         (bool found, LeaseId id,) = _anyLease(seed, _settleable);
         if (found) leases.settle(id);
+        ILeases.Lease memory l;
+        (found, id, l) = _anyLease(seed, _bondWaits);
+        if (found && seed % 2 == 0) _shareBond(id, l, seed % 1e7);
+    }
+
+    /// @dev Some of it to the buyer, and the rest is the provider's again.
+    function _shareBond(LeaseId id, ILeases.Lease memory l, uint256 amount) internal {
+        ISettlement.Share[] memory shares = new ISettlement.Share[](1);
+        shares[0] = ISettlement.Share(l.buyer, amount);
+        settlement.shareBond(id, shares);
+    }
+
+    function _bondWaits(ILeases.Lease memory l) internal view returns (bool) {
+        return l.reason == EndReason.Reclaimed && l.committee == Committee.Drawn && l.wipedAt != 0;
     }
 
     // ---- witnesses ---------------------------------------------------------------------------------------------
@@ -500,7 +514,8 @@ abstract contract Handler is Ghosts {
     function _endable(ILeases.Lease memory l) internal view returns (bool) {
         uint256 start = uint256(l.start) * SLOT;
         uint256 until = (start > clock ? start : clock) + _terms().notice;
-        return l.delivered != 0 && l.endedAt == 0 && !_unproven(l) && until < _endTime(l);
+        bool may = l.endedAt == 0 || l.reason == EndReason.Reclaimed;
+        return l.delivered != 0 && may && !_unproven(l) && until < _endsAt(l);
     }
 
     function _expirable(ILeases.Lease memory l) internal view returns (bool) {

@@ -293,6 +293,7 @@ abstract contract Invariants is Handler {
             }
             l = leases.lease(id);
             if (_settleable(l)) leases.settle(id);
+            if (_bondWaits(l)) _shareBond(id, l, 1);
             if (l.committee != Committee.Drawn || clock < _endsAt(l)) continue;
             _judgeAtLast(id, l);
         }
