@@ -22,7 +22,7 @@ contract LeaseAttackTest is LeaseBase {
         returns (LeaseId lease)
     {
         vm.prank(buyer);
-        (, lease) = book.buyNow(offer, _list(machine), _window(from, slots));
+        (, lease) = book.buyNow(HOME, offer, _list(machine), _window(from, slots));
     }
 
     /// A buyer takes every third slot, so that with the turnaround nothing between can be let: it pays for every piece, a
@@ -66,7 +66,8 @@ contract LeaseAttackTest is LeaseBase {
     function test_WhenAnOfferHasALeastLength_CannotBeShredded() external {
         ResourceId machine = _register(north, 1);
         vm.prank(north);
-        OfferId offer = book.publish(IBook.OfferTerms(_window(1, 12), RATE, RATE, 6, NO_SLA), _list(machine));
+        OfferId offer =
+            book.publish(HOME, IBook.OfferTerms(_window(1, 12), RATE, RATE, 6, NO_SLA, 0), _list(machine));
         uint256 before = _free(buyerOrg);
         vm.expectRevert(abi.encodeWithSelector(IBook.Book_TooShort.selector, 1, 6));
         _buy(offer, machine, 1, 1);

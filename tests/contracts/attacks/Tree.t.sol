@@ -27,7 +27,7 @@ contract TreeAttackTest is TreeBase {
         returns (LeaseId lease)
     {
         vm.prank(by);
-        (, lease) = book.buyNow(offer, _list(machine), _window(from, slots));
+        (, lease) = book.buyNow(HOME, offer, _list(machine), _window(from, slots));
     }
 
     /// A party would make prices, turnover and a good record by dealing with its own departments: it cannot.

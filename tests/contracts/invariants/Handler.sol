@@ -4,6 +4,7 @@ pragma solidity 0.8.30;
 import {Ghosts} from "./Ghosts.sol";
 import {IBook} from "../../../contracts/interfaces/IBook.sol";
 import {ILeases} from "../../../contracts/interfaces/ILeases.sol";
+import {IMembers, Roles} from "../../../contracts/interfaces/IMembers.sol";
 import {ISealedTender} from "../../../contracts/interfaces/ISealedTender.sol";
 import {ISettlement} from "../../../contracts/interfaces/ISettlement.sol";
 import {
@@ -52,6 +53,18 @@ abstract contract Handler is Ghosts {
         OrgId org = OrgId.wrap(uint32(_bound(who, 1, members.count())));
         vm.prank(council);
         members.setSuspended(org, yes % 8 == 0);
+    }
+
+    /// @dev A party without its role: all below lose it with it (I9).
+    function setRoles(uint256 yes) external act("setRoles") {
+        vm.prank(council);
+        members.setRoles(rivalOrg, yes % 8 == 0 ? 0 : Roles.BUYER);
+    }
+
+    /// @dev Also to less than what is used: it holds for what is consented to from then on (I10).
+    function setBudget(uint256 budget) external act("setBudget") {
+        vm.prank(rival);
+        members.setBudget(wingOrg, uint96(_bound(budget, 0, 2 * uint256(CLERK_LIMIT))));
     }
 
     // ---- money -------------------------------------------------------------------------------------------------
@@ -123,6 +136,9 @@ abstract contract Handler is Ghosts {
         if (awards.skipOf(wish, Leg(o.org, o.by, id, o.buyNowRate, w, wanted)) != Skip.None) return;
         vm.prank(by);
         book.buyNow(HOME, id, wanted, w);
+        if (by != clerks[1]) return;
+        assertLe(members.placeOf(wingOrg).used, members.placeOf(wingOrg).budget, "I10: over its budget");
+        ++done["bought by the wing"];
     }
 
     // ---- tenders -----------------------------------------------------------------------------------------------
@@ -433,11 +449,11 @@ abstract contract Handler is Ghosts {
         uint64 paid = rate % 3 == 0 ? l.rate : uint64(_bound(rate, RATE / 2, 2 * RATE));
         (e.price, e.bond, e.fee) = awards.extensionOf(id, end, paid);
         e.providerBy = a.providerBy;
-        e.buyerBy = who % 3 == 0 ? clerks[l.buyer == buyerOrg ? 0 : 1] : a.buyerBy;
+        e.buyerBy = who % 3 == 0 && l.buyer == buyerOrg ? clerks[0] : a.buyerBy;
         uint256 more = uint256(e.price) + e.fee;
         uint256 all = e.buyerBy == a.buyerBy ? more : more + a.price + a.fee;
         (bool may,) = members.canCharge(e.buyerBy, l.buyer, all);
-        bool covered = may && escrow.free(l.buyer) >= more
+        bool covered = may && escrow.free(members.partyOf(l.buyer)) >= more
             && escrow.canLock(l.provider, e.providerBy, uint256(e.bond) + e.fee);
         if (covered) e.rate = paid;
     }
@@ -660,7 +676,8 @@ abstract contract Handler is Ghosts {
     }
 
     function _active(OrgId org) internal view returns (bool) {
-        return !members.organisation(org).suspended;
+        IMembers.Organisation memory o = members.organisation(org);
+        return !o.suspended && o.roles != 0;
     }
 
     /// @dev Half of all leases promise something.
