@@ -39,6 +39,7 @@ GRANTS = (
     ("Book", "awards.open"),
     ("SealedTender", "awards.open"),
     ("EnglishAuction", "awards.open"),
+    ("Orders", "awards.open"),
     ("SealedTender", "book.record"),
     ("EnglishAuction", "book.freeze"),
     ("Witnesses", "escrow.move"),
@@ -72,8 +73,9 @@ class DeployParams:
     Times are seconds (`slot`, `quantum`, `epoch` too; `tolerance_ms` milliseconds), `_ppm` parts per million,
     money microcredits: `seat_fee` a seat and epoch, `min_stake` what a witness stakes at least, `tick_fine`
     for an epoch without a tick, `appeal_bond` for an appeal. A lease is taken back with at least
-    `reclaim_notice`, for `reclaim_ppm` of the price not served: less than `default_ppm` (L5). `rounds` are those of an epoch. A committee has
-    `small_size` seats of which `small_quorum` agree while fewer than `large_pool` are eligible (W1).
+    `reclaim_notice`, for `reclaim_ppm` of the price not served: less than `default_ppm` (L5). `rounds` are
+    those of an epoch. A committee has `small_size` seats of which `small_quorum` agree while fewer than
+    `large_pool` are eligible (W1).
     """
 
     slot: int = 3600
@@ -336,10 +338,13 @@ class Founding:
         self._create("Awards", directory, leases)
         self._mined()
         awards = at["Awards"]
+        self._create("Ranking", awards, inventory, members)
         both = (directory, members, inventory, escrow)
         self._create("Book", *both, awards, p.max_open_orders, p.order_deposit_ppm)
-        self._create("SealedTender", *both, at["Book"], awards, leases, settlement, p.deposit_ppm)
+        further = (at["Book"], awards, at["Ranking"], settlement)
+        self._create("SealedTender", *both, *further, p.deposit_ppm)
         self._create("EnglishAuction", *both, at["Book"], awards, settlement, p.deposit_ppm)
+        self._create("Orders", members, inventory, awards)
         self._mined()
         self._create_witnesses()
 

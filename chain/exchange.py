@@ -25,6 +25,8 @@ from chain.contracts.inventory import Inventory
 from chain.contracts.leases import Leases
 from chain.contracts.members import Members
 from chain.contracts.money import Credits, Escrow, Settlement
+from chain.contracts.orders import Orders
+from chain.contracts.ranking import Ranking
 from chain.contracts.tender import SealedTender
 from chain.contracts.verdicts import Verdicts
 from chain.contracts.witnesses import Witnesses
@@ -132,6 +134,11 @@ class Exchange:
         return self._numbered(Book)
 
     @cached_property
+    def ranking(self) -> Ranking:
+        """What reverse auctions judge."""
+        return self._numbered(Ranking)
+
+    @cached_property
     def tender(self) -> SealedTender:
         """Sealed tenders."""
         return self._numbered(SealedTender)
@@ -140,6 +147,11 @@ class Exchange:
     def english(self) -> EnglishAuction | None:
         """English auctions; None on an exchange without them."""
         return self._optional(EnglishAuction)
+
+    @cached_property
+    def orders(self) -> Orders | None:
+        """Restricted offers; None on an exchange without them."""
+        return self._optional(Orders)
 
     @cached_property
     def witnesses(self) -> Witnesses | None:
@@ -190,7 +202,14 @@ class Exchange:
             self.book,
             self.tender,
         ]
-        further = (self.english, self.witnesses, self.verdicts, self.audits, self.inquiries)
+        further = (
+            self.english,
+            self.orders,
+            self.witnesses,
+            self.verdicts,
+            self.audits,
+            self.inquiries,
+        )
         return core + [contract for contract in further if contract is not None]
 
     def _numbered(self, kind: type[C]) -> C:

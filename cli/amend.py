@@ -1,7 +1,7 @@
 """`ocx lease extend` and its like: changes of a lease that runs.
 
-More time (L7), taking a lease back and what its buyer may have instead (L5), and the end of leases that belong
-together (L8).
+More time (L7), taking a lease back and what its buyer may have instead (L5), and the end of leases that
+belong together (L8).
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _NOBODY = "0x" + 40 * "0"
 def extend(app: App, number: int, until: str, propose: bool, rate: int | None) -> None:
     """Move a lease's end (buyer): at its offer's buy-now rate, or at a rate the provider agrees to.
 
-    Price, bond and witness fees of the time added are locked in the same transaction. A proposal stands until it
-    is agreed to or withdrawn, or the lease's end moves.
+    Price, bond and witness fees of the time added are locked in the same transaction. A proposal stands
+    until it is agreed to or withdrawn, or the lease's end moves.
     """
     exchange = app.exchange(sign=True)
     kept = exchange.leases.lease(number)
@@ -97,14 +97,18 @@ def withdraw(app: App, number: int) -> None:
 @click.option("--at", required=True, help="When it ends: an ISO time with its zone, or +2d from now.")
 @click.option("--replacement", "offer", type=click.IntRange(1), help="Offer with nodes to take instead.")
 @click.option(
-    "--node", "nodes", type=click.IntRange(1), multiple=True, help="Node of that offer; one for each delivered."
+    "--node",
+    "nodes",
+    type=click.IntRange(1),
+    multiple=True,
+    help="Node of that offer; one for each delivered.",
 )
 @pass_app
 def reclaim(app: App, number: int, at: str, offer: int | None, nodes: tuple[int, ...]) -> None:
     """Take a lease back (provider), where that was agreed: against notice, and compensation from the bond.
 
-    The price not served returns to the buyer, who may leave earlier, and may take what is named instead at the
-    rate of the lease. If verdicts make a breach of it later, that costs what a breach costs.
+    The price not served returns to the buyer, who may leave earlier, and may take what is named instead at
+    the rate of the lease. If verdicts make a breach of it later, that costs what a breach costs.
     """
     exchange = app.exchange(sign=True)
     if (offer is None) != (not nodes):

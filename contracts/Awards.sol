@@ -166,6 +166,14 @@ contract Awards is IAwards, Governed {
     }
 
     /// @inheritdoc IAwards
+    function skipsOf(Award calldata award, Leg[] calldata legs) external view returns (Skip[] memory skips) {
+        skips = new Skip[](legs.length);
+        for (uint256 i; i < legs.length; ++i) {
+            skips[i] = _skipOf(award, legs[i], _stakesOf(award, legs[i]));
+        }
+    }
+
+    /// @inheritdoc IAwards
     function priceOf(Leg calldata leg) public view returns (uint256) {
         (uint256 from, uint256 until) = _left(leg.window);
         return Amounts.priceUp(leg.rate, leg.resources.length * (until - from));

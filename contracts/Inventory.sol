@@ -134,6 +134,16 @@ contract Inventory is IInventory, Governed {
     }
 
     /// @inheritdoc IInventory
+    function documentHashOf(ResourceId id) external view returns (bytes32) {
+        return _resources[id].documentHash;
+    }
+
+    /// @inheritdoc IInventory
+    function siteOf(ResourceId id) external view returns (bytes32) {
+        return _resources[id].site;
+    }
+
+    /// @inheritdoc IInventory
     function covers(ResourceId id, bytes32 class, Spec calldata spec) public view returns (bool) {
         Resource storage r = _resources[id];
         Spec memory has = r.spec;

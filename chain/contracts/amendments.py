@@ -25,7 +25,8 @@ class AmendmentTerms:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """IAmendments.Proposal: an extension the buyer wishes for, while the lease still ends in the slot `start`.
+    """IAmendments.Proposal: an extension the buyer wishes for, while the lease still ends at the slot
+    `start`.
 
     `by` is the zero address if there is none.
     """

@@ -45,10 +45,13 @@ __all__ = [
     "Awards_NotPartners",
     "Awards_PartnerRuns",
     "Awards_TooLate",
+    "Book_BadDuration",
+    "Book_BadEligible",
     "Book_BadTraits",
     "Book_Frozen",
     "Book_FrozenTooLong",
     "Book_MixedResources",
+    "Book_NotEligible",
     "Book_NotForSaleNow",
     "Book_NotInOffer",
     "Book_NotOwnResource",
@@ -57,6 +60,8 @@ __all__ = [
     "Book_OfferOpen",
     "Book_OtherParty",
     "Book_OutsideOffer",
+    "Book_OutsideRequest",
+    "Book_RateAboveCeiling",
     "Book_RateBelowFloor",
     "Book_RateRises",
     "Book_SelfDealing",
@@ -65,6 +70,7 @@ __all__ = [
     "Book_TooShort",
     "Book_UnknownOffer",
     "Book_UnknownRequest",
+    "Book_UnknownTraits",
     "Book_ZeroCount",
     "Book_ZeroRate",
     "Council_AlreadyApproved",
@@ -194,7 +200,6 @@ __all__ = [
     "SealedTender_GroupCommitted",
     "SealedTender_HasCommitments",
     "SealedTender_NoExcuse",
-    "SealedTender_RateAboveCeiling",
     "SealedTender_SelfDealing",
     "SealedTender_TooEarly",
     "SealedTender_TooLarge",
@@ -856,6 +861,50 @@ class Awards_TooLate(codec.ContractError):
         self.until = until
 
 
+class Book_BadDuration(codec.ContractError):
+    """each resource is needed for longer than the window (slots)
+
+    `Book`: Book_BadDuration(uint32 slots, uint32 window).
+    """
+
+    NAME: ClassVar[str] = "Book_BadDuration"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("9062b4fd")
+    MESSAGE: ClassVar[str] = "each resource is needed for longer than the window (slots)"
+    HINT: ClassVar[str | None] = "Give a longer window or a shorter duration."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("slots", "uint32"),
+        codec.Parameter("window", "uint32"),
+    )
+
+    def __init__(self, *, slots: int, window: int) -> None:
+        super().__init__(slots=slots, window=window)
+        self.slots = slots
+        self.window = window
+
+
+class Book_BadEligible(codec.ContractError):
+    """expression and list of eligible resources are too long or lack their root (bytes)
+
+    `Book`: Book_BadEligible(uint256 expression, uint256 listed).
+    """
+
+    NAME: ClassVar[str] = "Book_BadEligible"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("1f6326f4")
+    MESSAGE: ClassVar[str] = (
+        "expression and list of eligible resources are too long or lack their root (bytes)"
+    )
+    HINT: ClassVar[str | None] = "Give at most 4,096 bytes of each; list at most 1,024 resources."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("expression", "uint256"),
+        codec.Parameter("listed", "uint256"),
+    )
+
+    def __init__(self, *, expression: int, listed: int) -> None:
+        super().__init__(expression=expression, listed=listed)
+        self.expression = expression
+        self.listed = listed
+
+
 class Book_BadTraits(codec.ContractError):
     """an offer cannot agree on that with who buys
 
@@ -931,6 +980,31 @@ class Book_MixedResources(codec.ContractError):
 
     def __init__(self, *, resource: int) -> None:
         super().__init__(resource=resource)
+        self.resource = resource
+
+
+class Book_NotEligible(codec.ContractError):
+    """the resource is not among those that the request takes, with the document it has now
+
+    `Book`: Book_NotEligible(uint32 request, uint32 resource).
+    """
+
+    NAME: ClassVar[str] = "Book_NotEligible"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("6cd7d5de")
+    MESSAGE: ClassVar[str] = (
+        "the resource is not among those that the request takes, with the document it has now"
+    )
+    HINT: ClassVar[str | None] = (
+        "See 'ocx request eligible'; a document that changed after the request was posted is another one."
+    )
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("request", "uint32"),
+        codec.Parameter("resource", "uint32"),
+    )
+
+    def __init__(self, *, request: int, resource: int) -> None:
+        super().__init__(request=request, resource=resource)
+        self.request = request
         self.resource = resource
 
 
@@ -1092,6 +1166,50 @@ class Book_OutsideOffer(codec.ContractError):
         self.end = end
 
 
+class Book_OutsideRequest(codec.ContractError):
+    """the piece lies outside the request's window (slots)
+
+    `Book`: Book_OutsideRequest(uint32 request, uint32 start, uint32 slots).
+    """
+
+    NAME: ClassVar[str] = "Book_OutsideRequest"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("fff490eb")
+    MESSAGE: ClassVar[str] = "the piece lies outside the request's window (slots)"
+    HINT: ClassVar[str | None] = "Let it begin so that all of it lies within; see 'ocx request show'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("request", "uint32"),
+        codec.Parameter("start", "uint32"),
+        codec.Parameter("slots", "uint32"),
+    )
+
+    def __init__(self, *, request: int, start: int, slots: int) -> None:
+        super().__init__(request=request, start=start, slots=slots)
+        self.request = request
+        self.start = start
+        self.slots = slots
+
+
+class Book_RateAboveCeiling(codec.ContractError):
+    """the rate is above the ceiling (microcredits an hour)
+
+    `Book`: Book_RateAboveCeiling(uint64 rate, uint64 ceilingRate).
+    """
+
+    NAME: ClassVar[str] = "Book_RateAboveCeiling"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("1f5f5f5d")
+    MESSAGE: ClassVar[str] = "the rate is above the ceiling (microcredits an hour)"
+    HINT: ClassVar[str | None] = "The bid cannot win."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("rate", "uint64"),
+        codec.Parameter("ceiling_rate", "uint64"),
+    )
+
+    def __init__(self, *, rate: int, ceiling_rate: int) -> None:
+        super().__init__(rate=rate, ceiling_rate=ceiling_rate)
+        self.rate = rate
+        self.ceiling_rate = ceiling_rate
+
+
 class Book_RateBelowFloor(codec.ContractError):
     """the rate is below the floor (microcredits an hour)
 
@@ -1250,6 +1368,25 @@ class Book_UnknownRequest(codec.ContractError):
     def __init__(self, *, request: int) -> None:
         super().__init__(request=request)
         self.request = request
+
+
+class Book_UnknownTraits(codec.ContractError):
+    """a request cannot ask for this (bits: 1 all or nothing, 2 composite, 4 reclaimable, 8 same site, 16 distinct, 32 same start)
+
+    `Book`: Book_UnknownTraits(uint8 traits).
+    """
+
+    NAME: ClassVar[str] = "Book_UnknownTraits"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("0608a55c")
+    MESSAGE: ClassVar[str] = (
+        "a request cannot ask for this (bits: 1 all or nothing, 2 composite, 4 reclaimable, 8 same site, 16 distinct, 32 same start)"
+    )
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("traits", "uint8"),)
+
+    def __init__(self, *, traits: int) -> None:
+        super().__init__(traits=traits)
+        self.traits = traits
 
 
 class Book_ZeroCount(codec.ContractError):
@@ -3582,7 +3719,7 @@ class SealedTender_AlreadyCommitted(codec.ContractError):
 
 
 class SealedTender_BadTimes(codec.ContractError):
-    """commitments must end in the future, reveals after them, and both before the window's end
+    """commitments must end in the future, reveals after them, and both before the first piece that may be bid ends
 
     `SealedTender`: SealedTender_BadTimes(uint40 commitEnd, uint40 revealEnd).
     """
@@ -3590,7 +3727,7 @@ class SealedTender_BadTimes(codec.ContractError):
     NAME: ClassVar[str] = "SealedTender_BadTimes"
     SELECTOR: ClassVar[bytes] = bytes.fromhex("cae1cb27")
     MESSAGE: ClassVar[str] = (
-        "commitments must end in the future, reveals after them, and both before the window's end"
+        "commitments must end in the future, reveals after them, and both before the first piece that may be bid ends"
     )
     HINT: ClassVar[str | None] = "Give other times."
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
@@ -3641,15 +3778,17 @@ class SealedTender_EmptyCommitment(codec.ContractError):
 
 
 class SealedTender_GroupCommitted(codec.ContractError):
-    """an affiliated organisation has committed to a bid already
+    """another department of the party, or an affiliated organisation, has committed to a bid already
 
     `SealedTender`: SealedTender_GroupCommitted(uint32 request, uint32 group).
     """
 
     NAME: ClassVar[str] = "SealedTender_GroupCommitted"
     SELECTOR: ClassVar[bytes] = bytes.fromhex("519d2ef1")
-    MESSAGE: ClassVar[str] = "an affiliated organisation has committed to a bid already"
-    HINT: ClassVar[str | None] = "One bid for each affiliation group."
+    MESSAGE: ClassVar[str] = (
+        "another department of the party, or an affiliated organisation, has committed to a bid already"
+    )
+    HINT: ClassVar[str | None] = "One bid for each party and affiliation group."
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
         codec.Parameter("request", "uint32"),
         codec.Parameter("group", "uint32"),
@@ -3683,7 +3822,7 @@ class SealedTender_HasCommitments(codec.ContractError):
 
 
 class SealedTender_NoExcuse(codec.ContractError):
-    """this lease excuses nothing: it must have booked the resource over the window, after the commitment, for somebody affiliated with neither side
+    """this lease excuses nothing: it must have booked the resource over the bid's window, after the commitment, for somebody affiliated with neither side
 
     `SealedTender`: SealedTender_NoExcuse(uint32 resource, uint32 lease).
     """
@@ -3691,7 +3830,7 @@ class SealedTender_NoExcuse(codec.ContractError):
     NAME: ClassVar[str] = "SealedTender_NoExcuse"
     SELECTOR: ClassVar[bytes] = bytes.fromhex("9c42da7b")
     MESSAGE: ClassVar[str] = (
-        "this lease excuses nothing: it must have booked the resource over the window, after the commitment, for somebody affiliated with neither side"
+        "this lease excuses nothing: it must have booked the resource over the bid's window, after the commitment, for somebody affiliated with neither side"
     )
     HINT: ClassVar[str | None] = None
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
@@ -3703,27 +3842,6 @@ class SealedTender_NoExcuse(codec.ContractError):
         super().__init__(resource=resource, lease=lease)
         self.resource = resource
         self.lease = lease
-
-
-class SealedTender_RateAboveCeiling(codec.ContractError):
-    """the rate is above the ceiling (microcredits an hour)
-
-    `SealedTender`: SealedTender_RateAboveCeiling(uint64 rate, uint64 ceilingRate).
-    """
-
-    NAME: ClassVar[str] = "SealedTender_RateAboveCeiling"
-    SELECTOR: ClassVar[bytes] = bytes.fromhex("554903ed")
-    MESSAGE: ClassVar[str] = "the rate is above the ceiling (microcredits an hour)"
-    HINT: ClassVar[str | None] = "The bid cannot win."
-    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
-        codec.Parameter("rate", "uint64"),
-        codec.Parameter("ceiling_rate", "uint64"),
-    )
-
-    def __init__(self, *, rate: int, ceiling_rate: int) -> None:
-        super().__init__(rate=rate, ceiling_rate=ceiling_rate)
-        self.rate = rate
-        self.ceiling_rate = ceiling_rate
 
 
 class SealedTender_SelfDealing(codec.ContractError):
@@ -4734,10 +4852,13 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Awards_NotPartners.SELECTOR: Awards_NotPartners,
     Awards_PartnerRuns.SELECTOR: Awards_PartnerRuns,
     Awards_TooLate.SELECTOR: Awards_TooLate,
+    Book_BadDuration.SELECTOR: Book_BadDuration,
+    Book_BadEligible.SELECTOR: Book_BadEligible,
     Book_BadTraits.SELECTOR: Book_BadTraits,
     Book_Frozen.SELECTOR: Book_Frozen,
     Book_FrozenTooLong.SELECTOR: Book_FrozenTooLong,
     Book_MixedResources.SELECTOR: Book_MixedResources,
+    Book_NotEligible.SELECTOR: Book_NotEligible,
     Book_NotForSaleNow.SELECTOR: Book_NotForSaleNow,
     Book_NotInOffer.SELECTOR: Book_NotInOffer,
     Book_NotOwnResource.SELECTOR: Book_NotOwnResource,
@@ -4746,6 +4867,8 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Book_OfferOpen.SELECTOR: Book_OfferOpen,
     Book_OtherParty.SELECTOR: Book_OtherParty,
     Book_OutsideOffer.SELECTOR: Book_OutsideOffer,
+    Book_OutsideRequest.SELECTOR: Book_OutsideRequest,
+    Book_RateAboveCeiling.SELECTOR: Book_RateAboveCeiling,
     Book_RateBelowFloor.SELECTOR: Book_RateBelowFloor,
     Book_RateRises.SELECTOR: Book_RateRises,
     Book_SelfDealing.SELECTOR: Book_SelfDealing,
@@ -4754,6 +4877,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Book_TooShort.SELECTOR: Book_TooShort,
     Book_UnknownOffer.SELECTOR: Book_UnknownOffer,
     Book_UnknownRequest.SELECTOR: Book_UnknownRequest,
+    Book_UnknownTraits.SELECTOR: Book_UnknownTraits,
     Book_ZeroCount.SELECTOR: Book_ZeroCount,
     Book_ZeroRate.SELECTOR: Book_ZeroRate,
     Council_AlreadyApproved.SELECTOR: Council_AlreadyApproved,
@@ -4883,7 +5007,6 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     SealedTender_GroupCommitted.SELECTOR: SealedTender_GroupCommitted,
     SealedTender_HasCommitments.SELECTOR: SealedTender_HasCommitments,
     SealedTender_NoExcuse.SELECTOR: SealedTender_NoExcuse,
-    SealedTender_RateAboveCeiling.SELECTOR: SealedTender_RateAboveCeiling,
     SealedTender_SelfDealing.SELECTOR: SealedTender_SelfDealing,
     SealedTender_TooEarly.SELECTOR: SealedTender_TooEarly,
     SealedTender_TooLarge.SELECTOR: SealedTender_TooLarge,

@@ -129,6 +129,7 @@ __all__ = [
     "ReclaimClosed",
     "ReplacementTaken",
     "RequestClosed",
+    "RequestExpression",
     "RequestPosted",
     "ReservePaid",
     "ResourceHeld",
@@ -539,17 +540,18 @@ class BidPulled(codec.Event):
 
 
 class BidRevealed(codec.Event):
-    """`SealedTender`: BidRevealed(uint32 request, uint32 bidder, uint32 offer, uint64 rate, uint32[] resources)."""
+    """`SealedTender`: BidRevealed(uint32 request, uint32 bidder, uint32 offer, uint64 rate, uint32 start, uint32[] resources)."""
 
     NAME: ClassVar[str] = "BidRevealed"
     CONTRACT: ClassVar[str] = "SealedTender"
     CONTRACTS: ClassVar[tuple[str, ...]] = ("SealedTender",)
-    TOPIC: ClassVar[bytes] = bytes.fromhex("0bdba3e78a4ffa2ced2ddda0f68a56f84a2562ae878f5f61173a8b3fbe16ccba")
+    TOPIC: ClassVar[bytes] = bytes.fromhex("bbacd9ce75c332ff418ec28bf3c48743148ada3fdcc1c34486c754743bd619eb")
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
         codec.Parameter("request", "uint32", indexed=True),
         codec.Parameter("bidder", "uint32", indexed=True),
         codec.Parameter("offer", "uint32"),
         codec.Parameter("rate", "uint64"),
+        codec.Parameter("start", "uint32"),
         codec.Parameter("resources", "uint32[]"),
     )
 
@@ -557,6 +559,7 @@ class BidRevealed(codec.Event):
     bidder: int
     offer: int
     rate: int
+    start: int
     resources: tuple[int, ...]
 
 
@@ -2353,22 +2356,43 @@ class RequestClosed(codec.Event):
     request: int
 
 
+class RequestExpression(codec.Event):
+    """`Book`: RequestExpression(uint32 request, bytes32 eligible, bytes expression, bytes listed)."""
+
+    NAME: ClassVar[str] = "RequestExpression"
+    CONTRACT: ClassVar[str] = "Book"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Book",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("7e13d16ef5ce99ba6f9b06be3571cd3c4c27cc3c21294bebf8115c66a18fbab2")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("request", "uint32", indexed=True),
+        codec.Parameter("eligible", "bytes32"),
+        codec.Parameter("expression", "bytes"),
+        codec.Parameter("listed", "bytes"),
+    )
+
+    request: int
+    eligible: bytes
+    expression: bytes
+    listed: bytes
+
+
 class RequestPosted(codec.Event):
-    """`Book`: RequestPosted(uint32 request, uint32 org, bytes32 class, uint32 start, uint32 end, uint16 count, uint64 ceilingRate, bool allOrNothing, uint8 policy, (uint32,uint64,uint64,uint32,uint64) spec, uint32 sla)."""
+    """`Book`: RequestPosted(uint32 request, uint32 org, bytes32 class, uint32 start, uint32 end, uint32 slots, uint16 count, uint64 ceilingRate, uint8 traits, uint8 policy, (uint32,uint64,uint64,uint32,uint64) spec, uint32 sla)."""
 
     NAME: ClassVar[str] = "RequestPosted"
     CONTRACT: ClassVar[str] = "Book"
     CONTRACTS: ClassVar[tuple[str, ...]] = ("Book",)
-    TOPIC: ClassVar[bytes] = bytes.fromhex("ff35aaa84298f058085bdd4aaba3f6a8da9ba4ec1ee10f97fc5d5d07c2203222")
+    TOPIC: ClassVar[bytes] = bytes.fromhex("4d52d85b9e3a928e4c97d1f84fbc1cd984ff22086641d6802a607c7f957215d3")
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
         codec.Parameter("request", "uint32", indexed=True),
         codec.Parameter("org", "uint32", indexed=True),
         codec.Parameter("class_", "bytes32", indexed=True),
         codec.Parameter("start", "uint32"),
         codec.Parameter("end", "uint32"),
+        codec.Parameter("slots", "uint32"),
         codec.Parameter("count", "uint16"),
         codec.Parameter("ceiling_rate", "uint64"),
-        codec.Parameter("all_or_nothing", "bool"),
+        codec.Parameter("traits", "uint8"),
         codec.Parameter("policy", "uint8", enum=Policy),
         codec.Parameter("spec", "(uint32,uint64,uint64,uint32,uint64)"),
         codec.Parameter("sla", "uint32"),
@@ -2379,9 +2403,10 @@ class RequestPosted(codec.Event):
     class_: bytes
     start: int
     end: int
+    slots: int
     count: int
     ceiling_rate: int
-    all_or_nothing: bool
+    traits: int
     policy: Policy
     spec: tuple[int, int, int, int, int]
     sla: int
@@ -3154,6 +3179,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     ReclaimClosed.TOPIC: ReclaimClosed,
     ReplacementTaken.TOPIC: ReplacementTaken,
     RequestClosed.TOPIC: RequestClosed,
+    RequestExpression.TOPIC: RequestExpression,
     RequestPosted.TOPIC: RequestPosted,
     ReservePaid.TOPIC: ReservePaid,
     ResourceHeld.TOPIC: ResourceHeld,

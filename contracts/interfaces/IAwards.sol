@@ -70,6 +70,9 @@ interface IAwards {
     /// @notice Why `open` would skip a leg now.
     function skipOf(Award calldata award, Leg calldata leg) external view returns (Skip);
 
+    /// @notice The same for several legs, each as if it were alone.
+    function skipsOf(Award calldata award, Leg[] calldata legs) external view returns (Skip[] memory);
+
     /// @notice The price of a leg opened now: `ceil(rate * count * (end - max(start, now)) / 3600)` (E2).
     function priceOf(Leg calldata leg) external view returns (uint256);
 

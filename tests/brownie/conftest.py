@@ -29,6 +29,7 @@ RIGHTS = {
     "book": ["escrow.move", "awards.open"],
     "tender": ["escrow.move", "awards.open", "book.record"],
     "english": ["escrow.move", "awards.open", "book.freeze"],
+    "orders": ["awards.open"],
 }
 
 
@@ -53,10 +54,12 @@ class Exchange:
         self.leases = project.Leases.deploy(*base[:3], self.settlement, TERMS, 0, own)
         self.awards = project.Awards.deploy(self.directory, self.leases, own)
         self.book = project.Book.deploy(*base, self.awards, 100, 1_000, own)
-        further = (self.book, self.awards, self.leases, self.settlement)
+        self.ranking = project.Ranking.deploy(self.awards, self.inventory, self.members, own)
+        further = (self.book, self.awards, self.ranking, self.settlement)
         self.tender = project.SealedTender.deploy(*base, *further, 10_000, own)
         further = (self.book, self.awards, self.settlement)
         self.english = project.EnglishAuction.deploy(*base, *further, 10_000, own)
+        self.orders = project.Orders.deploy(self.members, self.inventory, self.awards, own)
         for holder, rights in RIGHTS.items():
             for right in rights:
                 self.directory.setRight(getattr(self, holder), name(right), True, own)
@@ -80,7 +83,7 @@ class Exchange:
         known_by = name("document"), name(hardware)
         registered = self.inventory.register(0, *names, SPEC, TURNAROUND, *known_by, own)
         resource = registered.events["ResourceRegistered"]["resource"]
-        published = self.book.publish(0, (window, LOW_RATE, buy_now, 1, 0), [resource], own)
+        published = self.book.publish(0, (window, LOW_RATE, buy_now, 1, 0, 0), [resource], own)
         return int(resource), int(published.events["OfferPublished"]["offer"])
 
 

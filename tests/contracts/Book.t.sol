@@ -56,7 +56,10 @@ abstract contract BookTest is Exchange {
     }
 
     function _requestTerms() internal view returns (IBook.RequestTerms memory) {
-        return IBook.RequestTerms(_window(1, 4), 2, Policy.Provider, false, RATE, NO_SLA, CLASS, _spec());
+        return
+            IBook.RequestTerms(
+                _window(1, 4), 0, 2, Policy.Provider, 0, RATE, NO_SLA, CLASS, _spec(), 0, "", ""
+            );
     }
 
     /// @dev 0.1 % of the amount (E6), as `Exchange` deploys it.
@@ -576,9 +579,10 @@ contract BookRecordTest is BookTest {
             CLASS,
             t.window.start,
             t.window.end,
+            4,
             2,
             RATE,
-            false,
+            0,
             Policy.Provider,
             _spec(),
             NO_SLA

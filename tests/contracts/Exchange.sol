@@ -13,8 +13,10 @@ import {Escrow} from "../../contracts/Escrow.sol";
 import {Inventory} from "../../contracts/Inventory.sol";
 import {Leases} from "../../contracts/Leases.sol";
 import {Members} from "../../contracts/Members.sol";
+import {Orders} from "../../contracts/Orders.sol";
 import {Settlement} from "../../contracts/Settlement.sol";
 import {EnglishAuction} from "../../contracts/auctions/EnglishAuction.sol";
+import {Ranking} from "../../contracts/auctions/Ranking.sol";
 import {SealedTender} from "../../contracts/auctions/SealedTender.sol";
 import {IAmendments} from "../../contracts/interfaces/IAmendments.sol";
 import {IBook} from "../../contracts/interfaces/IBook.sol";
@@ -55,9 +57,11 @@ abstract contract Exchange is Test {
     Leases internal leases;
     Awards internal awards;
     Book internal book;
+    Ranking internal ranking;
     SealedTender internal tender;
     Amendments internal amendments;
     EnglishAuction internal english;
+    Orders internal orders;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000); // a whole slot
@@ -105,8 +109,9 @@ abstract contract Exchange is Test {
         leases = new Leases(directory, members, inventory, settlement, _terms(), 0);
         awards = new Awards(directory, leases);
         book = new Book(directory, members, inventory, escrow, awards, 100, 1000);
+        ranking = new Ranking(awards, inventory, members);
         tender = new SealedTender(
-            directory, members, inventory, escrow, book, awards, leases, address(settlement), 10_000
+            directory, members, inventory, escrow, book, awards, ranking, address(settlement), 10_000
         );
         // Without witnesses there are no verdicts to ask.
         amendments =
@@ -114,6 +119,8 @@ abstract contract Exchange is Test {
         english = new EnglishAuction(
             directory, members, inventory, escrow, book, awards, address(settlement), 10_000
         );
+
+        orders = new Orders(members, inventory, awards);
 
         directory.publish("Members", address(members));
         directory.publish("Credits", address(credits));
@@ -123,9 +130,11 @@ abstract contract Exchange is Test {
         directory.publish("Leases", address(leases));
         directory.publish("Awards", address(awards));
         directory.publish("Book", address(book));
+        directory.publish("Ranking", address(ranking));
         directory.publish("SealedTender", address(tender));
         directory.publish("Amendments", address(amendments));
         directory.publish("EnglishAuction", address(english));
+        directory.publish("Orders", address(orders));
 
         directory.setRight(address(escrow), Rights.MEMBERS_CHARGE, true);
         directory.setRight(address(settlement), Rights.ESCROW_MOVE, true);
@@ -138,6 +147,7 @@ abstract contract Exchange is Test {
         directory.setRight(address(book), Rights.AWARDS_OPEN, true);
         directory.setRight(address(tender), Rights.AWARDS_OPEN, true);
         directory.setRight(address(english), Rights.AWARDS_OPEN, true);
+        directory.setRight(address(orders), Rights.AWARDS_OPEN, true);
         directory.setRight(address(tender), Rights.BOOK_RECORD, true);
         directory.setRight(address(amendments), Rights.AWARDS_OPEN, true);
         directory.setRight(address(amendments), Rights.LEASES_AMEND, true);

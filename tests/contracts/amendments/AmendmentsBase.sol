@@ -3,7 +3,6 @@ pragma solidity 0.8.30;
 
 import {IBook} from "../../../contracts/interfaces/IBook.sol";
 import {ILeases} from "../../../contracts/interfaces/ILeases.sol";
-import {IMembers} from "../../../contracts/interfaces/IMembers.sol";
 import {ISettlement} from "../../../contracts/interfaces/ISettlement.sol";
 import {
     EndReason,
@@ -11,7 +10,6 @@ import {
     LeaseId,
     LeaseState,
     OfferId,
-    OrgId,
     ResourceId
 } from "../../../contracts/interfaces/Types.sol";
 import {Traits} from "../../../contracts/libraries/Traits.sol";
@@ -104,9 +102,5 @@ abstract contract AmendmentsBase is Exchange {
         (EndReason r, Fault f) = leases.endOf(id);
         assertEq(uint8(r), uint8(reason), "reason");
         assertEq(uint8(f), uint8(fault), "fault");
-    }
-
-    function _notOf(OrgId org, address who) internal pure returns (bytes memory) {
-        return abi.encodeWithSelector(IMembers.Members_NotOf.selector, org, who);
     }
 }

@@ -10,6 +10,7 @@ import {IBook} from "../../../contracts/interfaces/IBook.sol";
 import {ISealedTender} from "../../../contracts/interfaces/ISealedTender.sol";
 import {RequestId, Window} from "../../../contracts/interfaces/Types.sol";
 import {Rights} from "../../../contracts/libraries/Rights.sol";
+import {Ranking} from "../../../contracts/auctions/Ranking.sol";
 import {SealedTender} from "../../../contracts/auctions/SealedTender.sol";
 
 /// @notice Tenders at the edge of what fits: into the ceiling, into a block.
@@ -22,8 +23,9 @@ contract SealedTenderEdgeTest is TenderBase {
         leases = new Leases(directory, members, inventory, settlement, _terms(), 0);
         awards = new Awards(directory, leases);
         book = new Book(directory, members, inventory, escrow, awards, 100, 1000);
+        ranking = new Ranking(awards, inventory, members);
         tender = new SealedTender(
-            directory, members, inventory, escrow, book, awards, leases, address(settlement), 10_000
+            directory, members, inventory, escrow, book, awards, ranking, address(settlement), 10_000
         );
         vm.startPrank(address(timelock));
         directory.setRight(address(book), Rights.ESCROW_MOVE, true);
