@@ -107,7 +107,7 @@ RULES: Final = (
     Rule(
         ("missing-zero-check",),
         "contracts/auctions/",
-        "An address of the deployment itself, in a constructor: `chain/deploy.py` gives what it has just deployed.",
+        "An address of the deployment itself: `chain/deploy.py` gives what it has just deployed.",
         text=r"\.constructor\(",
     ),
     Rule(

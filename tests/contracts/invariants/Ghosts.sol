@@ -116,9 +116,9 @@ abstract contract Ghosts is Exchange {
         }
         for (uint256 i; i < 2; ++i) {
             clerks[i] = makeAddr(string.concat("clerk", vm.toString(i)));
-            vm.prank(buyers[i]);
-            if (i == 0) members.setMember(clerks[0], MemberRights.BUY, CLERK_LIMIT);
         }
+        vm.prank(buyer);
+        members.setMember(clerks[0], MemberRights.BUY, CLERK_LIMIT);
         _addWing();
     }
 

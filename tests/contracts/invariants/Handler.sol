@@ -163,17 +163,22 @@ abstract contract Handler is Ghosts {
             expression: "",
             listed: ""
         });
-        uint40 commitEnd = uint40(clock + 600 + shape % 1800);
-        uint40 revealEnd = uint40(commitEnd + 1 + who % 1200);
+        _postAs(by, r, uint40(clock + 600 + shape % 1800), uint40(1 + who % 1200), shape % 2 == 0);
+    }
+
+    function _postAs(
+        address by,
+        IBook.RequestTerms memory r,
+        uint40 commitEnd,
+        uint40 revealTime,
+        bool vickrey
+    ) private {
+        uint40 revealEnd = commitEnd + revealTime;
         (uint256 most, uint256 fees) = ranking.ceilingOf(r);
         uint256 first = r.slots == 0 ? r.window.end : r.window.start + r.slots;
         if (revealEnd >= first * SLOT || !escrow.canLock(_orgOf(by), by, most + fees)) return;
-        _postAs(by, r, ISealedTender.TenderTerms(commitEnd, revealEnd, shape % 2 == 0));
-    }
-
-    function _postAs(address by, IBook.RequestTerms memory r, ISealedTender.TenderTerms memory t) private {
         vm.prank(by);
-        tender.post(HOME, r, t);
+        tender.post(HOME, r, ISealedTender.TenderTerms(commitEnd, revealEnd, vickrey));
     }
 
     function _traitsOf(uint256 shape) private pure returns (uint8 traits) {
