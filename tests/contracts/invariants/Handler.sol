@@ -652,7 +652,7 @@ abstract contract Handler is Ghosts {
         for (uint32 k = 1; k <= leases.count(); ++k) {
             ILeases.Lease memory l = leases.lease(LeaseId.wrap(k));
             bool overlaps = l.start < bid.start + r.slots + TURNAROUND && bid.start < l.end + TURNAROUND;
-            if (!overlaps || l.createdAt < since || l.buyer == r.org) continue;
+            if (!overlaps || l.createdAt < since || members.affiliated(l.buyer, r.org)) continue;
             for (uint256 i; i < bid.resources.length; ++i) {
                 if (leases.holds(LeaseId.wrap(k), bid.resources[i])) {
                     return (true, bid.resources[i], LeaseId.wrap(k));
