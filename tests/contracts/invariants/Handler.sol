@@ -519,7 +519,9 @@ abstract contract Handler is Ghosts {
     function _endable(ILeases.Lease memory l) internal view returns (bool) {
         uint256 start = uint256(l.start) * SLOT;
         uint256 until = (start > clock ? start : clock) + _terms().notice;
-        return l.delivered != 0 && l.endedAt == 0 && !_unproven(l) && until < _endTime(l);
+        // Who is told that it is taken back may leave before that.
+        bool open = l.endedAt == 0 || l.reason == EndReason.Reclaimed;
+        return l.delivered != 0 && open && !_unproven(l) && until < _endsAt(l);
     }
 
     function _expirable(ILeases.Lease memory l) internal view returns (bool) {
