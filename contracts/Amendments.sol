@@ -52,6 +52,7 @@ contract Amendments is IAmendments, Governed {
     Terms private _terms;
 
     mapping(LeaseId => Proposal) private _proposals;
+    // slither-disable-next-line uninitialized-state (filled by reference, in reclaim)
     mapping(LeaseId => Reclaim) private _reclaims;
     mapping(LeaseId => mapping(uint256 word => uint256)) private _replacements;
 

@@ -105,6 +105,12 @@ RULES: Final = (
         " which others can raise.",
     ),
     Rule(
+        ("missing-zero-check",),
+        "contracts/auctions/",
+        "An address of the deployment itself: `chain/deploy.py` gives what it has just deployed.",
+        text=r"\.constructor\(",
+    ),
+    Rule(
         ("unused-return",),
         "contracts/",
         "Part of several results is left out in the source itself, by an empty place between commas.",

@@ -97,6 +97,7 @@ contract Ranking is IRanking {
             w.start = w.end - slots;
             w.end += _spare;
         }
+        // slither-disable-next-line divide-before-multiply (the half of each lease is rounded up by itself, C2)
         fees = r.count * ((awards.feeOf(w) + 1) / 2);
     }
 

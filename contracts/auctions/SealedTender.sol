@@ -60,6 +60,7 @@ contract SealedTender is ISealedTender, Governed {
     mapping(RequestId => mapping(uint32 group => bool)) private _groups;
     /// @dev Kept bids, one word each: rate (64 bits), head of the commitment (128), bidder (32), offer (32). Ordered as
     /// numbers they are ordered by rate and then by commitment (A7).
+    // slither-disable-next-line uninitialized-state (filled by reference, in _keep)
     mapping(RequestId => uint256[]) private _kept;
 
     /// @dev What `award` finds out about the kept bids, best first.
@@ -346,6 +347,7 @@ contract SealedTender is ISealedTender, Governed {
         if (amount == 0) return;
         uint256 losers = t.reveals - awarded - s.uncovered - s.sold;
         uint256 share = losers == 0 ? 0 : amount / losers;
+        // slither-disable-next-line divide-before-multiply (what the division leaves is the fund's, A6)
         uint256 toFund = amount - share * losers;
         t.share = share.toUint96();
         emit DepositsForfeited(id, amount, share, toFund);

@@ -231,7 +231,7 @@ def test_buyer_logs_in_with_its_fresh_key_on_the_machine_an_agent_made(living: M
         preexec_fn=die_with_parent,
     )
     try:
-        url = _where(agent)["url"]
+        url = agent_where(agent)["url"]
         living.north.does(f"member gateway {url} --tls-cert {living.north.folder / 'agent' / 'gateway.crt'}")
         offer, node = living.offers["north"], living.nodes["north"][0]
         lease = living.buyer.does(f"offer buy {offer} --node {node} --for 120s")["lease"]
@@ -252,7 +252,7 @@ def test_buyer_logs_in_with_its_fresh_key_on_the_machine_an_agent_made(living: M
         assert agent.wait(30) == 0
 
 
-def _where(agent: subprocess.Popen[str]) -> dict[str, Any]:
+def agent_where(agent: subprocess.Popen[str]) -> dict[str, Any]:
     """What the agent says once it serves."""
     assert agent.stdout
     text = ""

@@ -23,7 +23,7 @@ contract AnyCalendar is Inventory {
 
 /// @notice One organisation that may everything.
 contract OneMember {
-    function requireRight(address, uint16) external pure returns (OrgId) {
+    function actingFor(OrgId, address, uint16) external pure returns (OrgId) {
         return OrgId.wrap(1);
     }
 
@@ -122,7 +122,7 @@ contract CalendarProof is Proof {
     function _set(Any calldata any, uint16 end) private returns (bool) {
         vm.assume(any.turnaround <= 256 && uint256(end) + any.turnaround <= 512);
         Spec memory spec;
-        inventory.register("class", "site", spec, any.turnaround, 0, "key");
+        inventory.register(OrgId.wrap(0), "class", "site", spec, any.turnaround, 0, "key");
         inventory.put(ID, WORD, any.low);
         inventory.put(ID, WORD + 1, any.high);
         return _isBooked(any);

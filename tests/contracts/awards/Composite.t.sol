@@ -65,6 +65,7 @@ contract CompositeTest is CommitteeBase {
         _southDefaults();
         assertEq(_held(_south), SOUTH_BOND, "the bond waits");
         assertEq(_free(buyerOrg), MONEY - PRICE);
+        vm.prank(buyer);
         awards.endPartner(_south, _north);
         _assertEnd(_north, EndReason.Partner, Fault.Nobody);
         assertEq(_free(buyerOrg), MONEY - BOTH, "what is not served returns");
@@ -87,6 +88,7 @@ contract CompositeTest is CommitteeBase {
         // North did not sign: a tenth of its bond.
         leases.expire(_north);
         uint256 pot = BOND / 10;
+        vm.prank(buyer);
         awards.endPartner(_north, _south);
         assertEq(awards.claimOf(_south).amount, SOUTH_PRICE / 20);
         awards.shareOut(_north);
@@ -122,6 +124,7 @@ contract CompositeTest is CommitteeBase {
             bond = bond / 10;
         }
         leases.expire(opened[1]);
+        vm.prank(buyer);
         awards.endPartner(opened[1], opened[0]);
         uint256 served = signed ? 2 * uint256(rate) : 0;
         uint256 owed = (price - served) / 20;
@@ -139,6 +142,7 @@ contract CompositeTest is CommitteeBase {
         vm.warp(block.timestamp + 900);
         leases.expire(_south);
         vm.expectRevert(abi.encodeWithSelector(IAwards.Awards_NoDefault.selector, _south));
+        vm.prank(buyer);
         awards.endPartner(_south, _north);
         assertEq(_free(buyerOrg), MONEY - PRICE + SOUTH_BOND / 10, "to the buyer at once");
     }
@@ -146,12 +150,14 @@ contract CompositeTest is CommitteeBase {
     function test_RevertWhen_NobodyDefaulted() external {
         _together(Traits.COMPOSITE);
         vm.expectRevert(abi.encodeWithSelector(IAwards.Awards_NoDefault.selector, _south));
+        vm.prank(buyer);
         awards.endPartner(_south, _north);
         vm.expectRevert(abi.encodeWithSelector(IAwards.Awards_NoDefault.selector, _south));
         awards.shareOut(_south);
         // A missed deadline counts once it is recorded.
         vm.warp(block.timestamp + 900);
         vm.expectRevert(abi.encodeWithSelector(IAwards.Awards_NoDefault.selector, _south));
+        vm.prank(buyer);
         awards.endPartner(_south, _north);
     }
 
@@ -159,6 +165,7 @@ contract CompositeTest is CommitteeBase {
         _southDefaults();
         LeaseId other = _active();
         vm.expectRevert(abi.encodeWithSelector(IAwards.Awards_NotPartners.selector, _south, other));
+        vm.prank(buyer);
         awards.endPartner(_south, other);
     }
 
@@ -174,6 +181,7 @@ contract CompositeTest is CommitteeBase {
         uint256 until = block.timestamp + 3600;
         vm.warp(until);
         vm.expectRevert(abi.encodeWithSelector(IAwards.Awards_TooLate.selector, _south, until));
+        vm.prank(buyer);
         awards.endPartner(_south, _north);
         awards.shareOut(_south);
         assertEq(_free(buyerOrg), MONEY - PRICE + SOUTH_BOND, "nobody was ended: all of it");
@@ -182,8 +190,10 @@ contract CompositeTest is CommitteeBase {
 
     function test_RevertWhen_EndedTwice() external {
         _southDefaults();
+        vm.prank(buyer);
         awards.endPartner(_south, _north);
         vm.expectRevert(_wrongState(_north, LeaseState.Ending));
+        vm.prank(buyer);
         awards.endPartner(_south, _north);
         awards.shareOut(_south);
         uint256 free = _free(buyerOrg);
@@ -214,6 +224,7 @@ contract CompositeTest is CommitteeBase {
         vm.warp(block.timestamp + 1800);
         leases.expire(_north);
         _assertEnd(_north, EndReason.Unproven, Fault.Provider);
+        vm.prank(buyer);
         awards.endPartner(_north, _south);
         vm.expectRevert(_wrongState(_north, LeaseState.Ending));
         awards.shareOut(_north);

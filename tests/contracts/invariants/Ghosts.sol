@@ -60,6 +60,8 @@ abstract contract Ghosts is Exchange {
 
     address internal east = makeAddr("east");
     OrgId internal eastOrg;
+    /// @dev A department of the rival; only its clerk acts for it.
+    OrgId internal wingOrg;
     address[3] internal sellers;
     address[3] internal deputies;
     address[2] internal buyers;
@@ -74,6 +76,7 @@ abstract contract Ghosts is Exchange {
     mapping(uint32 lease => Returned) internal returned;
     mapping(uint32 resource => Claim[]) internal claims;
     mapping(uint32 request => mapping(uint32 org => Sealed)) internal bids;
+    mapping(uint32 request => mapping(uint32 org => bool)) internal shown;
     mapping(bytes32 act => uint256) internal done;
 
     /// @dev Every act runs at the handler's own time and is followed up in the ghosts.
@@ -113,17 +116,55 @@ abstract contract Ghosts is Exchange {
         }
         for (uint256 i; i < 2; ++i) {
             clerks[i] = makeAddr(string.concat("clerk", vm.toString(i)));
-            vm.prank(buyers[i]);
-            members.setMember(clerks[i], MemberRights.BUY, CLERK_LIMIT);
         }
+        vm.prank(buyer);
+        members.setMember(clerks[0], MemberRights.BUY, CLERK_LIMIT);
+        _addWing();
+    }
+
+    function _addWing() private {
+        vm.startPrank(rival);
+        wingOrg = members.admitUnder(rivalOrg, "wing", makeAddr("wing"), Roles.BUYER, true);
+        members.setBudget(wingOrg, CLERK_LIMIT);
+        vm.stopPrank();
+        vm.prank(makeAddr("wing"));
+        members.setMember(clerks[1], MemberRights.BUY, CLERK_LIMIT);
     }
 
     function _readLogs() private {
         Vm.Log[] memory logs = vm.getRecordedLogs();
         for (uint256 i; i < logs.length; ++i) {
+            if (logs[i].emitter == address(tender)) _readTenderLog(logs[i].topics);
             if (logs[i].emitter != address(settlement) || logs[i].topics.length < 2) continue;
             _readLog(logs[i].topics[0], money[uint32(uint256(logs[i].topics[1]))], logs[i].data);
         }
+    }
+
+    /// @dev I12: only who showed its bid gets its deposit back, and a share of what others lost.
+    function _readTenderLog(bytes32[] memory topics) private {
+        bool shows =
+            topics[0] == ISealedTender.BidRevealed.selector || topics[0] == ISealedTender.BidExcused.selector;
+        bool gains = topics[0] == ISealedTender.DepositClaimed.selector;
+        if (!shows && !gains) return;
+        (uint32 request, uint32 org) = (uint32(uint256(topics[1])), uint32(uint256(topics[2])));
+        if (shows) shown[request][org] = true;
+        else assertTrue(shown[request][org], "I12: gains without having revealed");
+    }
+
+    /// @dev I11 to I13, at the second it opens: floors, ceilings and groups may change later.
+    function _checkOpening(ILeases.Lease memory l) private view {
+        uint64 rate = l.rate;
+        uint32 request = RequestId.unwrap(l.request);
+        assertGe(rate, book.offer(l.offer).floorRate, "I11: below the floor");
+        if (request == 0) {
+            assertEq(rate, book.offer(l.offer).buyNowRate, "I11: not at the posted rate");
+            members.requireActive(l.buyer, Roles.BUYER);
+            members.requireActive(l.provider, Roles.SELLER);
+        } else {
+            assertLe(rate, book.request(l.request).ceilingRate, "I11: above the ceiling");
+            assertTrue(shown[request][OrgId.unwrap(l.provider)], "I12: wins without having revealed");
+        }
+        assertFalse(members.affiliated(l.buyer, l.provider), "I13: with itself");
     }
 
     function _readLog(bytes32 topic, Money storage m, bytes memory data) private {
@@ -161,6 +202,7 @@ abstract contract Ghosts is Exchange {
         for (; seen < leases.count(); ++seen) {
             LeaseId id = LeaseId.wrap(seen + 1);
             ILeases.Lease memory l = leases.lease(id);
+            _checkOpening(l);
             ResourceId[] memory ids = leases.resourcesOf(id);
             for (uint256 i; i < ids.length; ++i) {
                 assertEq(inventory.resource(ids[i]).holds, 0, "I3: leased while held");
@@ -298,7 +340,7 @@ abstract contract Ghosts is Exchange {
     }
 
     function _buyerOf(OrgId org) internal view returns (address) {
-        return org == buyerOrg ? buyer : rival;
+        return org == buyerOrg ? buyer : org == wingOrg ? clerks[1] : rival;
     }
 
     function _orgOf(address account) internal view returns (OrgId) {

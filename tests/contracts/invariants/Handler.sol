@@ -4,6 +4,7 @@ pragma solidity 0.8.30;
 import {Ghosts} from "./Ghosts.sol";
 import {IBook} from "../../../contracts/interfaces/IBook.sol";
 import {ILeases} from "../../../contracts/interfaces/ILeases.sol";
+import {IMembers, Roles} from "../../../contracts/interfaces/IMembers.sol";
 import {ISealedTender} from "../../../contracts/interfaces/ISealedTender.sol";
 import {ISettlement} from "../../../contracts/interfaces/ISettlement.sol";
 import {
@@ -52,6 +53,18 @@ abstract contract Handler is Ghosts {
         OrgId org = OrgId.wrap(uint32(_bound(who, 1, members.count())));
         vm.prank(council);
         members.setSuspended(org, yes % 8 == 0);
+    }
+
+    /// @dev A party without its role: all below lose it with it (I9).
+    function setRoles(uint256 yes) external act("setRoles") {
+        vm.prank(council);
+        members.setRoles(rivalOrg, yes % 8 == 0 ? 0 : Roles.BUYER);
+    }
+
+    /// @dev Also to less than what is used: it holds for what is consented to from then on (I10).
+    function setBudget(uint256 budget) external act("setBudget") {
+        vm.prank(rival);
+        members.setBudget(wingOrg, uint96(_bound(budget, 0, 2 * uint256(CLERK_LIMIT))));
     }
 
     // ---- money -------------------------------------------------------------------------------------------------
@@ -123,6 +136,9 @@ abstract contract Handler is Ghosts {
         if (awards.skipOf(wish, Leg(o.org, o.by, id, o.buyNowRate, w, wanted)) != Skip.None) return;
         vm.prank(by);
         book.buyNow(HOME, id, wanted, w);
+        if (by != clerks[1]) return;
+        assertLe(members.placeOf(wingOrg).used, members.placeOf(wingOrg).budget, "I10: over its budget");
+        ++done["bought by the wing"];
     }
 
     // ---- tenders -----------------------------------------------------------------------------------------------
@@ -147,19 +163,22 @@ abstract contract Handler is Ghosts {
             expression: "",
             listed: ""
         });
-        ISealedTender.TenderTerms memory t;
-        t.commitEnd = uint40(clock + 600 + shape % 1800);
-        t.revealEnd = uint40(t.commitEnd + 1 + who % 1200);
-        t.vickrey = shape % 2 == 0;
-        _postAs(by, r, t);
+        _postAs(by, r, uint40(clock + 600 + shape % 1800), uint40(1 + who % 1200), shape % 2 == 0);
     }
 
-    function _postAs(address by, IBook.RequestTerms memory r, ISealedTender.TenderTerms memory t) private {
+    function _postAs(
+        address by,
+        IBook.RequestTerms memory r,
+        uint40 commitEnd,
+        uint40 revealTime,
+        bool vickrey
+    ) private {
+        uint40 revealEnd = commitEnd + revealTime;
         (uint256 most, uint256 fees) = ranking.ceilingOf(r);
         uint256 first = r.slots == 0 ? r.window.end : r.window.start + r.slots;
-        if (t.revealEnd >= first * SLOT || !escrow.canLock(_orgOf(by), by, most + fees)) return;
+        if (revealEnd >= first * SLOT || !escrow.canLock(_orgOf(by), by, most + fees)) return;
         vm.prank(by);
-        tender.post(HOME, r, t);
+        tender.post(HOME, r, ISealedTender.TenderTerms(commitEnd, revealEnd, vickrey));
     }
 
     function _traitsOf(uint256 shape) private pure returns (uint8 traits) {
@@ -460,11 +479,11 @@ abstract contract Handler is Ghosts {
         uint64 paid = rate % 3 == 0 ? l.rate : uint64(_bound(rate, RATE / 2, 2 * RATE));
         (e.price, e.bond, e.fee) = awards.extensionOf(id, end, paid);
         e.providerBy = a.providerBy;
-        e.buyerBy = who % 3 == 0 ? clerks[l.buyer == buyerOrg ? 0 : 1] : a.buyerBy;
+        e.buyerBy = who % 3 == 0 && l.buyer == buyerOrg ? clerks[0] : a.buyerBy;
         uint256 more = uint256(e.price) + e.fee;
         uint256 all = e.buyerBy == a.buyerBy ? more : more + a.price + a.fee;
         (bool may,) = members.canCharge(e.buyerBy, l.buyer, all);
-        bool covered = may && escrow.free(l.buyer) >= more
+        bool covered = may && escrow.free(members.partyOf(l.buyer)) >= more
             && escrow.canLock(l.provider, e.providerBy, uint256(e.bond) + e.fee);
         if (covered) e.rate = paid;
     }
@@ -514,8 +533,9 @@ abstract contract Handler is Ghosts {
     function _endable(ILeases.Lease memory l) internal view returns (bool) {
         uint256 start = uint256(l.start) * SLOT;
         uint256 until = (start > clock ? start : clock) + _terms().notice;
-        bool may = l.endedAt == 0 || l.reason == EndReason.Reclaimed;
-        return l.delivered != 0 && may && !_unproven(l) && until < _endsAt(l);
+        // Who is told that it is taken back may leave before that.
+        bool open = l.endedAt == 0 || l.reason == EndReason.Reclaimed;
+        return l.delivered != 0 && open && !_unproven(l) && until < _endsAt(l);
     }
 
     function _expirable(ILeases.Lease memory l) internal view returns (bool) {
@@ -648,7 +668,7 @@ abstract contract Handler is Ghosts {
         for (uint32 k = 1; k <= leases.count(); ++k) {
             ILeases.Lease memory l = leases.lease(LeaseId.wrap(k));
             bool overlaps = l.start < bid.start + r.slots + TURNAROUND && bid.start < l.end + TURNAROUND;
-            if (!overlaps || l.createdAt < since || l.buyer == r.org) continue;
+            if (!overlaps || l.createdAt < since || members.affiliated(l.buyer, r.org)) continue;
             for (uint256 i; i < bid.resources.length; ++i) {
                 if (leases.holds(LeaseId.wrap(k), bid.resources[i])) {
                     return (true, bid.resources[i], LeaseId.wrap(k));
@@ -688,7 +708,8 @@ abstract contract Handler is Ghosts {
     }
 
     function _active(OrgId org) internal view returns (bool) {
-        return !members.organisation(org).suspended;
+        IMembers.Organisation memory o = members.organisation(org);
+        return !o.suspended && o.roles != 0;
     }
 
     /// @dev Half of all leases promise something.

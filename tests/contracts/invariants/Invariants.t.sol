@@ -30,10 +30,12 @@ abstract contract Invariants is Handler {
 
     /// @dev What much else needs first stands several times.
     function _acts() internal pure virtual returns (bytes4[] memory acts) {
-        bytes4[67] memory list = [
+        bytes4[69] memory list = [
             Handler.wait.selector,
             Handler.waitForDeadline.selector,
             Handler.suspend.selector,
+            Handler.setRoles.selector,
+            Handler.setBudget.selector,
             Handler.mintAndDeposit.selector,
             Handler.withdraw.selector,
             Handler.donate.selector,
@@ -114,6 +116,8 @@ abstract contract Invariants is Handler {
         _I6_CreditsAreConserved();
         _I7_MembersStayWithinTheirLimits();
         _I8_OpenOrdersAreCounted();
+        _I9_NobodyHasARoleItsParentLacks();
+        _I10_TheBudgetCountsWhatTheWingUses();
     }
 
     /// @dev I1: what the escrow holds covers what it owes, to the microcredit.
@@ -208,7 +212,7 @@ abstract contract Invariants is Handler {
 
     /// @dev I8: as many orders are counted as are open.
     function _I8_OpenOrdersAreCounted() internal view {
-        uint32[6] memory open;
+        uint32[7] memory open;
         for (uint32 k = 1; k <= book.offerCount(); ++k) {
             IBook.Offer memory o = book.offer(OfferId.wrap(k));
             if (!o.closed) ++open[OrgId.unwrap(o.org)];
@@ -217,9 +221,22 @@ abstract contract Invariants is Handler {
             IBook.Request memory r = book.request(RequestId.wrap(k));
             if (!r.closed) ++open[OrgId.unwrap(r.org)];
         }
-        for (uint32 k = 1; k < 6; ++k) {
+        for (uint32 k = 1; k < 7; ++k) {
             assertEq(book.openOrders(OrgId.wrap(k)), open[k]);
         }
+    }
+
+    /// @dev I9: effective roles and suspension, where all else goes on at the same time.
+    function _I9_NobodyHasARoleItsParentLacks() internal view {
+        IMembers.Organisation memory above = members.organisation(rivalOrg);
+        IMembers.Organisation memory below = members.organisation(wingOrg);
+        assertEq(below.roles & ~above.roles, 0, "I9: beyond its parent");
+        assertTrue(!above.suspended || below.suspended, "I9: suspension goes down");
+    }
+
+    /// @dev I10: to the microcredit what its one spender has locked or spent.
+    function _I10_TheBudgetCountsWhatTheWingUses() internal view {
+        assertEq(members.placeOf(wingOrg).used, members.member(clerks[1]).spent, "I10: count");
     }
 
     /// @dev I4: with every organisation suspended and without roles, and every right taken away, everything still comes
@@ -333,6 +350,9 @@ abstract contract Invariants is Handler {
             vm.prank(admin);
             escrow.withdraw(free);
         }
+        uint256 ofWing = escrow.free(wingOrg);
+        vm.prank(makeAddr("wing"));
+        escrow.withdraw(ofWing);
         uint256 fund = escrow.free(OrgId.wrap(0));
         vm.prank(council);
         escrow.withdrawFund(council, fund);
@@ -363,7 +383,7 @@ abstract contract Invariants is Handler {
 contract LawfulInvariantsTest is Invariants {
     /// forge-config: default.invariant.runs = 8
     /// forge-config: default.invariant.depth = 256
-    function invariant_I1ToI8() external view {
+    function invariant_I1ToI13() external view {
         _checkAll();
     }
 
@@ -409,6 +429,7 @@ contract LawfulInvariantsTest is Invariants {
         assertGt(steps, 0, "extended at another rate");
         assertGt(wipeMissed, 0, "wipe missed");
         assertGt(completed, 0, "completed");
+        assertGt(done["bought by the wing"], 0, "bought by the wing");
     }
 
     function _requireEveryBidEnd() private {
@@ -449,23 +470,24 @@ contract MischiefInvariantsTest is Mischief, Invariants {
 
     /// forge-config: default.invariant.runs = 8
     /// forge-config: default.invariant.depth = 256
-    function invariant_I1ToI8() external view {
+    function invariant_I1ToI13() external view {
         _checkAll();
     }
 
     function _acts() internal pure override returns (bytes4[] memory acts) {
-        bytes4[6] memory unlawful = [
+        bytes4[7] memory unlawful = [
             Mischief.burgle.selector,
             Mischief.overdraw.selector,
             Mischief.meddle.selector,
             Mischief.untimely.selector,
             Mischief.doubleBook.selector,
-            Mischief.cheatTender.selector
+            Mischief.cheatTender.selector,
+            Mischief.collude.selector
         ];
         bytes4[] memory lawful = super._acts();
-        acts = new bytes4[](lawful.length + 6);
+        acts = new bytes4[](lawful.length + 7);
         for (uint256 i; i < acts.length; ++i) {
-            acts[i] = i < 6 ? unlawful[i] : lawful[i - 6];
+            acts[i] = i < 7 ? unlawful[i] : lawful[i - 7];
         }
     }
 }

@@ -165,6 +165,27 @@ abstract contract Mischief is Handler {
         _refused(buyers[who % 2], address(book), abi.encodeCall(IBook.buyNow, (HOME, offer, wanted, w)));
     }
 
+    /// @dev I13: an owner and what belongs to it deal with each other; `cousin` is of one group with the seller.
+    function collude(uint256 seed, uint256 from, uint256 slots) external act("collude") {
+        OfferId offer = _anyOffer(seed);
+        if (OfferId.unwrap(offer) == 0) return;
+        IBook.Offer memory o = book.offer(offer);
+        ResourceId[] memory wanted = _some(book.resourcesOf(offer), seed);
+        (bool fits, Window memory w) = _inside(o, from, slots);
+        if (!fits || !_active(o.org)) return;
+        uint32 group = members.organisation(o.org).group;
+        address cousin = _buyerOf(seed % 3 == 0 ? wingOrg : rivalOrg);
+        vm.startPrank(council);
+        members.setGroup(o.org, 77);
+        members.setGroup(rivalOrg, 77);
+        vm.stopPrank();
+        _refused(cousin, address(book), abi.encodeCall(IBook.buyNow, (HOME, offer, wanted, w)));
+        vm.startPrank(council);
+        members.setGroup(o.org, group);
+        members.setGroup(rivalOrg, 0);
+        vm.stopPrank();
+    }
+
     function cheatTender(uint256 seed, uint256 who) external act("cheatTender") {
         if (book.requestCount() == 0) return;
         RequestId id = RequestId.wrap(uint32(_bound(seed, 1, book.requestCount())));
