@@ -9,10 +9,10 @@ from eth_utils.crypto import keccak
 
 from bench.stage import CLASS, SPEC, Party, Stage, leases_of
 from chain.contracts.base import Call
-from chain.contracts.book import RequestTerms
+from chain.contracts.book import Bid, RequestTerms
 from chain.contracts.leases import Delivery
 from chain.contracts.members import Role
-from chain.contracts.tender import Bid, TenderTerms, commitment
+from chain.contracts.tender import TenderTerms, commitment
 from chain.wire import Receipt
 from market.windows import SlotWindow
 
@@ -105,7 +105,8 @@ class Script:
         """Three sealed bids for one machine, the first seller's wins; its lease."""
         for number, seller in enumerate(self._sellers):
             self._put_on_sale(seller, 1, named=number == 0)
-        bids = [(seller, Bid(n, RATE + n, (n,))) for n, seller in enumerate(self._sellers, 1)]
+        start, sellers = SPINE.start_slot, enumerate(self._sellers, 1)
+        bids = [(seller, Bid(n, RATE + n, start, (n,))) for n, seller in sellers]
         request, opened = self._tender(SPINE, bids, "SealedTender.award (3 bids, 1 resource)", named=True)
         winner = self._sellers[0]
         claim = winner.client.tender.claim(request, winner.org)
@@ -162,7 +163,8 @@ class Script:
         many = tuple(self._put_on_sale(seller, MANY, named=True))
         for word, window in WINDOWS.items():
             for offer, machines in ((self._offers - 1, one), (self._offers, many)):
-                self._tender(window, [(seller, Bid(offer, RATE, machines))], award_name(len(machines), word))
+                bid = Bid(offer, RATE, window.start_slot, machines)
+                self._tender(window, [(seller, bid)], award_name(len(machines), word))
 
     def _buy_now(self) -> list[int]:
         """The leases: of one and of many resources, in new calendar words and in used ones."""

@@ -48,6 +48,9 @@ GRANTS = (
     ("Verdicts", "leases.witness"),
     ("Verdicts", "settlement.judge"),
     ("Audits", "witnesses.slash"),
+    ("Awards", "leases.amend"),
+    ("Amendments", "leases.amend"),
+    ("Amendments", "awards.open"),
 )
 """Who may ask what of whom; the same list stands in tests/contracts/Exchange.sol."""
 
@@ -69,8 +72,10 @@ class DeployParams:
 
     Times are seconds (`slot`, `quantum`, `epoch` too; `tolerance_ms` milliseconds), `_ppm` parts per million,
     money microcredits: `seat_fee` a seat and epoch, `min_stake` what a witness stakes at least, `tick_fine`
-    for an epoch without a tick, `appeal_bond` for an appeal. `rounds` are those of an epoch. A committee has
-    `small_size` seats of which `small_quorum` agree while fewer than `large_pool` are eligible (W1).
+    for an epoch without a tick, `appeal_bond` for an appeal. A lease is taken back with at least
+    `reclaim_notice`, for `reclaim_ppm` of the price not served: less than `default_ppm` (L5). `rounds` are
+    those of an epoch. A committee has `small_size` seats of which `small_quorum` agree while fewer than
+    `large_pool` are eligible (W1).
     """
 
     slot: int = 3600
@@ -104,6 +109,8 @@ class DeployParams:
     slash_ppm: int = 500_000
     appeal_bond: int = 10_000_000
     appeal_time: int = 2_592_000
+    reclaim_notice: int = 86_400
+    reclaim_ppm: int = 100_000
     tolerance_ms: int = 2_000
     outlier_epochs: int = 6
 
@@ -120,6 +127,11 @@ class DeployParams:
             raise InvalidInput(
                 "no witness measures to the millisecond, and none is slashed for one epoch's disagreement",
                 hint="Give a tolerance_ms of at least 1 and outlier_epochs of at least 2",
+            )
+        if self.reclaim_ppm and self.reclaim_ppm >= self.default_ppm:
+            raise InvalidInput(
+                f"a lease taken back for {self.reclaim_ppm} ppm costs no less than a default",
+                hint="Give a reclaim_ppm below default_ppm",
             )
         Grid(self.epoch, self.rounds)
         for kind in ("small", "large"):
@@ -157,6 +169,7 @@ class DeployParams:
             tick_fine=1_000,
             appeal_bond=1_000,
             appeal_time=60,
+            reclaim_notice=20,
         )
 
     @classmethod
@@ -325,9 +338,11 @@ class Founding:
         self._create("Awards", directory, leases)
         self._mined()
         awards = at["Awards"]
+        self._create("Ranking", awards, inventory, members)
         both = (directory, members, inventory, escrow)
         self._create("Book", *both, awards, p.max_open_orders, p.order_deposit_ppm)
-        self._create("SealedTender", *both, at["Book"], awards, leases, settlement, p.deposit_ppm)
+        further = (at["Book"], awards, at["Ranking"], settlement)
+        self._create("SealedTender", *both, *further, p.deposit_ppm)
         self._create("EnglishAuction", *both, at["Book"], awards, settlement, p.deposit_ppm)
         self._create("Orders", members, inventory, awards)
         self._mined()
@@ -347,6 +362,8 @@ class Founding:
         self._mined()
         self._create("Inquiries", *base, leases, witnesses)
         self._create("Audits", *base, leases, witnesses, at["Verdicts"], (p.tolerance_ms, p.outlier_epochs))
+        amends = (p.reclaim_notice, p.reclaim_ppm)
+        self._create("Amendments", *base, at["Book"], at["Awards"], at["Verdicts"], amends)
         self._mined()
 
     def _create(self, name: str, *args: Any) -> None:

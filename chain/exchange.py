@@ -13,6 +13,7 @@ from typing import TypeVar
 from chain import connection as connection_file
 from chain.codec import Event
 from chain.connection import ConnectionFile
+from chain.contracts.amendments import Amendments
 from chain.contracts.audits import Audits
 from chain.contracts.awards import Awards
 from chain.contracts.base import Call, Contract
@@ -25,6 +26,7 @@ from chain.contracts.leases import Leases
 from chain.contracts.members import Members
 from chain.contracts.money import Credits, Escrow, Settlement
 from chain.contracts.orders import Orders
+from chain.contracts.ranking import Ranking
 from chain.contracts.tender import SealedTender
 from chain.contracts.verdicts import Verdicts
 from chain.contracts.witnesses import Witnesses
@@ -122,9 +124,19 @@ class Exchange:
         return self._numbered(Awards)
 
     @cached_property
+    def amendments(self) -> Amendments:
+        """Changes of leases that run."""
+        return self._numbered(Amendments)
+
+    @cached_property
     def book(self) -> Book:
         """Offers and requests."""
         return self._numbered(Book)
+
+    @cached_property
+    def ranking(self) -> Ranking:
+        """What reverse auctions judge."""
+        return self._numbered(Ranking)
 
     @cached_property
     def tender(self) -> SealedTender:
@@ -186,6 +198,7 @@ class Exchange:
             self.settlement,
             self.leases,
             self.awards,
+            self.amendments,
             self.book,
             self.tender,
         ]

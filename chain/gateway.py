@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from eth_utils.crypto import keccak
+
 from chain import challenge as challenges
 from chain.connection_data import ConnectionDocument, Endpoint, combined_hash, delivery_hash, fingerprint
 from chain.lease_endpoints import MachineStatus, Told, from_json
@@ -23,6 +25,7 @@ from chain.power import PowerRequest
 from chain.sealed import sealed_hash
 from chain.wallet import Wallet
 from market.errors import InvalidInput, OcxError, Permanent, Refused, Temporary
+from market.specs import canonical_document
 
 __all__ = [
     "ConnectionDocument",
@@ -140,6 +143,23 @@ class GatewayClient:
             return {**answer, "sealed": None if sealed is None else base64.b64decode(sealed, validate=True)}
         except (TypeError, ValueError) as error:
             raise Permanent("the gateway gave no sealed data") from error
+
+    def document(self, resource: int, hash_: bytes) -> dict[str, Any]:
+        """The document of a resource on offer, which the chain knows by its hash.
+
+        Permanent if the gateway gives another one.
+        """
+        found = self._authorised("GET", f"/v1/documents/{resource}").get("document")
+        try:
+            fits = isinstance(found, dict) and keccak(canonical_document(found)) == hash_
+        except InvalidInput:
+            fits = False
+        if not isinstance(found, dict) or not fits:
+            raise Permanent(
+                f"the gateway's document of node {resource} is not the one on the chain",
+                hint="Do not rely on it; tell the provider.",
+            )
+        return found
 
     @property
     def url(self) -> str:

@@ -12,6 +12,7 @@ import click
 
 from cli.access import connect, setup, watch
 from cli.act import Plan, apply, finish, run
+from cli.amend import COMMANDS, amendments
 from cli.app import App, Group, pass_app
 from cli.control import console, power
 from cli.handover import handover
@@ -42,6 +43,8 @@ lease.add_command(connect)
 lease.add_command(watch)
 lease.add_command(power)
 lease.add_command(console)
+for command in COMMANDS:
+    lease.add_command(command)
 
 
 def lease_row(exchange: Exchange, number: int, names: dict[int, str]) -> dict[str, Any]:
@@ -89,7 +92,8 @@ def show_(app: App, number: int, why: bool) -> None:
     exchange = app.exchange()
     kept = exchange.leases.lease(number)
     judges = [contract for contract in (exchange.witnesses, exchange.verdicts) if contract is not None]
-    entries = history(exchange, [exchange.leases, exchange.settlement, *judges], "lease", number)
+    told = [exchange.leases, exchange.settlement, exchange.amendments, exchange.awards, *judges]
+    entries = history(exchange, told, "lease", number)
     facts = lease_facts(kept, exchange.leases.terms(number), exchange.slot)
     over = ending(facts, exchange.now())
     result = lease_row(exchange, number, handles(exchange)) | {
@@ -115,6 +119,7 @@ def show_(app: App, number: int, why: bool) -> None:
         "accepted": f"{kept.accepted.bit_count()} of {kept.count}",
     }
     result |= _money(exchange, number, kept, entries)
+    result |= {"traits": [t.name.lower() for t in kept.traits if t.name]} | amendments(exchange, number, kept)
     result["offers"] = offer_terms(exchange, [kept.offer] if kept.offer else [])
     if why:
         result["why"] = lease_why(exchange, number, facts, entries)

@@ -122,6 +122,11 @@ offer.add_command(reprice)
 @click.option("--min-slots", type=click.IntRange(1), default=1, help="Shortest piece that is sold at once.")
 @sla_option
 @click.option(
+    "--reclaimable",
+    is_flag=True,
+    help="What is bought at once may be taken back, against notice and compensation.",
+)
+@click.option(
     "--config",
     "config_file",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -139,10 +144,12 @@ def publish(
     buy_now: int,
     min_slots: int,
     sla: int,
+    reclaimable: bool,
     config_file: Path | None,
 ) -> None:
     """Offer nodes of one class and site for rent; the window rounds inward to whole slots."""
     from chain.contracts.book import OfferTerms
+    from chain.contracts.leases import Trait
     from chain.generated.events import OfferPublished
 
     resources = increasing(nodes, "node")
@@ -151,7 +158,8 @@ def publish(
     window = offered_window(exchange, start, end, length)
     if floor is None:
         floor = _configured_floor(exchange, resources, config_file)
-    terms, org = OfferTerms(window, floor, buy_now, min_slots, sla), own_org(app, exchange)
+    traits = Trait.RECLAIMABLE if reclaimable else Trait.NONE
+    terms, org = OfferTerms(window, floor, buy_now, min_slots, sla, traits), own_org(app, exchange)
     seconds = window.window(exchange.slot).seconds
     deposit = ppm_of(amount_up(floor, len(resources), seconds), exchange.book.order_deposit_ppm())
     facts = {
@@ -215,6 +223,8 @@ def _span(window: SlotWindow, slot: int) -> dict[str, int]:
 
 
 def _row(exchange: Exchange, number: int) -> dict[str, Any]:
+    from chain.contracts.leases import Trait
+
     o = exchange.book.offer(number)
     resources = exchange.book.resources_of(number)
     return {
@@ -229,6 +239,7 @@ def _row(exchange: Exchange, number: int) -> dict[str, Any]:
         "buy_now_rate": o.buy_now_rate,
         "min_slots": o.min_slots,
         "sla": o.sla or None,
+        "reclaimable": bool(o.traits & Trait.RECLAIMABLE),
     }
 
 

@@ -168,7 +168,7 @@ def _read(exchange: Exchange, file: Path) -> SignedOrder:
 @_FILE
 @pass_app
 def show_(app: App, file: Path) -> None:
-    """An order in a file: its terms, its signer, whether it is good, what of it is free, what was filled."""
+    """An order in a file: its terms, its signer, whether it is good now, what is free, what was filled."""
     from chain.history import history
     from cli.offer import free_of
 

@@ -9,6 +9,8 @@ import click
 
 from cli.act import Plan, apply, finish
 from cli.app import App, Group, pass_app
+from cli.eligible import eligible as eligible_command
+from cli.eligible import terms_of
 from cli.files import read_json
 from cli.member import own_org
 from cli.offer import span_text
@@ -16,20 +18,26 @@ from cli.options import for_option, sla_option, window_end, window_start
 from cli.parse import DURATION, RATE, wanted_window
 from cli.promise import fee_fact, require_sla, sla_text
 from cli.render import credits_text, history_rows, show, time_text, word
-from market.billing import buyers_half, ppm_of
-from market.errors import Refused
+from market.billing import ppm_of
+from market.errors import InvalidInput, Refused
 from market.specs import Spec, parse_spec
 from market.tenders import fund
 
 if TYPE_CHECKING:
+    from chain.contracts.book import Request
+    from chain.contracts.leases import Trait
     from chain.exchange import Exchange
+    from market.windows import SlotWindow
 
-__all__ = ["request", "request_row"]
+__all__ = ["request", "request_row", "trait_texts"]
 
 
 @click.group(cls=Group)
 def request() -> None:
     """Requests: what a buyer needs."""
+
+
+request.add_command(eligible_command)
 
 
 @request.command()
@@ -48,6 +56,19 @@ def request() -> None:
     "--vickrey", is_flag=True, help="Winners are paid the lowest rate that did not win (from 3 bidders on)."
 )
 @click.option("--all-or-nothing", is_flag=True, help="Fewer than --count are worth nothing.")
+@click.option(
+    "--duration", type=DURATION, help="How long each is needed, anywhere in the window; by default all of it."
+)
+@click.option("--same-site", is_flag=True, help="All at one site.")
+@click.option("--same-start", is_flag=True, help="All begin together, wherever in the window.")
+@click.option("--distinct", is_flag=True, help="No two of one organisation, or of affiliated ones.")
+@click.option(
+    "--expr",
+    "expression_file",
+    metavar="EXPR.json",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Only nodes whose documents fit this expression; see ocx request eligible.",
+)
 @click.option(
     "--sign",
     type=click.Choice(["provider", "both"]),
@@ -69,6 +90,11 @@ def post(
     reveal_for: int,
     vickrey: bool,
     all_or_nothing: bool,
+    duration: int | None,
+    same_site: bool,
+    same_start: bool,
+    distinct: bool,
+    expression_file: Path | None,
     sign: str,
     sla: int,
 ) -> None:
@@ -76,7 +102,8 @@ def post(
 
     Locks the price at the ceiling; the award returns the excess, a tender without a valid bid returns all.
     """
-    from chain.contracts.book import RequestTerms
+    from chain.contracts.book import Eligible, RequestTerms
+    from chain.contracts.leases import Trait
     from chain.contracts.tender import TenderTerms
     from chain.generated.enums import Policy
     from chain.generated.events import TenderOpened
@@ -88,13 +115,25 @@ def post(
     window = wanted_window(exchange, start, end, length)
     now = exchange.now()
     terms = TenderTerms(now + commit_for, now + commit_for + reveal_for, vickrey)
-    wanted = RequestTerms(window, count, ceiling, class_name, least, policy, all_or_nothing, sla)
+    asked = (
+        (all_or_nothing, Trait.ALL_OR_NOTHING),
+        (same_site, Trait.SAME_SITE),
+        (same_start, Trait.SAME_START),
+        (distinct, Trait.DISTINCT),
+    )
+    traits = Trait(sum(trait for yes, trait in asked if yes))
+    eligible = terms_of(exchange, expression_file, class_name, least) if expression_file else Eligible()
+    slots = _slots(exchange, duration, window)
+    wanted = RequestTerms(window, count, ceiling, class_name, least, policy, traits, sla, slots, eligible)
     seconds = window.window(exchange.slot)
-    amount = fund(ceiling, count, seconds.start, seconds.end, now)
-    fees = count * buyers_half(exchange.awards.fee_of(window)) if sla else 0
+    length = wanted.piece * exchange.slot
+    amount = fund(ceiling, count, seconds.start, seconds.end, now, length=length)
+    fees = exchange.ranking.ceiling_of(wanted)[1] if sla else 0
     facts = {
-        "needs": f"{count} of {class_name} with {least}" + (", all or nothing" if all_or_nothing else ""),
+        "needs": ", ".join([f"{count} of {class_name} with {least}", *trait_texts(traits)]),
         "window": span_text(window, exchange.slot),
+        **({"for": f"{slots} slots of {exchange.slot} s, anywhere in it"} if slots else {}),
+        **({"eligible": f"{len(eligible.listed) // 4} nodes on offer now"} if eligible.listed else {}),
         "ceiling": f"{credits_text(ceiling)} credits per resource and hour",
         "bids until": f"{time_text(terms.commit_end)}, reveals until {time_text(terms.reveal_end)}",
         "pricing": "Vickrey from three bidders on, else first price" if vickrey else "first price",
@@ -114,8 +153,27 @@ def post(
         "ceiling_amount": opened.ceiling_amount,
         "start": seconds.start,
         "end": seconds.end,
+        "duration": length,
     }
     finish(app, done, result, value="request")
+
+
+def _slots(exchange: Exchange, duration: int | None, window: SlotWindow) -> int:
+    """How many slots hold a duration; 0 for all of the window, or for as much."""
+    if duration is None:
+        return 0
+    slots = -(-duration // exchange.slot)
+    if not 0 < slots <= window.slots:
+        raise InvalidInput(
+            f"a duration of {duration} s does not fit the window of {window.slots * exchange.slot} s",
+            hint="give a longer window, or a shorter --duration",
+        )
+    return slots if slots < window.slots else 0
+
+
+def trait_texts(traits: Trait) -> list[str]:
+    """What people read of what an award must have as a whole."""
+    return [trait.name.lower().replace("_", " ") for trait in type(traits) if trait in traits and trait.name]
 
 
 def request_row(exchange: Exchange, number: int) -> dict[str, Any]:
@@ -129,6 +187,7 @@ def request_row(exchange: Exchange, number: int) -> dict[str, Any]:
         "spec": str(r.spec),
         "start": r.start * exchange.slot,
         "end": r.end * exchange.slot,
+        "duration": r.slots * exchange.slot,
         "ceiling_rate": r.ceiling_rate,
         "sla": r.sla or None,
         "stage": exchange.tender.tender(number).stage.name.lower(),
@@ -162,13 +221,24 @@ def show_(app: App, number: int) -> None:
         "by": r.by,
         "created_at": r.created_at,
         "policy": r.policy.name.lower(),
-        "all_or_nothing": r.all_or_nothing,
+        "traits": trait_texts(r.traits),
+        **_eligible_row(exchange, number, r),
         "closed": r.closed,
         "history": history_rows(
             history(exchange, [exchange.book, exchange.tender], "request", number), exchange.slot
         ),
     }
     show(app, result, value="stage")
+
+
+def _eligible_row(exchange: Exchange, number: int, r: Request) -> dict[str, Any]:
+    """What a request says of the nodes it takes."""
+    if not any(r.eligible):
+        return {"expression": None, "eligible": None}
+    from chain.eligible import eligible_ids, expression_of
+
+    nodes = eligible_ids(exchange, number, r) or ()
+    return {"expression": expression_of(exchange, number), "eligible": sorted(nodes)}
 
 
 @request.command()

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chain.contracts.tender import Bid, commitment
+from chain.contracts.book import Bid
+from chain.contracts.tender import commitment
 from chain.wallet import write_private
 from market.errors import InvalidInput, Refused
 
@@ -72,7 +73,8 @@ def read(path: Path) -> SealedBid:
     """A sealed bid from its file; InvalidInput if it is none."""
     try:
         content = json.loads(path.read_text("utf-8"))
-        bid = Bid(content["bid"]["offer"], content["bid"]["rate"], tuple(content["bid"]["resources"]))
+        kept = content["bid"]
+        bid = Bid(kept["offer"], kept["rate"], kept["start"], tuple(kept["resources"]))
         return SealedBid(content["request"], content["bidder"], bid, bytes.fromhex(content["salt"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidInput(f"{path} is not a sealed bid: {error}") from error

@@ -10,14 +10,18 @@ import click
 
 from cli.act import Plan, apply, finish
 from cli.app import App, Group, pass_app
+from cli.availability import shelf_of
 from cli.member import handles, own_org
-from cli.offer import offer_terms
+from cli.offer import offer_terms, span_text
 from cli.options import node_option
 from cli.parse import RATE, increasing, org_id
 from cli.render import credits_text, history_rows, show, time_text
-from cli.request import request_row
+from cli.request import request_row, trait_texts
+from market.errors import InvalidInput
+from market.windows import SlotWindow
 
 if TYPE_CHECKING:
+    from chain.contracts.book import Bid
     from chain.exchange import Exchange
 
 __all__ = ["tender"]
@@ -72,7 +76,7 @@ def show_(app: App, number: int, why: bool) -> None:
         "commit_end": t.commit_end,
         "reveal_end": t.reveal_end,
         "vickrey": t.vickrey,
-        "all_or_nothing": r.all_or_nothing,
+        "traits": trait_texts(r.traits),
         "ceiling_amount": t.ceiling_amount,
         "deposit": t.deposit,
         "commits": t.commits,
@@ -119,6 +123,7 @@ def _bids(exchange: Exchange, number: int, entries: Any) -> list[dict[str, Any]]
                     "committed_at": bidder.committed_at,
                     "offer": bid and bid.offer,
                     "rate": bid and bid.rate,
+                    "start": bid and bid.start * exchange.slot,
                     "nodes": list(bid.resources) if bid else None,
                 }
             )
@@ -130,24 +135,31 @@ def _bids(exchange: Exchange, number: int, entries: Any) -> list[dict[str, Any]]
 @click.option("--offer", "offer_id", type=int, required=True, help="Own open offer that the nodes are of.")
 @node_option
 @click.option("--rate", type=RATE, required=True, help="Credits per resource and hour.")
+@click.option(
+    "--start",
+    help="When the lease begins, if the request leaves it open; by default as soon as all nodes are free.",
+)
 @pass_app
-def bid(app: App, number: int, offer_id: int, nodes: tuple[int, ...], rate: int) -> None:
+def bid(app: App, number: int, offer_id: int, nodes: tuple[int, ...], rate: int, start: str | None) -> None:
     """Commit to a sealed bid. What is needed to reveal it is kept in the state directory before it is sent.
 
     A bid that is not revealed in time loses its deposit: keep the state directory.
     """
-    from chain.contracts.tender import Bid
+    from chain.contracts.book import Bid
     from cli.salts import SealedBid, keep
 
     resources = increasing(nodes, "node")
     exchange = app.exchange(sign=True)
     org = own_org(app, exchange)
     t, r = exchange.tender.tender(number), exchange.book.request(number)
-    _check_bid(exchange, number, offer_id, resources, rate, org)
-    sealed = SealedBid(number, org, Bid(offer_id, rate, tuple(resources)), secrets.token_bytes(32))
+    first = _start_slot(exchange, number, offer_id, resources, start)
+    named = Bid(offer_id, rate, first, tuple(resources))
+    _check_bid(exchange, number, named, org)
+    sealed = SealedBid(number, org, named, secrets.token_bytes(32))
     call = exchange.tender.commit(number, sealed.commitment(exchange), org=org)
     facts = {
         "bid": f"nodes {', '.join(map(str, resources))} of offer {offer_id}, {r.count} wanted",
+        "window": span_text(SlotWindow(first, first + r.slots), exchange.slot),
         "rate": f"{credits_text(rate)} credits per resource and hour, ceiling {credits_text(r.ceiling_rate)}",
         "locks": f"{credits_text(t.deposit)} credits; lost if it is not revealed in time",
         "reveal": f"from {time_text(t.commit_end)} until {time_text(t.reveal_end)}",
@@ -170,19 +182,45 @@ def bid(app: App, number: int, offer_id: int, nodes: tuple[int, ...], rate: int)
     finish(app, done, result, value="commitment")
 
 
-def _check_bid(
-    exchange: Exchange, number: int, offer_id: int, resources: list[int], rate: int, org: int
-) -> None:
-    """Refuse now what the reveal would refuse later, when it costs the deposit."""
-    from market.errors import InvalidInput
+def _start_slot(
+    exchange: Exchange, number: int, offer_id: int, resources: list[int], start: str | None
+) -> int:
+    """The slot a bid is to begin in; if none is named, the first from which all nodes are free."""
+    from market.windows import parse_time
 
+    r, offered = exchange.book.request(number), exchange.book.offer(offer_id).window
+    if start is not None:
+        return parse_time(start, now=exchange.now()) // exchange.slot
+    if len(r.starts) == 1:
+        return r.start
+    shelves = [shelf_of(exchange, node, r.window) for node in resources]
+    for slot in r.starts:
+        piece = SlotWindow(slot, slot + r.slots)
+        if offered.contains(piece) and all(
+            shelf.calendar.is_free(piece, shelf.turnaround) for shelf in shelves
+        ):
+            return slot
+    raise InvalidInput(
+        "there is no piece of the request's window in which all these nodes are free",
+        hint="see: ocx offer availability",
+    )
+
+
+def _check_bid(exchange: Exchange, number: int, bid: Bid, org: int) -> None:
+    """Refuse now what the reveal would refuse later, when it costs the deposit."""
+    from chain.eligible import eligible_ids
+
+    offer_id, resources, rate = bid.offer, bid.resources, bid.rate
     o, r = exchange.book.offer(offer_id), exchange.book.request(number)
     offered = exchange.book.resources_of(offer_id)
+    piece, taken = SlotWindow(bid.start, bid.start + r.slots), eligible_ids(exchange, number, r)
     hint = "a reveal would be refused and the deposit lost"
     if o.org != org or o.closed:
         raise InvalidInput(f"offer {offer_id} is not an open offer of organisation {org}", hint=hint)
-    if not o.window.contains(r.window):
-        raise InvalidInput(f"the request's window is not inside offer {offer_id}", hint=hint)
+    if not r.window.contains(piece):
+        raise InvalidInput("the bid begins so that it would reach out of the request's window", hint=hint)
+    if not o.window.contains(piece):
+        raise InvalidInput(f"the bid's window is not inside offer {offer_id}", hint=hint)
     if not o.floor_rate <= rate <= r.ceiling_rate:
         raise InvalidInput(
             f"the rate {credits_text(rate)} is not between the offer's floor {credits_text(o.floor_rate)} "
@@ -194,8 +232,10 @@ def _check_bid(
             raise InvalidInput(f"node {node} is not of offer {offer_id}", hint=hint)
         if not exchange.inventory.covers(node, r.class_, r.spec):
             raise InvalidInput(f"node {node} is not of the class and size that is asked for", hint=hint)
-        if not exchange.inventory.is_free(node, r.window):
-            raise InvalidInput(f"node {node} is not free in the request's window", hint=hint)
+        if taken is not None and node not in taken:
+            raise InvalidInput(f"node {node} is not eligible, as its document is now", hint=hint)
+        if not exchange.inventory.is_free(node, piece):
+            raise InvalidInput(f"node {node} is not free in the bid's window", hint=hint)
 
 
 @tender.command()
@@ -210,13 +250,15 @@ def _check_bid(
 @pass_app
 def reveal(app: App, number: int, organisation: str | None, bid_file: Path | None) -> None:
     """Open a sealed bid, after the commitments and before the end of the reveals."""
+    from chain.eligible import proofs_of
     from chain.generated.errors import Inventory_NotFree
     from cli.salts import find, read
 
     exchange = app.exchange(sign=True)
     org = org_id(exchange, organisation) if organisation else own_org(app, exchange)
     sealed = read(bid_file) if bid_file else find(app.state_dir, exchange, number, org)
-    call = exchange.tender.reveal(number, org, sealed.bid, sealed.salt)
+    proofs = proofs_of(exchange, number, sealed.bid)
+    call = exchange.tender.reveal(number, org, sealed.bid, sealed.salt, proofs)
     facts = {
         "bid": f"nodes {', '.join(map(str, sealed.bid.resources))} of offer {sealed.bid.offer}",
         "rate": f"{credits_text(sealed.bid.rate)} credits per resource and hour",

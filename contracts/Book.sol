@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
+import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {Governed} from "./Governed.sol";
@@ -37,6 +38,9 @@ contract Book is IBook, Governed {
 
     /// @notice Longest freeze, seconds.
     uint256 public constant MAX_FREEZE = 31 days;
+    /// @dev Longest expression and longest list of eligible resources, bytes.
+    uint256 private constant MAX_TOLD = 4096;
+    uint256 private constant MAX_PROOF = 32;
 
     IMembers public immutable members;
     IInventory public immutable inventory;
@@ -92,6 +96,7 @@ contract Book is IBook, Governed {
         members.requireActive(org, Roles.SELLER);
         inventory.requireWindow(t.window);
         resources.check(PackedIds.MAX);
+        if (t.traits & ~Traits.RECLAIMABLE != 0) revert Book_BadTraits(t.traits);
         _requireRates(t.floorRate, t.buyNowRate);
         bytes32 class = _requireAlike(org, resources);
 
@@ -110,6 +115,7 @@ contract Book is IBook, Governed {
             uint40(block.timestamp),
             t.sla,
             deposit,
+            t.traits,
             0
         );
         _resources[id].store(resources);
@@ -184,10 +190,10 @@ contract Book is IBook, Governed {
         if (members.affiliated(buyer, o.org)) revert Book_SelfDealing(buyer, o.org);
         uint32 slots = window.end - window.start;
         if (slots < o.minSlots) revert Book_TooShort(slots, o.minSlots);
-        requireOffered(id, o.org, resources, window, o.buyNowRate);
+        _requireOffered(id, o.org, resources, window, o.buyNowRate);
 
         Leg memory leg = Leg(o.org, o.by, id, o.buyNowRate, window, resources);
-        Award memory award = Award(buyer, msg.sender, RequestId.wrap(0), Policy.Provider, 0, 0, o.sla);
+        Award memory award = Award(buyer, msg.sender, RequestId.wrap(0), Policy.Provider, o.traits, 0, o.sla);
         (awardId, lease) = _openOne(award, leg);
         emit BoughtNow(id, buyer, awardId, lease);
     }
@@ -224,6 +230,10 @@ contract Book is IBook, Governed {
         inventory.requireWindow(t.window);
         if (t.ceilingRate == 0) revert Book_ZeroRate();
         if (t.count == 0 || t.class == 0) revert Book_ZeroCount();
+        if (t.traits & ~Traits.OF_A_REQUEST != 0) revert Book_UnknownTraits(t.traits);
+        uint32 slots = t.window.end - t.window.start;
+        if (t.slots > slots) revert Book_BadDuration(t.slots, slots);
+        if (t.slots != 0) slots = t.slots;
 
         _open(org);
         id = RequestId.wrap(++requestCount);
@@ -234,28 +244,18 @@ contract Book is IBook, Governed {
             t.window.end,
             t.count,
             t.policy,
-            t.allOrNothing,
+            t.traits,
             false,
             t.ceilingRate,
             t.sla,
             by,
             uint40(block.timestamp),
+            slots,
             t.class,
-            t.spec
-        );
-        emit RequestPosted(
-            id,
-            org,
-            t.class,
-            t.window.start,
-            t.window.end,
-            t.count,
-            t.ceilingRate,
-            t.allOrNothing,
-            t.policy,
             t.spec,
-            t.sla
+            t.eligible
         );
+        _emitPosted(id, org, slots, t);
     }
 
     /// @inheritdoc IBook
@@ -270,30 +270,41 @@ contract Book is IBook, Governed {
     // ---- views -------------------------------------------------------------------------------------------------
 
     /// @inheritdoc IBook
+    function requireBid(RequestId id, OrgId org, Bid calldata bid, bytes32[][] calldata proofs)
+        external
+        view
+    {
+        Request storage r = _requests[id];
+        Window memory window = pieceOf(id, bid.start);
+        if (bid.rate > r.ceilingRate) revert Book_RateAboveCeiling(bid.rate, r.ceilingRate);
+        _requireOffered(bid.offer, org, bid.resources, window, bid.rate);
+        inventory.requireFits(bid.resources, r.class, r.spec, window);
+        if (r.eligible != 0) _requireEligible(id, r.eligible, bid.resources, proofs);
+    }
+
+    /// @inheritdoc IBook
+    function pieceOf(RequestId id, uint32 start) public view returns (Window memory) {
+        Request storage r = _requests[id];
+        (uint32 from, uint32 end, uint32 slots) = (r.start, r.end, r.slots);
+        if (slots == 0) revert Book_UnknownRequest(id);
+        if (start < from || start > end - slots) revert Book_OutsideRequest(id, start, slots);
+        return Window(start, start + slots);
+    }
+
+    /// @inheritdoc IBook
+    function leafOf(ResourceId resource, bytes32 documentHash) public pure returns (bytes32) {
+        return keccak256(bytes.concat(keccak256(abi.encode(resource, documentHash))));
+    }
+
+    /// @inheritdoc IBook
     function requireOffered(
         OfferId id,
         OrgId org,
         ResourceId[] calldata resources,
         Window calldata window,
         uint64 rate
-    ) public view {
-        Offer storage o = _thawedOffer(id);
-        if (o.org != org) revert Book_NotOwner(org);
-        if (window.start < o.start || window.end > o.end) {
-            revert Book_OutsideOffer(id, window.start, window.end);
-        }
-        if (rate < o.floorRate) revert Book_RateBelowFloor(rate, o.floorRate);
-        resources.check(PackedIds.MAX);
-        // Both lists increase, so one walk over the offer finds every resource or the one that is missing.
-        ResourceId[] memory offered = resourcesOf(id);
-        uint256 place;
-        for (uint256 i; i < resources.length; ++i) {
-            uint32 wanted = ResourceId.unwrap(resources[i]);
-            while (place < offered.length && ResourceId.unwrap(offered[place]) < wanted) ++place;
-            if (place == offered.length || ResourceId.unwrap(offered[place]) != wanted) {
-                revert Book_NotInOffer(id, resources[i]);
-            }
-        }
+    ) external view {
+        _requireOffered(id, org, resources, window, rate);
     }
 
     /// @inheritdoc IBook
@@ -314,6 +325,70 @@ contract Book is IBook, Governed {
     }
 
     // ---- inner -------------------------------------------------------------------------------------------------
+
+    function _requireOffered(
+        OfferId id,
+        OrgId org,
+        ResourceId[] calldata resources,
+        Window memory window,
+        uint64 rate
+    ) private view {
+        Offer storage o = _thawedOffer(id);
+        if (o.org != org) revert Book_NotOwner(org);
+        if (window.start < o.start || window.end > o.end) {
+            revert Book_OutsideOffer(id, window.start, window.end);
+        }
+        if (rate < o.floorRate) revert Book_RateBelowFloor(rate, o.floorRate);
+        resources.check(PackedIds.MAX);
+        // Both lists increase, so one walk over the offer finds every resource or the one that is missing.
+        ResourceId[] memory offered = resourcesOf(id);
+        uint256 place;
+        for (uint256 i; i < resources.length; ++i) {
+            uint32 wanted = ResourceId.unwrap(resources[i]);
+            while (place < offered.length && ResourceId.unwrap(offered[place]) < wanted) ++place;
+            if (place == offered.length || ResourceId.unwrap(offered[place]) != wanted) {
+                revert Book_NotInOffer(id, resources[i]);
+            }
+        }
+    }
+
+    /// @dev A resource that was measured anew after the request was posted is not what the buyer judged.
+    function _requireEligible(
+        RequestId id,
+        bytes32 root,
+        ResourceId[] calldata resources,
+        bytes32[][] calldata proofs
+    ) private view {
+        for (uint256 i; i < resources.length; ++i) {
+            bytes32 leaf = leafOf(resources[i], inventory.documentHashOf(resources[i]));
+            bool under = i < proofs.length && proofs[i].length <= MAX_PROOF
+                && MerkleProof.verifyCalldata(proofs[i], root, leaf);
+            if (!under) revert Book_NotEligible(id, resources[i]);
+        }
+    }
+
+    function _emitPosted(RequestId id, OrgId org, uint32 slots, RequestTerms calldata t) private {
+        emit RequestPosted(
+            id,
+            org,
+            t.class,
+            t.window.start,
+            t.window.end,
+            slots,
+            t.count,
+            t.ceilingRate,
+            t.traits,
+            t.policy,
+            t.spec,
+            t.sla
+        );
+        (uint256 expression, uint256 listed) = (t.expression.length, t.listed.length);
+        bool tooLong = expression > MAX_TOLD || listed > MAX_TOLD;
+        if (tooLong || (t.eligible == 0 && expression + listed != 0)) {
+            revert Book_BadEligible(expression, listed);
+        }
+        if (t.eligible != 0) emit RequestExpression(id, t.eligible, t.expression, t.listed);
+    }
 
     function _requireAlike(OrgId org, ResourceId[] calldata resources) private view returns (bytes32 class) {
         bytes32 site;
@@ -367,7 +442,8 @@ contract Book is IBook, Governed {
             t.buyNowRate,
             t.minSlots,
             resources,
-            t.sla
+            t.sla,
+            t.traits
         );
     }
 

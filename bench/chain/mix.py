@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from bench.chain.stage import FLOOR, ChainStage, Shop
 from bench.stage import CLASS, SPEC, Party
 from chain.contracts.base import Call
-from chain.contracts.book import OfferTerms, RequestTerms
-from chain.contracts.tender import Bid, TenderTerms, commitment
+from chain.contracts.book import Bid, OfferTerms, RequestTerms
+from chain.contracts.tender import TenderTerms, commitment
 from chain.exchange import decode_logs
 from chain.generated import events
 from chain.wire import Receipt
@@ -123,7 +123,7 @@ class Mix:
 
     def _bid(self, number: int, closes: int | float, shop: Shop) -> Act:
         client, org = shop.party.client, shop.party.org
-        bid = Bid(shop.offer, FLOOR, shop.machines[-1:])
+        bid = Bid(shop.offer, FLOOR, shop.window.end_slot - 2, shop.machines[-1:])
 
         def build() -> Call:
             chain_id = client.connection.chain_id

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from chain.contracts.base import Call, Contract, spec_tuple, struct
 from chain.wire import BlockId
 from market.specs import Spec, class_id
-from market.windows import SlotWindow
+from market.windows import Calendar, SlotWindow
 
 __all__ = ["Inventory", "Resource"]
 
@@ -51,6 +51,18 @@ class Inventory(Contract):
     def owner_of(self, resource: int, *, block: BlockId = "latest") -> int:
         return int(self._view("ownerOf", resource, block=block))
 
+    def document_hash_of(self, resource: int, *, block: BlockId = "latest") -> bytes:
+        """Hash of the document that it has now; zeros if there is no such resource."""
+        return bytes(self._view("documentHashOf", resource, block=block))
+
+    def document_hashes(self, resources: Sequence[int], *, block: BlockId = "latest") -> dict[int, bytes]:
+        """The same for several, in few messages."""
+        return {r: bytes(h) for r, h in self._views("documentHashOf", resources, block=block).items()}
+
+    def site_of(self, resource: int, *, block: BlockId = "latest") -> bytes:
+        """Name of its site, in 32 bytes."""
+        return bytes(self._view("siteOf", resource, block=block))
+
     def by_hardware(self, hardware_key: bytes, *, block: BlockId = "latest") -> int:
         return int(self._view("byHardware", hardware_key, block=block))
 
@@ -63,6 +75,14 @@ class Inventory(Contract):
     def calendar(self, resource: int, word: int, *, block: BlockId = "latest") -> int:
         """256 slots from slot `word * 256` on, lowest bit first; a set bit is booked."""
         return int(self._view("calendar", resource, word, block=block))
+
+    def booked(
+        self, resource: int, window: SlotWindow, turnaround: int, *, block: BlockId = "latest"
+    ) -> Calendar:
+        """What is booked of a resource in a window and the turnaround after it."""
+        last = (window.end_slot + turnaround) >> 8
+        words = range(window.start_slot >> 8, last + 1)
+        return Calendar.from_words({word: self.calendar(resource, word, block=block) for word in words})
 
     def register(
         self,

@@ -52,6 +52,11 @@ class Trait(IntFlag):
 
     NONE = 0
     ALL_OR_NOTHING = 1
+    COMPOSITE = 2
+    RECLAIMABLE = 4
+    SAME_SITE = 8
+    DISTINCT = 16
+    SAME_START = 32
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
 
 from chain.contracts.base import Call, Contract, struct
-from chain.contracts.book import RequestTerms
+from chain.contracts.book import Bid, RequestTerms
 from chain.generated.enums import BidStatus, Stage
 from chain.wire import BlockId
 
-__all__ = ["Bid", "Bidder", "SealedTender", "Tender", "TenderTerms", "commitment"]
+__all__ = ["Bidder", "SealedTender", "Tender", "TenderTerms", "commitment"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +45,19 @@ class Tender:
 
 
 @dataclass(frozen=True, slots=True)
-class Bid:
-    """ISealedTender.Bid; `resources` strictly increasing, `rate` in microcredits per resource and hour."""
-
-    offer: int
-    rate: int
-    resources: tuple[int, ...]
-
-    def as_tuple(self) -> tuple[int, int, tuple[int, ...]]:
-        """In the order of the Solidity struct."""
-        return (self.offer, self.rate, self.resources)
-
-
-@dataclass(frozen=True, slots=True)
 class Bidder:
-    """ISealedTender.Bidder."""
+    """ISealedTender.Bidder; `start` is the slot that a revealed bid begins in."""
 
     status: BidStatus
     by: str
     committed_at: int
+    start: int
     commitment: bytes
 
 
 def commitment(chain_id: int, tender: str, request: int, bidder: int, bid: Bid, salt: bytes) -> bytes:
     """What a bidder commits to (rule A4), as `SealedTender.commitmentOf` makes it, without telling a node."""
-    types = ("uint256", "address", "uint32", "uint32", "(uint32,uint64,uint32[])", "bytes32")
+    types = ("uint256", "address", "uint32", "uint32", "(uint32,uint64,uint32,uint32[])", "bytes32")
     return keccak(abi_encode(types, (chain_id, tender, request, bidder, bid.as_tuple(), salt)))
 
 
@@ -109,8 +98,11 @@ class SealedTender(Contract):
         """Bid for an organisation, as `post` asks for one."""
         return self._call("commit", org, request, sealed)
 
-    def reveal(self, request: int, org: int, bid: Bid, salt: bytes) -> Call:
-        return self._call("reveal", request, org, bid.as_tuple(), salt)
+    def reveal(
+        self, request: int, org: int, bid: Bid, salt: bytes, proofs: Sequence[Sequence[bytes]] = ()
+    ) -> Call:
+        """`proofs`: see `chain.eligible`; none if the request takes any resource."""
+        return self._call("reveal", request, org, bid.as_tuple(), salt, [list(proof) for proof in proofs])
 
     def reveal_void(self, request: int, org: int, bid: Bid, salt: bytes, resource: int, lease: int) -> Call:
         return self._call("revealVoid", request, org, bid.as_tuple(), salt, resource, lease)

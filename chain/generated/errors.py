@@ -15,6 +15,22 @@ __all__ = [
     "REGISTRY",
     "AccessControlBadConfirmation",
     "AccessControlUnauthorizedAccount",
+    "Amendments_Dearer",
+    "Amendments_Lesser",
+    "Amendments_NoLonger",
+    "Amendments_NoProposal",
+    "Amendments_NoReplacement",
+    "Amendments_NotFinal",
+    "Amendments_NotReclaimable",
+    "Amendments_NothingToClose",
+    "Amendments_NoticeTooShort",
+    "Amendments_OtherCount",
+    "Amendments_OtherPromise",
+    "Amendments_Skipped",
+    "Amendments_StillMissing",
+    "Amendments_TooDear",
+    "Amendments_WrongState",
+    "Amendments_ZeroRate",
     "Audits_BadCanary",
     "Audits_BadTerms",
     "Audits_Closed",
@@ -25,9 +41,17 @@ __all__ = [
     "Audits_NotSeat",
     "Audits_NotShown",
     "Audits_NotSigner",
+    "Awards_NoDefault",
+    "Awards_NotPartners",
+    "Awards_PartnerRuns",
+    "Awards_TooLate",
+    "Book_BadDuration",
+    "Book_BadEligible",
+    "Book_BadTraits",
     "Book_Frozen",
     "Book_FrozenTooLong",
     "Book_MixedResources",
+    "Book_NotEligible",
     "Book_NotForSaleNow",
     "Book_NotInOffer",
     "Book_NotOwnResource",
@@ -36,6 +60,8 @@ __all__ = [
     "Book_OfferOpen",
     "Book_OtherParty",
     "Book_OutsideOffer",
+    "Book_OutsideRequest",
+    "Book_RateAboveCeiling",
     "Book_RateBelowFloor",
     "Book_RateRises",
     "Book_SelfDealing",
@@ -44,6 +70,7 @@ __all__ = [
     "Book_TooShort",
     "Book_UnknownOffer",
     "Book_UnknownRequest",
+    "Book_UnknownTraits",
     "Book_ZeroCount",
     "Book_ZeroRate",
     "Council_AlreadyApproved",
@@ -56,6 +83,7 @@ __all__ = [
     "Council_NotMember",
     "Council_OtherTerm",
     "Council_Unknown",
+    "Directory_NoAccount",
     "Directory_NoCode",
     "Directory_NoRight",
     "Directory_NotCouncil",
@@ -172,7 +200,6 @@ __all__ = [
     "SealedTender_GroupCommitted",
     "SealedTender_HasCommitments",
     "SealedTender_NoExcuse",
-    "SealedTender_RateAboveCeiling",
     "SealedTender_SelfDealing",
     "SealedTender_TooEarly",
     "SealedTender_TooLarge",
@@ -254,6 +281,320 @@ class AccessControlUnauthorizedAccount(codec.ContractError):
         super().__init__(account=account, needed_role=needed_role)
         self.account = account
         self.needed_role = needed_role
+
+
+class Amendments_Dearer(codec.ContractError):
+    """the offer's buy-now rate has risen
+
+    `Amendments`: Amendments_Dearer(uint32 offer, uint64 rate, uint64 most).
+    """
+
+    NAME: ClassVar[str] = "Amendments_Dearer"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("446969b4")
+    MESSAGE: ClassVar[str] = "the offer's buy-now rate has risen"
+    HINT: ClassVar[str | None] = (
+        "See 'ocx offer show', then extend at what it costs now, or propose another rate."
+    )
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("offer", "uint32"),
+        codec.Parameter("rate", "uint64"),
+        codec.Parameter("most", "uint64"),
+    )
+
+    def __init__(self, *, offer: int, rate: int, most: int) -> None:
+        super().__init__(offer=offer, rate=rate, most=most)
+        self.offer = offer
+        self.rate = rate
+        self.most = most
+
+
+class Amendments_Lesser(codec.ContractError):
+    """this machine is less than the one it is to replace
+
+    `Amendments`: Amendments_Lesser(uint32 resource, uint32 instead).
+    """
+
+    NAME: ClassVar[str] = "Amendments_Lesser"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("d169c5dd")
+    MESSAGE: ClassVar[str] = "this machine is less than the one it is to replace"
+    HINT: ClassVar[str | None] = "Name one of the same class that has at least as much of everything."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("resource", "uint32"),
+        codec.Parameter("instead", "uint32"),
+    )
+
+    def __init__(self, *, resource: int, instead: int) -> None:
+        super().__init__(resource=resource, instead=instead)
+        self.resource = resource
+        self.instead = instead
+
+
+class Amendments_NoLonger(codec.ContractError):
+    """the lease does not end that early
+
+    `Amendments`: Amendments_NoLonger(uint32 lease, uint32 end).
+    """
+
+    NAME: ClassVar[str] = "Amendments_NoLonger"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("e8f6b732")
+    MESSAGE: ClassVar[str] = "the lease does not end that early"
+    HINT: ClassVar[str | None] = "Name a slot behind its end."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("end", "uint32"),
+    )
+
+    def __init__(self, *, lease: int, end: int) -> None:
+        super().__init__(lease=lease, end=end)
+        self.lease = lease
+        self.end = end
+
+
+class Amendments_NoProposal(codec.ContractError):
+    """no such extension is proposed, or the lease's end moved since
+
+    `Amendments`: Amendments_NoProposal(uint32 lease).
+    """
+
+    NAME: ClassVar[str] = "Amendments_NoProposal"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("364755c4")
+    MESSAGE: ClassVar[str] = "no such extension is proposed, or the lease's end moved since"
+    HINT: ClassVar[str | None] = "See 'ocx lease show'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("lease", "uint32"),)
+
+    def __init__(self, *, lease: int) -> None:
+        super().__init__(lease=lease)
+        self.lease = lease
+
+
+class Amendments_NoReplacement(codec.ContractError):
+    """no replacement is offered any more
+
+    `Amendments`: Amendments_NoReplacement(uint32 lease).
+    """
+
+    NAME: ClassVar[str] = "Amendments_NoReplacement"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("898241c0")
+    MESSAGE: ClassVar[str] = "no replacement is offered any more"
+    HINT: ClassVar[str | None] = "It can be taken once, until the lease ends."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("lease", "uint32"),)
+
+    def __init__(self, *, lease: int) -> None:
+        super().__init__(lease=lease)
+        self.lease = lease
+
+
+class Amendments_NotFinal(codec.ContractError):
+    """verdicts may still come, or one is in dispute
+
+    `Amendments`: Amendments_NotFinal(uint32 lease, uint256 finalUntil).
+    """
+
+    NAME: ClassVar[str] = "Amendments_NotFinal"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("34c4601b")
+    MESSAGE: ClassVar[str] = "verdicts may still come, or one is in dispute"
+    HINT: ClassVar[str | None] = "Wait until the lease is final and appeals are decided ('ocx lease show')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("final_until", "uint256"),
+    )
+
+    def __init__(self, *, lease: int, final_until: int) -> None:
+        super().__init__(lease=lease, final_until=final_until)
+        self.lease = lease
+        self.final_until = final_until
+
+
+class Amendments_NotReclaimable(codec.ContractError):
+    """it was not agreed that this lease may be taken back
+
+    `Amendments`: Amendments_NotReclaimable(uint32 lease).
+    """
+
+    NAME: ClassVar[str] = "Amendments_NotReclaimable"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("562493be")
+    MESSAGE: ClassVar[str] = "it was not agreed that this lease may be taken back"
+    HINT: ClassVar[str | None] = "Only leases of offers or requests that say so may."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("lease", "uint32"),)
+
+    def __init__(self, *, lease: int) -> None:
+        super().__init__(lease=lease)
+        self.lease = lease
+
+
+class Amendments_NothingToClose(codec.ContractError):
+    """there is nothing to close, or it was closed
+
+    `Amendments`: Amendments_NothingToClose(uint32 lease).
+    """
+
+    NAME: ClassVar[str] = "Amendments_NothingToClose"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("216654a2")
+    MESSAGE: ClassVar[str] = "there is nothing to close, or it was closed"
+    HINT: ClassVar[str | None] = "Only a lease with witnesses that was taken back keeps its bond for that."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("lease", "uint32"),)
+
+    def __init__(self, *, lease: int) -> None:
+        super().__init__(lease=lease)
+        self.lease = lease
+
+
+class Amendments_NoticeTooShort(codec.ContractError):
+    """the notice is too short
+
+    `Amendments`: Amendments_NoticeTooShort(uint32 lease, uint256 notBefore).
+    """
+
+    NAME: ClassVar[str] = "Amendments_NoticeTooShort"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("167c3a5e")
+    MESSAGE: ClassVar[str] = "the notice is too short"
+    HINT: ClassVar[str | None] = "Take it back at the time named or later."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("not_before", "uint256"),
+    )
+
+    def __init__(self, *, lease: int, not_before: int) -> None:
+        super().__init__(lease=lease, not_before=not_before)
+        self.lease = lease
+        self.not_before = not_before
+
+
+class Amendments_OtherCount(codec.ContractError):
+    """the replacement is not as many machines as the lease has
+
+    `Amendments`: Amendments_OtherCount(uint32 lease, uint256 named, uint256 wanted).
+    """
+
+    NAME: ClassVar[str] = "Amendments_OtherCount"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("7cf57284")
+    MESSAGE: ClassVar[str] = "the replacement is not as many machines as the lease has"
+    HINT: ClassVar[str | None] = "Name one for each, in the same order."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("named", "uint256"),
+        codec.Parameter("wanted", "uint256"),
+    )
+
+    def __init__(self, *, lease: int, named: int, wanted: int) -> None:
+        super().__init__(lease=lease, named=named, wanted=wanted)
+        self.lease = lease
+        self.named = named
+        self.wanted = wanted
+
+
+class Amendments_OtherPromise(codec.ContractError):
+    """the lease's offer promises something else than the lease does, so its rate is another thing's
+
+    `Amendments`: Amendments_OtherPromise(uint32 lease, uint32 offer).
+    """
+
+    NAME: ClassVar[str] = "Amendments_OtherPromise"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("87cb6282")
+    MESSAGE: ClassVar[str] = (
+        "the lease's offer promises something else than the lease does, so its rate is another thing's"
+    )
+    HINT: ClassVar[str | None] = "Propose a rate to the provider ('ocx lease extend --propose')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("offer", "uint32"),
+    )
+
+    def __init__(self, *, lease: int, offer: int) -> None:
+        super().__init__(lease=lease, offer=offer)
+        self.lease = lease
+        self.offer = offer
+
+
+class Amendments_Skipped(codec.ContractError):
+    """the replacement cannot be opened (1 not free, 2 the provider cannot cover its bond, 3 the buyer cannot cover the price)
+
+    `Amendments`: Amendments_Skipped(uint8 reason).
+    """
+
+    NAME: ClassVar[str] = "Amendments_Skipped"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("a540cb82")
+    MESSAGE: ClassVar[str] = (
+        "the replacement cannot be opened (1 not free, 2 the provider cannot cover its bond, 3 the buyer cannot cover the price)"
+    )
+    HINT: ClassVar[str | None] = "See 'ocx credits balance'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("reason", "uint8", enum=Skip),)
+
+    def __init__(self, *, reason: Skip) -> None:
+        super().__init__(reason=reason)
+        self.reason = reason
+
+
+class Amendments_StillMissing(codec.ContractError):
+    """something is still to be delivered, or its default to be settled
+
+    `Amendments`: Amendments_StillMissing(uint32 lease).
+    """
+
+    NAME: ClassVar[str] = "Amendments_StillMissing"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("7536f0fa")
+    MESSAGE: ClassVar[str] = "something is still to be delivered, or its default to be settled"
+    HINT: ClassVar[str | None] = "See 'ocx lease expire'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("lease", "uint32"),)
+
+    def __init__(self, *, lease: int) -> None:
+        super().__init__(lease=lease)
+        self.lease = lease
+
+
+class Amendments_TooDear(codec.ContractError):
+    """taking a lease back must cost less than a default
+
+    `Amendments`: Amendments_TooDear(uint32 reclaimPpm, uint32 defaultPpm).
+    """
+
+    NAME: ClassVar[str] = "Amendments_TooDear"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("85da19c4")
+    MESSAGE: ClassVar[str] = "taking a lease back must cost less than a default"
+    HINT: ClassVar[str | None] = "Give a reclaim_ppm below default_ppm."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("reclaim_ppm", "uint32"),
+        codec.Parameter("default_ppm", "uint32"),
+    )
+
+    def __init__(self, *, reclaim_ppm: int, default_ppm: int) -> None:
+        super().__init__(reclaim_ppm=reclaim_ppm, default_ppm=default_ppm)
+        self.reclaim_ppm = reclaim_ppm
+        self.default_ppm = default_ppm
+
+
+class Amendments_WrongState(codec.ContractError):
+    """the lease's state does not allow this
+
+    `Amendments`: Amendments_WrongState(uint32 lease, uint8 state).
+    """
+
+    NAME: ClassVar[str] = "Amendments_WrongState"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("388b8398")
+    MESSAGE: ClassVar[str] = "the lease's state does not allow this"
+    HINT: ClassVar[str | None] = "See 'ocx lease show --why'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("state", "uint8", enum=LeaseState),
+    )
+
+    def __init__(self, *, lease: int, state: LeaseState) -> None:
+        super().__init__(lease=lease, state=state)
+        self.lease = lease
+        self.state = state
+
+
+class Amendments_ZeroRate(codec.ContractError):
+    """nothing is for free
+
+    `Amendments`: Amendments_ZeroRate().
+    """
+
+    NAME: ClassVar[str] = "Amendments_ZeroRate"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("c002344e")
+    MESSAGE: ClassVar[str] = "nothing is for free"
+    HINT: ClassVar[str | None] = "Propose a rate of at least one microcredit."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = ()
 
 
 class Audits_BadCanary(codec.ContractError):
@@ -444,6 +785,143 @@ class Audits_NotSigner(codec.ContractError):
         self.account = account
 
 
+class Awards_NoDefault(codec.ContractError):
+    """no provider of this award defaulted, so its leases go on
+
+    `Awards`: Awards_NoDefault(uint32 lease).
+    """
+
+    NAME: ClassVar[str] = "Awards_NoDefault"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("54dd8a91")
+    MESSAGE: ClassVar[str] = "no provider of this award defaulted, so its leases go on"
+    HINT: ClassVar[str | None] = "Have a missed deadline recorded first ('ocx lease expire')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("lease", "uint32"),)
+
+    def __init__(self, *, lease: int) -> None:
+        super().__init__(lease=lease)
+        self.lease = lease
+
+
+class Awards_NotPartners(codec.ContractError):
+    """these are no leases of one composite award
+
+    `Awards`: Awards_NotPartners(uint32 lease, uint32 partner).
+    """
+
+    NAME: ClassVar[str] = "Awards_NotPartners"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("834a1421")
+    MESSAGE: ClassVar[str] = "these are no leases of one composite award"
+    HINT: ClassVar[str | None] = "See 'ocx lease show'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("partner", "uint32"),
+    )
+
+    def __init__(self, *, lease: int, partner: int) -> None:
+        super().__init__(lease=lease, partner=partner)
+        self.lease = lease
+        self.partner = partner
+
+
+class Awards_PartnerRuns(codec.ContractError):
+    """a lease of the award goes on
+
+    `Awards`: Awards_PartnerRuns(uint32 partner).
+    """
+
+    NAME: ClassVar[str] = "Awards_PartnerRuns"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("6a397e06")
+    MESSAGE: ClassVar[str] = "a lease of the award goes on"
+    HINT: ClassVar[str | None] = "End it first ('ocx lease end-partner')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("partner", "uint32"),)
+
+    def __init__(self, *, partner: int) -> None:
+        super().__init__(partner=partner)
+        self.partner = partner
+
+
+class Awards_TooLate(codec.ContractError):
+    """the time to end the other leases of the award is over; they go on
+
+    `Awards`: Awards_TooLate(uint32 defaulted, uint256 until).
+    """
+
+    NAME: ClassVar[str] = "Awards_TooLate"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("0214f85d")
+    MESSAGE: ClassVar[str] = "the time to end the other leases of the award is over; they go on"
+    HINT: ClassVar[str | None] = "Its buyer may end each early ('ocx lease end')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("defaulted", "uint32"),
+        codec.Parameter("until", "uint256"),
+    )
+
+    def __init__(self, *, defaulted: int, until: int) -> None:
+        super().__init__(defaulted=defaulted, until=until)
+        self.defaulted = defaulted
+        self.until = until
+
+
+class Book_BadDuration(codec.ContractError):
+    """each resource is needed for longer than the window (slots)
+
+    `Book`: Book_BadDuration(uint32 slots, uint32 window).
+    """
+
+    NAME: ClassVar[str] = "Book_BadDuration"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("9062b4fd")
+    MESSAGE: ClassVar[str] = "each resource is needed for longer than the window (slots)"
+    HINT: ClassVar[str | None] = "Give a longer window or a shorter duration."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("slots", "uint32"),
+        codec.Parameter("window", "uint32"),
+    )
+
+    def __init__(self, *, slots: int, window: int) -> None:
+        super().__init__(slots=slots, window=window)
+        self.slots = slots
+        self.window = window
+
+
+class Book_BadEligible(codec.ContractError):
+    """expression and list of eligible resources are too long or lack their root (bytes)
+
+    `Book`: Book_BadEligible(uint256 expression, uint256 listed).
+    """
+
+    NAME: ClassVar[str] = "Book_BadEligible"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("1f6326f4")
+    MESSAGE: ClassVar[str] = (
+        "expression and list of eligible resources are too long or lack their root (bytes)"
+    )
+    HINT: ClassVar[str | None] = "Give at most 4,096 bytes of each; list at most 1,024 resources."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("expression", "uint256"),
+        codec.Parameter("listed", "uint256"),
+    )
+
+    def __init__(self, *, expression: int, listed: int) -> None:
+        super().__init__(expression=expression, listed=listed)
+        self.expression = expression
+        self.listed = listed
+
+
+class Book_BadTraits(codec.ContractError):
+    """an offer cannot agree on that with who buys
+
+    `Book`: Book_BadTraits(uint8 traits).
+    """
+
+    NAME: ClassVar[str] = "Book_BadTraits"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("db392b08")
+    MESSAGE: ClassVar[str] = "an offer cannot agree on that with who buys"
+    HINT: ClassVar[str | None] = "Only that its leases may be taken back ('--reclaimable')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("traits", "uint8"),)
+
+    def __init__(self, *, traits: int) -> None:
+        super().__init__(traits=traits)
+        self.traits = traits
+
+
 class Book_Frozen(codec.ContractError):
     """the offer is under auction: it is not sold otherwise, changed or cancelled for now (until, unix seconds)
 
@@ -505,10 +983,35 @@ class Book_MixedResources(codec.ContractError):
         self.resource = resource
 
 
+class Book_NotEligible(codec.ContractError):
+    """the resource is not among those that the request takes, with the document it has now
+
+    `Book`: Book_NotEligible(uint32 request, uint32 resource).
+    """
+
+    NAME: ClassVar[str] = "Book_NotEligible"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("6cd7d5de")
+    MESSAGE: ClassVar[str] = (
+        "the resource is not among those that the request takes, with the document it has now"
+    )
+    HINT: ClassVar[str | None] = (
+        "See 'ocx request eligible'; a document that changed after the request was posted is another one."
+    )
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("request", "uint32"),
+        codec.Parameter("resource", "uint32"),
+    )
+
+    def __init__(self, *, request: int, resource: int) -> None:
+        super().__init__(request=request, resource=resource)
+        self.request = request
+        self.resource = resource
+
+
 class Book_NotForSaleNow(codec.ContractError):
     """the offer has no buy-now rate
 
-    `Book`: Book_NotForSaleNow(uint32 offer).
+    `Amendments`: Book_NotForSaleNow(uint32 offer).
     """
 
     NAME: ClassVar[str] = "Book_NotForSaleNow"
@@ -663,6 +1166,50 @@ class Book_OutsideOffer(codec.ContractError):
         self.end = end
 
 
+class Book_OutsideRequest(codec.ContractError):
+    """the piece lies outside the request's window (slots)
+
+    `Book`: Book_OutsideRequest(uint32 request, uint32 start, uint32 slots).
+    """
+
+    NAME: ClassVar[str] = "Book_OutsideRequest"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("fff490eb")
+    MESSAGE: ClassVar[str] = "the piece lies outside the request's window (slots)"
+    HINT: ClassVar[str | None] = "Let it begin so that all of it lies within; see 'ocx request show'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("request", "uint32"),
+        codec.Parameter("start", "uint32"),
+        codec.Parameter("slots", "uint32"),
+    )
+
+    def __init__(self, *, request: int, start: int, slots: int) -> None:
+        super().__init__(request=request, start=start, slots=slots)
+        self.request = request
+        self.start = start
+        self.slots = slots
+
+
+class Book_RateAboveCeiling(codec.ContractError):
+    """the rate is above the ceiling (microcredits an hour)
+
+    `Book`: Book_RateAboveCeiling(uint64 rate, uint64 ceilingRate).
+    """
+
+    NAME: ClassVar[str] = "Book_RateAboveCeiling"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("1f5f5f5d")
+    MESSAGE: ClassVar[str] = "the rate is above the ceiling (microcredits an hour)"
+    HINT: ClassVar[str | None] = "The bid cannot win."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("rate", "uint64"),
+        codec.Parameter("ceiling_rate", "uint64"),
+    )
+
+    def __init__(self, *, rate: int, ceiling_rate: int) -> None:
+        super().__init__(rate=rate, ceiling_rate=ceiling_rate)
+        self.rate = rate
+        self.ceiling_rate = ceiling_rate
+
+
 class Book_RateBelowFloor(codec.ContractError):
     """the rate is below the floor (microcredits an hour)
 
@@ -710,7 +1257,7 @@ class Book_RateRises(codec.ContractError):
 class Book_SelfDealing(codec.ContractError):
     """buyer and provider are affiliated
 
-    `Book`: Book_SelfDealing(uint32 buyer, uint32 provider).
+    `Amendments`: Book_SelfDealing(uint32 buyer, uint32 provider).
     """
 
     NAME: ClassVar[str] = "Book_SelfDealing"
@@ -821,6 +1368,25 @@ class Book_UnknownRequest(codec.ContractError):
     def __init__(self, *, request: int) -> None:
         super().__init__(request=request)
         self.request = request
+
+
+class Book_UnknownTraits(codec.ContractError):
+    """a request cannot ask for this (bits: 1 all or nothing, 2 composite, 4 reclaimable, 8 same site, 16 distinct, 32 same start)
+
+    `Book`: Book_UnknownTraits(uint8 traits).
+    """
+
+    NAME: ClassVar[str] = "Book_UnknownTraits"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("0608a55c")
+    MESSAGE: ClassVar[str] = (
+        "a request cannot ask for this (bits: 1 all or nothing, 2 composite, 4 reclaimable, 8 same site, 16 distinct, 32 same start)"
+    )
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("traits", "uint8"),)
+
+    def __init__(self, *, traits: int) -> None:
+        super().__init__(traits=traits)
+        self.traits = traits
 
 
 class Book_ZeroCount(codec.ContractError):
@@ -1041,6 +1607,19 @@ class Council_Unknown(codec.ContractError):
     def __init__(self, *, proposal: int) -> None:
         super().__init__(proposal=proposal)
         self.proposal = proposal
+
+
+class Directory_NoAccount(codec.ContractError):
+    """the address of nobody was given
+
+    `Directory`: Directory_NoAccount().
+    """
+
+    NAME: ClassVar[str] = "Directory_NoAccount"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("4261d07c")
+    MESSAGE: ClassVar[str] = "the address of nobody was given"
+    HINT: ClassVar[str | None] = "Name the account, or the Council, that is to decide from now on."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = ()
 
 
 class Directory_NoCode(codec.ContractError):
@@ -3087,7 +3666,7 @@ class PackedIds_NotIncreasing(codec.ContractError):
 
 
 class SafeCastOverflowedUintDowncast(codec.ContractError):
-    """`Awards`: SafeCastOverflowedUintDowncast(uint8 bits, uint256 value)."""
+    """`Amendments`: SafeCastOverflowedUintDowncast(uint8 bits, uint256 value)."""
 
     NAME: ClassVar[str] = "SafeCastOverflowedUintDowncast"
     SELECTOR: ClassVar[bytes] = bytes.fromhex("6dfcc650")
@@ -3140,7 +3719,7 @@ class SealedTender_AlreadyCommitted(codec.ContractError):
 
 
 class SealedTender_BadTimes(codec.ContractError):
-    """commitments must end in the future, reveals after them, and both before the window's end
+    """commitments must end in the future, reveals after them, and both before the first piece that may be bid ends
 
     `SealedTender`: SealedTender_BadTimes(uint40 commitEnd, uint40 revealEnd).
     """
@@ -3148,7 +3727,7 @@ class SealedTender_BadTimes(codec.ContractError):
     NAME: ClassVar[str] = "SealedTender_BadTimes"
     SELECTOR: ClassVar[bytes] = bytes.fromhex("cae1cb27")
     MESSAGE: ClassVar[str] = (
-        "commitments must end in the future, reveals after them, and both before the window's end"
+        "commitments must end in the future, reveals after them, and both before the first piece that may be bid ends"
     )
     HINT: ClassVar[str | None] = "Give other times."
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
@@ -3199,15 +3778,17 @@ class SealedTender_EmptyCommitment(codec.ContractError):
 
 
 class SealedTender_GroupCommitted(codec.ContractError):
-    """an affiliated organisation has committed to a bid already
+    """another department of the party, or an affiliated organisation, has committed to a bid already
 
     `SealedTender`: SealedTender_GroupCommitted(uint32 request, uint32 group).
     """
 
     NAME: ClassVar[str] = "SealedTender_GroupCommitted"
     SELECTOR: ClassVar[bytes] = bytes.fromhex("519d2ef1")
-    MESSAGE: ClassVar[str] = "an affiliated organisation has committed to a bid already"
-    HINT: ClassVar[str | None] = "One bid for each affiliation group."
+    MESSAGE: ClassVar[str] = (
+        "another department of the party, or an affiliated organisation, has committed to a bid already"
+    )
+    HINT: ClassVar[str | None] = "One bid for each party and affiliation group."
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
         codec.Parameter("request", "uint32"),
         codec.Parameter("group", "uint32"),
@@ -3241,7 +3822,7 @@ class SealedTender_HasCommitments(codec.ContractError):
 
 
 class SealedTender_NoExcuse(codec.ContractError):
-    """this lease excuses nothing: it must have booked the resource over the window, after the commitment, for somebody affiliated with neither side
+    """this lease excuses nothing: it must have booked the resource over the bid's window, after the commitment, for somebody affiliated with neither side
 
     `SealedTender`: SealedTender_NoExcuse(uint32 resource, uint32 lease).
     """
@@ -3249,7 +3830,7 @@ class SealedTender_NoExcuse(codec.ContractError):
     NAME: ClassVar[str] = "SealedTender_NoExcuse"
     SELECTOR: ClassVar[bytes] = bytes.fromhex("9c42da7b")
     MESSAGE: ClassVar[str] = (
-        "this lease excuses nothing: it must have booked the resource over the window, after the commitment, for somebody affiliated with neither side"
+        "this lease excuses nothing: it must have booked the resource over the bid's window, after the commitment, for somebody affiliated with neither side"
     )
     HINT: ClassVar[str | None] = None
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
@@ -3261,27 +3842,6 @@ class SealedTender_NoExcuse(codec.ContractError):
         super().__init__(resource=resource, lease=lease)
         self.resource = resource
         self.lease = lease
-
-
-class SealedTender_RateAboveCeiling(codec.ContractError):
-    """the rate is above the ceiling (microcredits an hour)
-
-    `SealedTender`: SealedTender_RateAboveCeiling(uint64 rate, uint64 ceilingRate).
-    """
-
-    NAME: ClassVar[str] = "SealedTender_RateAboveCeiling"
-    SELECTOR: ClassVar[bytes] = bytes.fromhex("554903ed")
-    MESSAGE: ClassVar[str] = "the rate is above the ceiling (microcredits an hour)"
-    HINT: ClassVar[str | None] = "The bid cannot win."
-    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
-        codec.Parameter("rate", "uint64"),
-        codec.Parameter("ceiling_rate", "uint64"),
-    )
-
-    def __init__(self, *, rate: int, ceiling_rate: int) -> None:
-        super().__init__(rate=rate, ceiling_rate=ceiling_rate)
-        self.rate = rate
-        self.ceiling_rate = ceiling_rate
 
 
 class SealedTender_SelfDealing(codec.ContractError):
@@ -4262,6 +4822,22 @@ class Witnesses_Ticked(codec.ContractError):
 REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     AccessControlBadConfirmation.SELECTOR: AccessControlBadConfirmation,
     AccessControlUnauthorizedAccount.SELECTOR: AccessControlUnauthorizedAccount,
+    Amendments_Dearer.SELECTOR: Amendments_Dearer,
+    Amendments_Lesser.SELECTOR: Amendments_Lesser,
+    Amendments_NoLonger.SELECTOR: Amendments_NoLonger,
+    Amendments_NoProposal.SELECTOR: Amendments_NoProposal,
+    Amendments_NoReplacement.SELECTOR: Amendments_NoReplacement,
+    Amendments_NotFinal.SELECTOR: Amendments_NotFinal,
+    Amendments_NotReclaimable.SELECTOR: Amendments_NotReclaimable,
+    Amendments_NothingToClose.SELECTOR: Amendments_NothingToClose,
+    Amendments_NoticeTooShort.SELECTOR: Amendments_NoticeTooShort,
+    Amendments_OtherCount.SELECTOR: Amendments_OtherCount,
+    Amendments_OtherPromise.SELECTOR: Amendments_OtherPromise,
+    Amendments_Skipped.SELECTOR: Amendments_Skipped,
+    Amendments_StillMissing.SELECTOR: Amendments_StillMissing,
+    Amendments_TooDear.SELECTOR: Amendments_TooDear,
+    Amendments_WrongState.SELECTOR: Amendments_WrongState,
+    Amendments_ZeroRate.SELECTOR: Amendments_ZeroRate,
     Audits_BadCanary.SELECTOR: Audits_BadCanary,
     Audits_BadTerms.SELECTOR: Audits_BadTerms,
     Audits_Closed.SELECTOR: Audits_Closed,
@@ -4272,9 +4848,17 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Audits_NotSeat.SELECTOR: Audits_NotSeat,
     Audits_NotShown.SELECTOR: Audits_NotShown,
     Audits_NotSigner.SELECTOR: Audits_NotSigner,
+    Awards_NoDefault.SELECTOR: Awards_NoDefault,
+    Awards_NotPartners.SELECTOR: Awards_NotPartners,
+    Awards_PartnerRuns.SELECTOR: Awards_PartnerRuns,
+    Awards_TooLate.SELECTOR: Awards_TooLate,
+    Book_BadDuration.SELECTOR: Book_BadDuration,
+    Book_BadEligible.SELECTOR: Book_BadEligible,
+    Book_BadTraits.SELECTOR: Book_BadTraits,
     Book_Frozen.SELECTOR: Book_Frozen,
     Book_FrozenTooLong.SELECTOR: Book_FrozenTooLong,
     Book_MixedResources.SELECTOR: Book_MixedResources,
+    Book_NotEligible.SELECTOR: Book_NotEligible,
     Book_NotForSaleNow.SELECTOR: Book_NotForSaleNow,
     Book_NotInOffer.SELECTOR: Book_NotInOffer,
     Book_NotOwnResource.SELECTOR: Book_NotOwnResource,
@@ -4283,6 +4867,8 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Book_OfferOpen.SELECTOR: Book_OfferOpen,
     Book_OtherParty.SELECTOR: Book_OtherParty,
     Book_OutsideOffer.SELECTOR: Book_OutsideOffer,
+    Book_OutsideRequest.SELECTOR: Book_OutsideRequest,
+    Book_RateAboveCeiling.SELECTOR: Book_RateAboveCeiling,
     Book_RateBelowFloor.SELECTOR: Book_RateBelowFloor,
     Book_RateRises.SELECTOR: Book_RateRises,
     Book_SelfDealing.SELECTOR: Book_SelfDealing,
@@ -4291,6 +4877,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Book_TooShort.SELECTOR: Book_TooShort,
     Book_UnknownOffer.SELECTOR: Book_UnknownOffer,
     Book_UnknownRequest.SELECTOR: Book_UnknownRequest,
+    Book_UnknownTraits.SELECTOR: Book_UnknownTraits,
     Book_ZeroCount.SELECTOR: Book_ZeroCount,
     Book_ZeroRate.SELECTOR: Book_ZeroRate,
     Council_AlreadyApproved.SELECTOR: Council_AlreadyApproved,
@@ -4303,6 +4890,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Council_NotMember.SELECTOR: Council_NotMember,
     Council_OtherTerm.SELECTOR: Council_OtherTerm,
     Council_Unknown.SELECTOR: Council_Unknown,
+    Directory_NoAccount.SELECTOR: Directory_NoAccount,
     Directory_NoCode.SELECTOR: Directory_NoCode,
     Directory_NoRight.SELECTOR: Directory_NoRight,
     Directory_NotCouncil.SELECTOR: Directory_NotCouncil,
@@ -4419,7 +5007,6 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     SealedTender_GroupCommitted.SELECTOR: SealedTender_GroupCommitted,
     SealedTender_HasCommitments.SELECTOR: SealedTender_HasCommitments,
     SealedTender_NoExcuse.SELECTOR: SealedTender_NoExcuse,
-    SealedTender_RateAboveCeiling.SELECTOR: SealedTender_RateAboveCeiling,
     SealedTender_SelfDealing.SELECTOR: SealedTender_SelfDealing,
     SealedTender_TooEarly.SELECTOR: SealedTender_TooEarly,
     SealedTender_TooLarge.SELECTOR: SealedTender_TooLarge,

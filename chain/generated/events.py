@@ -36,6 +36,8 @@ __all__ = [
     "BidSkipped",
     "BondForfeited",
     "BondFreed",
+    "BondShared",
+    "BondSharedOut",
     "BoughtNow",
     "BreachReached",
     "BudgetChanged",
@@ -51,6 +53,7 @@ __all__ = [
     "Cancelled",
     "CommitteeDrawn",
     "CommitteeSet",
+    "CompositeOpened",
     "ContractPublished",
     "CouncilChanged",
     "DeliveryProven",
@@ -64,6 +67,8 @@ __all__ = [
     "EncryptionKeyChanged",
     "Executed",
     "Extended",
+    "ExtensionAgreed",
+    "ExtensionProposed",
     "FeePaid",
     "FeesReturned",
     "FenceRenewed",
@@ -87,6 +92,7 @@ __all__ = [
     "LeaseExtended",
     "LeaseOpened",
     "LeaseProven",
+    "LeaseReclaimed",
     "LeaseSigned",
     "LeaseWiped",
     "LeavesPublished",
@@ -111,14 +117,19 @@ __all__ = [
     "OrganisationPlaced",
     "OutlierRecorded",
     "Paid",
+    "PartnerEnded",
     "Passed",
     "PayoutChanged",
     "PenaltyPaid",
     "PenaltyWithheld",
     "PowerRecorded",
     "PriceRefunded",
+    "ProposalWithdrawn",
     "Proposed",
+    "ReclaimClosed",
+    "ReplacementTaken",
     "RequestClosed",
+    "RequestExpression",
     "RequestPosted",
     "ReservePaid",
     "ResourceHeld",
@@ -529,17 +540,18 @@ class BidPulled(codec.Event):
 
 
 class BidRevealed(codec.Event):
-    """`SealedTender`: BidRevealed(uint32 request, uint32 bidder, uint32 offer, uint64 rate, uint32[] resources)."""
+    """`SealedTender`: BidRevealed(uint32 request, uint32 bidder, uint32 offer, uint64 rate, uint32 start, uint32[] resources)."""
 
     NAME: ClassVar[str] = "BidRevealed"
     CONTRACT: ClassVar[str] = "SealedTender"
     CONTRACTS: ClassVar[tuple[str, ...]] = ("SealedTender",)
-    TOPIC: ClassVar[bytes] = bytes.fromhex("0bdba3e78a4ffa2ced2ddda0f68a56f84a2562ae878f5f61173a8b3fbe16ccba")
+    TOPIC: ClassVar[bytes] = bytes.fromhex("bbacd9ce75c332ff418ec28bf3c48743148ada3fdcc1c34486c754743bd619eb")
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
         codec.Parameter("request", "uint32", indexed=True),
         codec.Parameter("bidder", "uint32", indexed=True),
         codec.Parameter("offer", "uint32"),
         codec.Parameter("rate", "uint64"),
+        codec.Parameter("start", "uint32"),
         codec.Parameter("resources", "uint32[]"),
     )
 
@@ -547,6 +559,7 @@ class BidRevealed(codec.Event):
     bidder: int
     offer: int
     rate: int
+    start: int
     resources: tuple[int, ...]
 
 
@@ -598,6 +611,45 @@ class BondFreed(codec.Event):
 
     lease: int
     amount: int
+
+
+class BondShared(codec.Event):
+    """A part of the bond went to somebody who is not the lease's buyer.
+
+    `Settlement`: BondShared(uint32 lease, uint32 org, uint256 amount).
+    """
+
+    NAME: ClassVar[str] = "BondShared"
+    CONTRACT: ClassVar[str] = "Settlement"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Settlement",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("0a5cb05970894b80e38bc306ecc39c60f06171bead0706db52b39093f74695a4")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("amount", "uint256"),
+    )
+
+    lease: int
+    org: int
+    amount: int
+
+
+class BondSharedOut(codec.Event):
+    """`Awards`: BondSharedOut(uint32 defaulted, uint256 partners, uint256 toBuyer)."""
+
+    NAME: ClassVar[str] = "BondSharedOut"
+    CONTRACT: ClassVar[str] = "Awards"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Awards",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("5bb87559ff253c37bd76cacb616778b32533b609a44209edd983216b06c97af8")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("defaulted", "uint32", indexed=True),
+        codec.Parameter("partners", "uint256"),
+        codec.Parameter("to_buyer", "uint256"),
+    )
+
+    defaulted: int
+    partners: int
+    to_buyer: int
 
 
 class BoughtNow(codec.Event):
@@ -872,6 +924,24 @@ class CommitteeSet(codec.Event):
     committee: Committee
 
 
+class CompositeOpened(codec.Event):
+    """`Awards`: CompositeOpened(uint32 award, uint32 first, uint16 count)."""
+
+    NAME: ClassVar[str] = "CompositeOpened"
+    CONTRACT: ClassVar[str] = "Awards"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Awards",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("78e2252c101311a7aaaf416bf681cb24a662109198cdc246c1da5f70042f3491")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("award", "uint32", indexed=True),
+        codec.Parameter("first", "uint32"),
+        codec.Parameter("count", "uint16"),
+    )
+
+    award: int
+    first: int
+    count: int
+
+
 class ContractPublished(codec.Event):
     """`Directory`: ContractPublished(bytes32 name, uint256 version, address location)."""
 
@@ -1100,6 +1170,46 @@ class Extended(codec.Event):
     fee: int
     from_: int
     rate: int
+
+
+class ExtensionAgreed(codec.Event):
+    """`Amendments`: ExtensionAgreed(uint32 lease, uint32 end, uint64 rate, address by)."""
+
+    NAME: ClassVar[str] = "ExtensionAgreed"
+    CONTRACT: ClassVar[str] = "Amendments"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Amendments",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("18c7c5ab38bc294c36055ca06ffc6679d338e6a58c6376e2b9a38416f50bd705")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("end", "uint32"),
+        codec.Parameter("rate", "uint64"),
+        codec.Parameter("by", "address", indexed=True),
+    )
+
+    lease: int
+    end: int
+    rate: int
+    by: str
+
+
+class ExtensionProposed(codec.Event):
+    """`Amendments`: ExtensionProposed(uint32 lease, uint32 end, uint64 rate, address by)."""
+
+    NAME: ClassVar[str] = "ExtensionProposed"
+    CONTRACT: ClassVar[str] = "Amendments"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Amendments",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("bab4d084dbed2d48ec617bd91da87a9de2e32fc3786f4487f466c18a175cb8cf")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("end", "uint32"),
+        codec.Parameter("rate", "uint64"),
+        codec.Parameter("by", "address", indexed=True),
+    )
+
+    lease: int
+    end: int
+    rate: int
+    by: str
 
 
 class FeePaid(codec.Event):
@@ -1554,6 +1664,28 @@ class LeaseProven(codec.Event):
     resources: int
 
 
+class LeaseReclaimed(codec.Event):
+    """`Amendments`: LeaseReclaimed(uint32 lease, uint40 at, uint256 compensation, uint32 offer, uint32[] resources)."""
+
+    NAME: ClassVar[str] = "LeaseReclaimed"
+    CONTRACT: ClassVar[str] = "Amendments"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Amendments",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("f1e08063929930b2283dd2cc373214eb37acaf5cda8f129e5869b1417477c4c4")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("at", "uint40"),
+        codec.Parameter("compensation", "uint256"),
+        codec.Parameter("offer", "uint32"),
+        codec.Parameter("resources", "uint32[]"),
+    )
+
+    lease: int
+    at: int
+    compensation: int
+    offer: int
+    resources: tuple[int, ...]
+
+
 class LeaseSigned(codec.Event):
     """`Leases`: LeaseSigned(uint32 lease, address by, uint40 fenceUntil)."""
 
@@ -1811,12 +1943,12 @@ class OfferFrozen(codec.Event):
 
 
 class OfferPublished(codec.Event):
-    """`Book`: OfferPublished(uint32 offer, uint32 org, bytes32 class, uint32 start, uint32 end, uint64 floorRate, uint64 buyNowRate, uint32 minSlots, uint32[] resources, uint32 sla)."""
+    """`Book`: OfferPublished(uint32 offer, uint32 org, bytes32 class, uint32 start, uint32 end, uint64 floorRate, uint64 buyNowRate, uint32 minSlots, uint32[] resources, uint32 sla, uint8 traits)."""
 
     NAME: ClassVar[str] = "OfferPublished"
     CONTRACT: ClassVar[str] = "Book"
     CONTRACTS: ClassVar[tuple[str, ...]] = ("Book",)
-    TOPIC: ClassVar[bytes] = bytes.fromhex("cc30413cc85a3bf76ff7b11f144972e04f99bbc25678aba56643f09c49832368")
+    TOPIC: ClassVar[bytes] = bytes.fromhex("c856c5ca8793e94a2588121389f71550875d4da2336a23540ff039ff022d60f2")
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
         codec.Parameter("offer", "uint32", indexed=True),
         codec.Parameter("org", "uint32", indexed=True),
@@ -1828,6 +1960,7 @@ class OfferPublished(codec.Event):
         codec.Parameter("min_slots", "uint32"),
         codec.Parameter("resources", "uint32[]"),
         codec.Parameter("sla", "uint32"),
+        codec.Parameter("traits", "uint8"),
     )
 
     offer: int
@@ -1840,6 +1973,7 @@ class OfferPublished(codec.Event):
     min_slots: int
     resources: tuple[int, ...]
     sla: int
+    traits: int
 
 
 class OfferRepriced(codec.Event):
@@ -2012,6 +2146,24 @@ class Paid(codec.Event):
     amount: int
 
 
+class PartnerEnded(codec.Event):
+    """`Awards`: PartnerEnded(uint32 lease, uint32 defaulted, uint256 reserve)."""
+
+    NAME: ClassVar[str] = "PartnerEnded"
+    CONTRACT: ClassVar[str] = "Awards"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Awards",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("b2f6e807c42c8a9a860173789e35756134ecc1cea059a0024e8ec68ff9d0baa5")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("defaulted", "uint32", indexed=True),
+        codec.Parameter("reserve", "uint256"),
+    )
+
+    lease: int
+    defaulted: int
+    reserve: int
+
+
 class Passed(codec.Event):
     """`Escrow`: Passed(address opener, bytes32 account, address to, bytes32 toAccount, uint256 amount)."""
 
@@ -2122,6 +2274,22 @@ class PriceRefunded(codec.Event):
     amount: int
 
 
+class ProposalWithdrawn(codec.Event):
+    """`Amendments`: ProposalWithdrawn(uint32 lease, address by)."""
+
+    NAME: ClassVar[str] = "ProposalWithdrawn"
+    CONTRACT: ClassVar[str] = "Amendments"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Amendments",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("16fd105f76725a1a4865addd33b89bf2c73db49da495519b94a2216103cfe214")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("by", "address", indexed=True),
+    )
+
+    lease: int
+    by: str
+
+
 class Proposed(codec.Event):
     """`Council`: Proposed(uint256 proposal, address member, address target, bytes data)."""
 
@@ -2142,6 +2310,40 @@ class Proposed(codec.Event):
     data: bytes
 
 
+class ReclaimClosed(codec.Event):
+    """`Amendments`: ReclaimClosed(uint32 lease, uint256 added)."""
+
+    NAME: ClassVar[str] = "ReclaimClosed"
+    CONTRACT: ClassVar[str] = "Amendments"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Amendments",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("d05c27b5e9f08f369171c4c97e9f9f39a216cf869c3e34f2be083da59c4b0fd8")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("added", "uint256"),
+    )
+
+    lease: int
+    added: int
+
+
+class ReplacementTaken(codec.Event):
+    """`Amendments`: ReplacementTaken(uint32 lease, uint32 replacement, address by)."""
+
+    NAME: ClassVar[str] = "ReplacementTaken"
+    CONTRACT: ClassVar[str] = "Amendments"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Amendments",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("c9e78792e940703393544526ac81b792f53f9d52d2766085f97b3831ebd401ff")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("replacement", "uint32", indexed=True),
+        codec.Parameter("by", "address", indexed=True),
+    )
+
+    lease: int
+    replacement: int
+    by: str
+
+
 class RequestClosed(codec.Event):
     """`Book`: RequestClosed(uint32 request)."""
 
@@ -2154,22 +2356,43 @@ class RequestClosed(codec.Event):
     request: int
 
 
+class RequestExpression(codec.Event):
+    """`Book`: RequestExpression(uint32 request, bytes32 eligible, bytes expression, bytes listed)."""
+
+    NAME: ClassVar[str] = "RequestExpression"
+    CONTRACT: ClassVar[str] = "Book"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Book",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("7e13d16ef5ce99ba6f9b06be3571cd3c4c27cc3c21294bebf8115c66a18fbab2")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("request", "uint32", indexed=True),
+        codec.Parameter("eligible", "bytes32"),
+        codec.Parameter("expression", "bytes"),
+        codec.Parameter("listed", "bytes"),
+    )
+
+    request: int
+    eligible: bytes
+    expression: bytes
+    listed: bytes
+
+
 class RequestPosted(codec.Event):
-    """`Book`: RequestPosted(uint32 request, uint32 org, bytes32 class, uint32 start, uint32 end, uint16 count, uint64 ceilingRate, bool allOrNothing, uint8 policy, (uint32,uint64,uint64,uint32,uint64) spec, uint32 sla)."""
+    """`Book`: RequestPosted(uint32 request, uint32 org, bytes32 class, uint32 start, uint32 end, uint32 slots, uint16 count, uint64 ceilingRate, uint8 traits, uint8 policy, (uint32,uint64,uint64,uint32,uint64) spec, uint32 sla)."""
 
     NAME: ClassVar[str] = "RequestPosted"
     CONTRACT: ClassVar[str] = "Book"
     CONTRACTS: ClassVar[tuple[str, ...]] = ("Book",)
-    TOPIC: ClassVar[bytes] = bytes.fromhex("ff35aaa84298f058085bdd4aaba3f6a8da9ba4ec1ee10f97fc5d5d07c2203222")
+    TOPIC: ClassVar[bytes] = bytes.fromhex("4d52d85b9e3a928e4c97d1f84fbc1cd984ff22086641d6802a607c7f957215d3")
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
         codec.Parameter("request", "uint32", indexed=True),
         codec.Parameter("org", "uint32", indexed=True),
         codec.Parameter("class_", "bytes32", indexed=True),
         codec.Parameter("start", "uint32"),
         codec.Parameter("end", "uint32"),
+        codec.Parameter("slots", "uint32"),
         codec.Parameter("count", "uint16"),
         codec.Parameter("ceiling_rate", "uint64"),
-        codec.Parameter("all_or_nothing", "bool"),
+        codec.Parameter("traits", "uint8"),
         codec.Parameter("policy", "uint8", enum=Policy),
         codec.Parameter("spec", "(uint32,uint64,uint64,uint32,uint64)"),
         codec.Parameter("sla", "uint32"),
@@ -2180,9 +2403,10 @@ class RequestPosted(codec.Event):
     class_: bytes
     start: int
     end: int
+    slots: int
     count: int
     ceiling_rate: int
-    all_or_nothing: bool
+    traits: int
     policy: Policy
     spec: tuple[int, int, int, int, int]
     sla: int
@@ -2862,6 +3086,8 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     BidSkipped.TOPIC: BidSkipped,
     BondForfeited.TOPIC: BondForfeited,
     BondFreed.TOPIC: BondFreed,
+    BondShared.TOPIC: BondShared,
+    BondSharedOut.TOPIC: BondSharedOut,
     BoughtNow.TOPIC: BoughtNow,
     BreachReached.TOPIC: BreachReached,
     BudgetChanged.TOPIC: BudgetChanged,
@@ -2877,6 +3103,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     Cancelled.TOPIC: Cancelled,
     CommitteeDrawn.TOPIC: CommitteeDrawn,
     CommitteeSet.TOPIC: CommitteeSet,
+    CompositeOpened.TOPIC: CompositeOpened,
     ContractPublished.TOPIC: ContractPublished,
     CouncilChanged.TOPIC: CouncilChanged,
     DeliveryProven.TOPIC: DeliveryProven,
@@ -2890,6 +3117,8 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     EncryptionKeyChanged.TOPIC: EncryptionKeyChanged,
     Executed.TOPIC: Executed,
     Extended.TOPIC: Extended,
+    ExtensionAgreed.TOPIC: ExtensionAgreed,
+    ExtensionProposed.TOPIC: ExtensionProposed,
     FeePaid.TOPIC: FeePaid,
     FeesReturned.TOPIC: FeesReturned,
     FenceRenewed.TOPIC: FenceRenewed,
@@ -2913,6 +3142,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     LeaseExtended.TOPIC: LeaseExtended,
     LeaseOpened.TOPIC: LeaseOpened,
     LeaseProven.TOPIC: LeaseProven,
+    LeaseReclaimed.TOPIC: LeaseReclaimed,
     LeaseSigned.TOPIC: LeaseSigned,
     LeaseWiped.TOPIC: LeaseWiped,
     LeavesPublished.TOPIC: LeavesPublished,
@@ -2937,14 +3167,19 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     OrganisationPlaced.TOPIC: OrganisationPlaced,
     OutlierRecorded.TOPIC: OutlierRecorded,
     Paid.TOPIC: Paid,
+    PartnerEnded.TOPIC: PartnerEnded,
     Passed.TOPIC: Passed,
     PayoutChanged.TOPIC: PayoutChanged,
     PenaltyPaid.TOPIC: PenaltyPaid,
     PenaltyWithheld.TOPIC: PenaltyWithheld,
     PowerRecorded.TOPIC: PowerRecorded,
     PriceRefunded.TOPIC: PriceRefunded,
+    ProposalWithdrawn.TOPIC: ProposalWithdrawn,
     Proposed.TOPIC: Proposed,
+    ReclaimClosed.TOPIC: ReclaimClosed,
+    ReplacementTaken.TOPIC: ReplacementTaken,
     RequestClosed.TOPIC: RequestClosed,
+    RequestExpression.TOPIC: RequestExpression,
     RequestPosted.TOPIC: RequestPosted,
     ReservePaid.TOPIC: ReservePaid,
     ResourceHeld.TOPIC: ResourceHeld,

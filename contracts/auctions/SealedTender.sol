@@ -9,8 +9,8 @@ import {IBook} from "../interfaces/IBook.sol";
 import {IDirectory} from "../interfaces/IDirectory.sol";
 import {IEscrow} from "../interfaces/IEscrow.sol";
 import {IInventory} from "../interfaces/IInventory.sol";
-import {ILeases} from "../interfaces/ILeases.sol";
 import {IMembers, MemberRights, Roles} from "../interfaces/IMembers.sol";
+import {IRanking} from "../interfaces/IRanking.sol";
 import {ISealedTender} from "../interfaces/ISealedTender.sol";
 import {
     Award,
@@ -39,6 +39,8 @@ contract SealedTender is ISealedTender, Governed {
     /// @notice Most resources times slots a tender may ask for: 64 for ten days of hours, or one for a year.
     uint256 public constant MAX_SLOTS = 16_384;
     uint256 private constant EXCUSE_TIME = 30 days;
+    /// @dev Groups of the council lie below it.
+    uint32 private constant OWN_GROUP = 1 << 31;
     OrgId private constant FUND = OrgId.wrap(0);
 
     IMembers public immutable members;
@@ -46,7 +48,7 @@ contract SealedTender is ISealedTender, Governed {
     IEscrow public immutable escrow;
     IBook public immutable book;
     IAwards public immutable awards;
-    ILeases public immutable leases;
+    IRanking public immutable ranking;
     address public immutable settlement;
     /// @inheritdoc ISealedTender
     uint32 public immutable depositPpm;
@@ -62,10 +64,12 @@ contract SealedTender is ISealedTender, Governed {
 
     /// @dev What `award` finds out about the kept bids, best first.
     struct Selection {
-        uint256[] kept;
-        BidStatus[] status;
         Leg[] legs;
+        BidStatus[] status;
+        uint16[] taken;
+        uint64 clearing;
         uint256 filled;
+        uint256 awarded;
         uint256 uncovered;
         uint256 sold;
     }
@@ -77,7 +81,7 @@ contract SealedTender is ISealedTender, Governed {
         IEscrow escrow_,
         IBook book_,
         IAwards awards_,
-        ILeases leases_,
+        IRanking ranking_,
         address settlement_,
         uint32 depositPpm_
     ) Governed(directory_) {
@@ -86,7 +90,7 @@ contract SealedTender is ISealedTender, Governed {
         escrow = escrow_;
         book = book_;
         awards = awards_;
-        leases = leases_;
+        ranking = ranking_;
         settlement = settlement_;
         depositPpm = depositPpm_;
         _slot = inventory_.slot();
@@ -99,16 +103,18 @@ contract SealedTender is ISealedTender, Governed {
         external
         returns (RequestId id)
     {
-        uint256 end = uint256(r.window.end) * _slot;
-        if (t.commitEnd <= block.timestamp || t.revealEnd <= t.commitEnd || t.revealEnd >= end) {
+        id = book.record(buyer, r, msg.sender);
+        uint256 slots = r.slots == 0 ? r.window.end - r.window.start : r.slots;
+        if (
+            t.commitEnd <= block.timestamp || t.revealEnd <= t.commitEnd
+                || t.revealEnd >= (r.window.start + slots) * _slot
+        ) {
             revert SealedTender_BadTimes(t.commitEnd, t.revealEnd);
         }
-        id = book.record(buyer, r, msg.sender);
-        _requireSmall(r);
+        _requireSmall(r, slots);
         buyer = book.request(id).org;
-        // Rounded up for each resource: legs are rounded up one by one, and all of them must fit under it.
-        uint256 ceiling = r.count * Amounts.priceUp(r.ceilingRate, end - _from(r.window.start));
-        uint256 amount = ceiling + _fees(r);
+        (uint256 ceiling, uint256 fees) = ranking.ceilingOf(r);
+        uint256 amount = ceiling + fees;
 
         Tender storage tender_ = _tenders[id];
         tender_.commitEnd = t.commitEnd;
@@ -145,7 +151,7 @@ contract SealedTender is ISealedTender, Governed {
         if (members.affiliated(org, t.buyer)) revert SealedTender_SelfDealing(t.buyer, org);
         Bidder storage b = _bidders[id][org];
         if (b.status != BidStatus.None) revert SealedTender_AlreadyCommitted(id, org);
-        _takeGroup(id, members.groupOf(org));
+        _takeParty(id, org);
 
         ++t.commits;
         b.status = BidStatus.Committed;
@@ -158,19 +164,22 @@ contract SealedTender is ISealedTender, Governed {
     }
 
     /// @inheritdoc ISealedTender
-    function reveal(RequestId id, OrgId org, Bid calldata bid, bytes32 salt) external {
+    function reveal(
+        RequestId id,
+        OrgId org,
+        IBook.Bid calldata bid,
+        bytes32 salt,
+        bytes32[][] calldata proofs
+    ) external {
         Tender storage t = _tenders[id];
         Bidder storage b = _requireReveal(id, t, org, bid, salt);
-        IBook.Request memory r = book.request(id);
-        Window memory window = Window(r.start, r.end);
-        if (bid.rate > r.ceilingRate) revert SealedTender_RateAboveCeiling(bid.rate, r.ceilingRate);
-        book.requireOffered(bid.offer, org, bid.resources, window, bid.rate);
-        inventory.requireFits(bid.resources, r.class, r.spec, window);
+        book.requireBid(id, org, bid, proofs);
 
         ++t.reveals;
         b.status = BidStatus.Revealed;
+        b.start = bid.start;
         _resources[id][org].store(bid.resources);
-        emit BidRevealed(id, org, bid.offer, bid.rate, bid.resources);
+        emit BidRevealed(id, org, bid.offer, bid.rate, bid.start, bid.resources);
         _keep(id, (uint256(bid.rate) << 192) | (uint256(b.commitment >> 128) << 64) | _tail(org, bid.offer));
     }
 
@@ -178,7 +187,7 @@ contract SealedTender is ISealedTender, Governed {
     function revealVoid(
         RequestId id,
         OrgId org,
-        Bid calldata bid,
+        IBook.Bid calldata bid,
         bytes32 salt,
         ResourceId resource,
         LeaseId lease
@@ -189,12 +198,13 @@ contract SealedTender is ISealedTender, Governed {
         for (uint256 i; i < bid.resources.length; ++i) {
             named = named || ResourceId.unwrap(bid.resources[i]) == ResourceId.unwrap(resource);
         }
-        IBook.Request memory r = book.request(id);
+        Window memory piece = book.pieceOf(id, bid.start);
         // A lease that let the resource go again is no excuse for not standing by the bid.
-        if (!named || inventory.isFree(resource, r.start, r.end)) {
+        if (!named || inventory.isFree(resource, piece.start, piece.end)) {
             revert SealedTender_NoExcuse(resource, lease);
         }
         ++t.excused;
+        b.start = bid.start;
         _excuse(id, t, org, b, resource, lease);
     }
 
@@ -249,91 +259,81 @@ contract SealedTender is ISealedTender, Governed {
         Tender storage t = _open(id);
         if (block.timestamp < t.revealEnd) revert SealedTender_TooEarly(id, t.revealEnd);
         IBook.Request memory r = book.request(id);
-        Award memory award_ = Award(
-            r.org,
-            r.by,
-            id,
-            r.policy,
-            r.allOrNothing ? Traits.ALL_OR_NOTHING : 0,
-            keccak256(abi.encode(this, id)),
-            r.sla
-        );
+        Award memory award_ =
+            Award(r.org, r.by, id, r.policy, r.traits, keccak256(abi.encode(this, id)), r.sla);
         Selection memory s = _select(id, t, r, award_);
-        bool filled = s.filled == r.count || (s.filled != 0 && !r.allOrNothing);
+        bool filled = s.filled == r.count || (s.filled != 0 && r.traits & Traits.ALL_OR_NOTHING == 0);
 
         t.awardedAt = uint40(block.timestamp);
         t.stage = filled ? Stage.Awarded : Stage.Unfilled;
         _recordBids(id, s, filled);
-        _forfeit(id, t, s, filled ? s.legs.length : 0);
+        _forfeit(id, t, s, filled ? s.awarded : 0);
         if (!filled) {
             emit TenderUnfilled(id);
             _returnCeiling(id, r);
             return;
         }
-        uint64 clearing = t.vickrey && t.reveals >= 3 ? _clearingRate(s, r.ceilingRate) : 0;
-        if (clearing != 0) {
-            for (uint256 i; i < s.legs.length; ++i) {
-                s.legs[i].rate = clearing;
-            }
-        }
         book.closeRequest(id);
         escrow.pass(_ceilingKey(id), settlement, award_.fund, t.ceilingAmount);
-        (t.award,) = awards.open(award_, s.legs);
-        emit TenderAwarded(id, t.award, s.filled.toUint16(), clearing);
+        (t.award,) = awards.open(award_, _winners(s));
+        emit TenderAwarded(id, t.award, s.filled.toUint16(), s.clearing);
     }
 
-    /// @dev Walks the kept bids, best first, until the count is full. A leg that `Awards` would skip is passed over.
+    /// @dev Asks `Ranking` whom of the kept bids the award comes to.
     function _select(RequestId id, Tender storage t, IBook.Request memory r, Award memory award_)
         private
         view
         returns (Selection memory s)
     {
-        s.kept = _sorted(_kept[id]);
-        s.status = new BidStatus[](s.kept.length);
-        s.legs = new Leg[](s.kept.length);
-        uint256 winners;
-        // After the window's end there is nothing left to award, and nobody is to blame.
-        uint256 wanted = block.timestamp < uint256(r.end) * _slot ? r.count : 0;
-        bool vickrey = t.vickrey && t.reveals >= 3;
-        for (uint256 i; i < s.kept.length && s.filled < wanted; ++i) {
-            Leg memory leg = _leg(id, s.kept[i], wanted - s.filled);
-            leg.window = Window(r.start, r.end);
-            uint64 bidRate = leg.rate;
-            // Under Vickrey's rule the rate is not known yet; who cannot cover the dearest cannot win.
-            if (vickrey) leg.rate = r.ceilingRate;
-            Skip skip = awards.skipOf(award_, leg);
-            leg.rate = bidRate;
-            if (skip == Skip.None) {
+        // A piece that is over is nothing to award, and nobody is to blame.
+        uint256 wanted = block.timestamp < (uint256(r.start) + r.slots) * _slot ? r.count : 0;
+        uint256 most = r.traits & Traits.DISTINCT == 0 ? r.count : 1;
+        uint256[] memory kept = _sorted(_kept[id]);
+        s.legs = new Leg[](kept.length);
+        s.status = new BidStatus[](kept.length);
+        for (uint256 i; i < kept.length; ++i) {
+            s.legs[i] = _leg(id, kept[i], most, r.slots);
+        }
+        Skip[] memory passed;
+        (s.taken, passed, s.clearing) =
+            ranking.select(award_, s.legs, wanted, t.vickrey && t.reveals >= 3 ? r.ceilingRate : 0);
+        for (uint256 i; i < kept.length; ++i) {
+            if (s.taken[i] != 0) {
                 s.status[i] = BidStatus.Awarded;
-                s.legs[winners++] = leg;
-                s.filled += leg.resources.length;
-            } else if (skip == Skip.NotFree) {
+                s.filled += s.taken[i];
+                ++s.awarded;
+            } else if (passed[i] == Skip.NotFree) {
                 s.status[i] = BidStatus.Sold;
                 ++s.sold;
-            } else {
+            } else if (passed[i] != Skip.None) {
                 s.status[i] = BidStatus.Uncovered;
                 ++s.uncovered;
             }
         }
-        Leg[] memory legs = s.legs;
-        assembly ("memory-safe") {
-            mstore(legs, winners)
-        }
     }
 
-    /// @dev The lowest valid rate that was not awarded; the ceiling if there is none (A8).
-    function _clearingRate(Selection memory s, uint64 ceiling) private pure returns (uint64) {
-        for (uint256 i; i < s.kept.length; ++i) {
-            if (s.status[i] == BidStatus.None) return uint64(s.kept[i] >> 192);
+    /// @dev The legs that are awarded, cut to what is taken of them, at the rates they are paid.
+    function _winners(Selection memory s) private pure returns (Leg[] memory legs) {
+        legs = new Leg[](s.awarded);
+        uint256 n;
+        for (uint256 i; i < s.legs.length; ++i) {
+            uint256 taken = s.taken[i];
+            if (taken == 0) continue;
+            Leg memory leg = s.legs[i];
+            if (s.clearing != 0) leg.rate = s.clearing;
+            ResourceId[] memory resources = leg.resources;
+            assembly ("memory-safe") {
+                mstore(resources, taken)
+            }
+            legs[n++] = leg;
         }
-        return ceiling;
     }
 
     function _recordBids(RequestId id, Selection memory s, bool filled) private {
-        for (uint256 i; i < s.kept.length; ++i) {
+        for (uint256 i; i < s.legs.length; ++i) {
             BidStatus status = s.status[i];
             if (status == BidStatus.None || (status == BidStatus.Awarded && !filled)) continue;
-            OrgId org = _bidderOf(s.kept[i]);
+            OrgId org = s.legs[i].provider;
             _bidders[id][org].status = status;
             if (status != BidStatus.Awarded) emit BidSkipped(id, org, status);
         }
@@ -355,7 +355,7 @@ contract SealedTender is ISealedTender, Governed {
     // ---- views -------------------------------------------------------------------------------------------------
 
     /// @inheritdoc ISealedTender
-    function commitmentOf(RequestId id, OrgId org, Bid calldata bid, bytes32 salt)
+    function commitmentOf(RequestId id, OrgId org, IBook.Bid calldata bid, bytes32 salt)
         public
         view
         returns (bytes32)
@@ -375,20 +375,20 @@ contract SealedTender is ISealedTender, Governed {
     }
 
     /// @inheritdoc ISealedTender
-    function revealed(RequestId id) external view returns (OrgId[] memory orgs, Bid[] memory bids) {
+    function revealed(RequestId id) external view returns (OrgId[] memory orgs, IBook.Bid[] memory bids) {
         uint256[] memory kept = _sorted(_kept[id]);
         orgs = new OrgId[](kept.length);
-        bids = new Bid[](kept.length);
+        bids = new IBook.Bid[](kept.length);
         for (uint256 i; i < kept.length; ++i) {
-            Leg memory leg = _leg(id, kept[i], PackedIds.MAX);
+            Leg memory leg = _leg(id, kept[i], PackedIds.MAX, 0);
             orgs[i] = leg.provider;
-            bids[i] = Bid(leg.offer, leg.rate, leg.resources);
+            bids[i] = IBook.Bid(leg.offer, leg.rate, leg.window.start, leg.resources);
         }
     }
 
     // ---- inner -------------------------------------------------------------------------------------------------
 
-    function _requireReveal(RequestId id, Tender storage t, OrgId org, Bid calldata bid, bytes32 salt)
+    function _requireReveal(RequestId id, Tender storage t, OrgId org, IBook.Bid calldata bid, bytes32 salt)
         private
         view
         returns (Bidder storage b)
@@ -403,8 +403,7 @@ contract SealedTender is ISealedTender, Governed {
         }
     }
 
-    /// @dev The lease must have booked the resource over the tender's window, after the commitment, for somebody who
-    /// has nothing to do with either side: else a bidder could sell to a friend to escape its own bid (A5).
+    /// @dev See `IRanking.excuses` for what excuses a bid (A5).
     function _excuse(
         RequestId id,
         Tender storage t,
@@ -413,12 +412,7 @@ contract SealedTender is ISealedTender, Governed {
         ResourceId resource,
         LeaseId lease
     ) private {
-        IBook.Request memory r = book.request(id);
-        ILeases.Lease memory l = leases.lease(lease);
-        uint32 turnaround = inventory.resource(resource).turnaround;
-        bool overlaps = l.start < r.end + turnaround && r.start < l.end + turnaround;
-        bool stranger = !members.affiliated(l.buyer, org) && !members.affiliated(l.buyer, r.org);
-        if (!overlaps || !stranger || l.createdAt < b.committedAt || !leases.holds(lease, resource)) {
+        if (!ranking.excuses(lease, resource, book.pieceOf(id, b.start), b.committedAt, org, t.buyer)) {
             revert SealedTender_NoExcuse(resource, lease);
         }
         b.status = BidStatus.Excused;
@@ -443,21 +437,24 @@ contract SealedTender is ISealedTender, Governed {
     }
 
     /// @dev What is awarded must fit into one transaction, or the money in it would not come out before the window's end.
-    function _requireSmall(IBook.RequestTerms calldata r) private pure {
-        uint256 slots = uint256(r.count) * (r.window.end - r.window.start);
-        if (r.count > PackedIds.MAX || slots > MAX_SLOTS) {
-            revert SealedTender_TooLarge(r.count, slots, MAX_SLOTS);
+    function _requireSmall(IBook.RequestTerms calldata r, uint256 slots) private pure {
+        slots *= r.count;
+        // Of each bid that is kept a distinct award takes one resource.
+        uint256 most = r.traits & Traits.DISTINCT == 0 ? PackedIds.MAX : MAX_KEPT;
+        if (r.count > most || slots > MAX_SLOTS) revert SealedTender_TooLarge(r.count, slots, MAX_SLOTS);
+    }
+
+    /// @dev A party bids once, whether by itself or by a department, whenever that was made; and so does an affiliation
+    /// group. What a party did by itself is known from its bid.
+    function _takeParty(RequestId id, OrgId org) private {
+        OrgId party = members.partyOf(org);
+        uint32 own = OWN_GROUP | OrgId.unwrap(party);
+        if (_groups[id][own] || _bidders[id][party].status != BidStatus.None) {
+            revert SealedTender_GroupCommitted(id, own);
         }
-    }
-
-    /// @dev The buyer's half of the witness fees, for as many leases as machines.
-    function _fees(IBook.RequestTerms calldata r) private view returns (uint256) {
-        if (SlaId.unwrap(r.sla) == 0) return 0;
-        return r.count * ((awards.feeOf(r.window) + 1) / 2);
-    }
-
-    function _takeGroup(RequestId id, uint32 group) private {
-        if (group == 0) return;
+        if (party != org) _groups[id][own] = true;
+        uint32 group = members.groupOf(org);
+        if (group == 0 || group == own) return;
         if (_groups[id][group]) revert SealedTender_GroupCommitted(id, group);
         _groups[id][group] = true;
     }
@@ -467,10 +464,10 @@ contract SealedTender is ISealedTender, Governed {
         escrow.unlock(_ceilingKey(id), r.org, r.by, _tenders[id].ceilingAmount);
     }
 
-    /// @dev Without its window.
     /// @param max The bid is cut to so many resources.
-    function _leg(RequestId id, uint256 entry, uint256 max) private view returns (Leg memory) {
+    function _leg(RequestId id, uint256 entry, uint256 max, uint32 slots) private view returns (Leg memory) {
         OrgId org = _bidderOf(entry);
+        Bidder storage b = _bidders[id][org];
         if (max > PackedIds.MAX) max = PackedIds.MAX;
         // The lowest 32 bits are the offer, the highest 64 the rate.
         // forge-lint: disable-next-line(unsafe-typecast)
@@ -479,10 +476,10 @@ contract SealedTender is ISealedTender, Governed {
         uint64 rate = uint64(entry >> 192);
         return Leg({
             provider: org,
-            by: _bidders[id][org].by,
+            by: b.by,
             offer: offer,
             rate: rate,
-            window: Window(0, 0),
+            window: Window(b.start, b.start + slots),
             resources: _resources[id][org].load(max)
         });
     }
@@ -511,11 +508,6 @@ contract SealedTender is ISealedTender, Governed {
     function _open(RequestId id) private view returns (Tender storage t) {
         t = _tenders[id];
         if (t.stage != Stage.Open) revert SealedTender_WrongStage(id, t.stage);
-    }
-
-    function _from(uint32 startSlot) private view returns (uint256) {
-        uint256 start = uint256(startSlot) * _slot;
-        return start < block.timestamp ? block.timestamp : start;
     }
 
     function _ceilingKey(RequestId id) private pure returns (bytes32) {

@@ -25,12 +25,14 @@ interface IBook {
     /// @param buyNowRate 0 means not for sale at once; else at least the floor.
     /// @param minSlots Shortest piece that buy-now sells.
     /// @param sla What leases bought at once promise; a tender's promise what its request asks for.
+    /// @param traits What else is agreed with who buys at once: nothing, or `Traits.RECLAIMABLE`.
     struct OfferTerms {
         Window window;
         uint64 floorRate;
         uint64 buyNowRate;
         uint32 minSlots;
         SlaId sla;
+        uint8 traits;
     }
 
     /// @param by The seller's member whose consent and limit carry the bonds of this offer's leases.
@@ -48,38 +50,60 @@ interface IBook {
         uint40 createdAt;
         SlaId sla;
         uint96 deposit;
+        uint8 traits;
         uint40 frozenUntil;
     }
 
-    /// @param spec What each resource must have at least.
+    /// @param slots How long each resource is needed: one piece, anywhere in the window. 0 means all of the window.
+    /// @param traits What more is asked of the award, a set of `Traits`.
     /// @param ceilingRate Microcredits per resource and hour, the most the buyer pays.
-    /// @param allOrNothing Fewer than `count` are worth nothing to the buyer.
     /// @param sla What the leases are to promise. Whoever bids agrees to it.
+    /// @param spec What each resource must have at least.
+    /// @param eligible Root over the resources that may be bid, each with its document (see `leafOf`); 0 means any.
+    /// @param expression What the buyer asked of documents, in canonical form; the chain does not read it.
+    /// @param listed Numbers of the resources under the root, increasing, 4 bytes each; the chain does not read them.
     struct RequestTerms {
         Window window;
+        uint32 slots;
         uint16 count;
         Policy policy;
-        bool allOrNothing;
+        uint8 traits;
         uint64 ceilingRate;
         SlaId sla;
         bytes32 class;
         Spec spec;
+        bytes32 eligible;
+        bytes expression;
+        bytes listed;
     }
 
+    /// @param slots Never 0.
     struct Request {
         OrgId org;
         uint32 start;
         uint32 end;
         uint16 count;
         Policy policy;
-        bool allOrNothing;
+        uint8 traits;
         bool closed;
         uint64 ceilingRate;
         SlaId sla;
         address by;
         uint40 createdAt;
+        uint32 slots;
         bytes32 class;
         Spec spec;
+        bytes32 eligible;
+    }
+
+    /// @param offer The bidder's open offer that the resources are of.
+    /// @param rate Microcredits per resource and hour, not above the ceiling.
+    /// @param start Slot the lease is to begin in; it is as long as the request asks.
+    struct Bid {
+        OfferId offer;
+        uint64 rate;
+        uint32 start;
+        ResourceId[] resources;
     }
 
     event OfferPublished(
@@ -92,7 +116,8 @@ interface IBook {
         uint64 buyNowRate,
         uint32 minSlots,
         ResourceId[] resources,
-        SlaId sla
+        SlaId sla,
+        uint8 traits
     );
     event OfferClosed(OfferId indexed offer, bool cancelled);
     event OfferRepriced(
@@ -108,13 +133,16 @@ interface IBook {
         bytes32 indexed class,
         uint32 start,
         uint32 end,
+        uint32 slots,
         uint16 count,
         uint64 ceilingRate,
-        bool allOrNothing,
+        uint8 traits,
         Policy policy,
         Spec spec,
         SlaId sla
     );
+    /// @dev With it and `Inventory` anybody can build the tree under the root, and the proofs.
+    event RequestExpression(RequestId indexed request, bytes32 eligible, bytes expression, bytes listed);
     event RequestClosed(RequestId indexed request);
 
     /// @notice there is no such offer
@@ -154,6 +182,23 @@ interface IBook {
     /// @notice a request needs a class and a count of at least one
     /// @dev Give --class and --count.
     error Book_ZeroCount();
+    /// @notice each resource is needed for longer than the window (slots)
+    /// @dev Give a longer window or a shorter duration.
+    error Book_BadDuration(uint32 slots, uint32 window);
+    /// @notice a request cannot ask for this (bits: 1 all or nothing, 2 composite, 4 reclaimable, 8 same site, 16 distinct, 32 same start)
+    error Book_UnknownTraits(uint8 traits);
+    /// @notice expression and list of eligible resources are too long or lack their root (bytes)
+    /// @dev Give at most 4,096 bytes of each; list at most 1,024 resources.
+    error Book_BadEligible(uint256 expression, uint256 listed);
+    /// @notice the piece lies outside the request's window (slots)
+    /// @dev Let it begin so that all of it lies within; see 'ocx request show'.
+    error Book_OutsideRequest(RequestId request, uint32 start, uint32 slots);
+    /// @notice the resource is not among those that the request takes, with the document it has now
+    /// @dev See 'ocx request eligible'; a document that changed after the request was posted is another one.
+    error Book_NotEligible(RequestId request, ResourceId resource);
+    /// @notice the rate is above the ceiling (microcredits an hour)
+    /// @dev The bid cannot win.
+    error Book_RateAboveCeiling(uint64 rate, uint64 ceilingRate);
     /// @notice the offer has no buy-now rate
     /// @dev Put a request to tender instead ('ocx request post').
     error Book_NotForSaleNow(OfferId offer);
@@ -166,6 +211,9 @@ interface IBook {
     /// @notice the offer does not hold this resource
     /// @dev See 'ocx offer show'.
     error Book_NotInOffer(OfferId offer, ResourceId resource);
+    /// @notice an offer cannot agree on that with who buys
+    /// @dev Only that its leases may be taken back ('--reclaimable').
+    error Book_BadTraits(uint8 traits);
     /// @notice buyer and provider are affiliated
     /// @dev Inside an organisation nodes are assigned, not rented.
     error Book_SelfDealing(OrgId buyer, OrgId provider);
@@ -225,6 +273,20 @@ interface IBook {
 
     /// @notice The auction that recorded a request closes it.
     function closeRequest(RequestId request) external;
+
+    /// @notice Reverts unless an organisation may bid this on a request now: a piece within its window at no more than
+    /// its ceiling, of an own open offer, with free resources that are of its class and spec and eligible.
+    /// @param proofs For each resource its proof under the request's root; none if it has no root.
+    function requireBid(RequestId request, OrgId org, Bid calldata bid, bytes32[][] calldata proofs)
+        external
+        view;
+
+    /// @notice The window of a piece of a request that begins in a slot; reverts if it is not within the request's.
+    function pieceOf(RequestId request, uint32 start) external view returns (Window memory);
+
+    /// @notice The leaf of a resource with a document: `keccak256(keccak256(abi.encode(resource, documentHash)))`. Trees
+    /// hash pairs in order of size, an odd node rises as it is; leaves stand by resource number.
+    function leafOf(ResourceId resource, bytes32 documentHash) external pure returns (bytes32);
 
     /// @notice Reverts unless a bid may name these resources of this offer at this rate for this window.
     function requireOffered(

@@ -126,6 +126,11 @@ interface IInventory {
 
     function ownerOf(ResourceId resource) external view returns (OrgId);
 
+    /// @notice Hash of the document that the resource has now; 0 if there is no such resource.
+    function documentHashOf(ResourceId resource) external view returns (bytes32);
+
+    function siteOf(ResourceId resource) external view returns (bytes32);
+
     /// @notice The resource that has this hardware key now, 0 if none.
     function byHardware(bytes32 hardwareKey) external view returns (ResourceId);
 

@@ -235,7 +235,8 @@ interface ILeases {
     /// @notice The buyer leaves before anything is delivered, for the reserve share of the price.
     function cancel(LeaseId lease) external;
 
-    /// @notice The buyer leaves early and pays to the end of the notice (L5).
+    /// @notice The buyer leaves early and pays to the end of the notice (L5). What the provider takes back anyway it may
+    /// leave earlier, too; that stays the provider's doing.
     function endEarly(LeaseId lease) external;
 
     /// @notice Anyone settles a missed signature or delivery deadline, or a delivery that its committee did not prove and
@@ -296,6 +297,11 @@ interface ILeases {
     function lease(LeaseId lease) external view returns (Lease memory);
 
     function watched(LeaseId lease) external view returns (Watched memory);
+
+    /// @notice Whose a bond is that waits to be shared out, and may be: its lease is wiped, or was never delivered.
+    /// @dev It waits when a lease was taken back that a committee watched: verdicts to come may make that a breach. And when
+    /// a provider of a composite award defaulted: its partners come first (L8).
+    function waitingBond(LeaseId lease) external view returns (ISettlement.Parties memory);
 
     function resourcesOf(LeaseId lease) external view returns (ResourceId[] memory);
 

@@ -61,18 +61,12 @@ interface ISealedTender {
         uint96 share;
     }
 
-    /// @param offer The bidder's open offer that the resources are of.
-    /// @param rate Microcredits per resource and hour, not above the ceiling.
-    struct Bid {
-        OfferId offer;
-        uint64 rate;
-        ResourceId[] resources;
-    }
-
+    /// @param start Slot in which a revealed bid begins.
     struct Bidder {
         BidStatus status;
         address by;
         uint40 committedAt;
+        uint32 start;
         bytes32 commitment;
     }
 
@@ -87,7 +81,12 @@ interface ISealedTender {
     event TenderCancelled(RequestId indexed request);
     event BidCommitted(RequestId indexed request, OrgId indexed bidder, bytes32 commitment, address by);
     event BidRevealed(
-        RequestId indexed request, OrgId indexed bidder, OfferId offer, uint64 rate, ResourceId[] resources
+        RequestId indexed request,
+        OrgId indexed bidder,
+        OfferId offer,
+        uint64 rate,
+        uint32 start,
+        ResourceId[] resources
     );
     event BidEvicted(RequestId indexed request, OrgId indexed bidder);
     event BidExcused(RequestId indexed request, OrgId indexed bidder, LeaseId lease);
@@ -102,7 +101,7 @@ interface ISealedTender {
     /// @notice there is no such tender
     /// @dev See 'ocx tender list'.
     error SealedTender_Unknown(RequestId request);
-    /// @notice commitments must end in the future, reveals after them, and both before the window's end
+    /// @notice commitments must end in the future, reveals after them, and both before the first piece that may be bid ends
     /// @dev Give other times.
     error SealedTender_BadTimes(uint40 commitEnd, uint40 revealEnd);
     /// @notice the tender's stage does not allow this (1 open, 2 awarded, 3 unfilled, 4 cancelled)
@@ -123,8 +122,8 @@ interface ISealedTender {
     /// @notice the organisation has committed to a bid already
     /// @dev One bid for each organisation; it cannot be changed.
     error SealedTender_AlreadyCommitted(RequestId request, OrgId bidder);
-    /// @notice an affiliated organisation has committed to a bid already
-    /// @dev One bid for each affiliation group.
+    /// @notice another department of the party, or an affiliated organisation, has committed to a bid already
+    /// @dev One bid for each party and affiliation group.
     error SealedTender_GroupCommitted(RequestId request, uint32 group);
     /// @notice bidder and buyer are affiliated
     error SealedTender_SelfDealing(OrgId buyer, OrgId bidder);
@@ -136,10 +135,7 @@ interface ISealedTender {
     /// @notice bid and salt do not match the commitment
     /// @dev Reveal exactly what was committed, with its salt; nothing is lost until reveals end.
     error SealedTender_CommitmentMismatch(RequestId request, OrgId bidder);
-    /// @notice the rate is above the ceiling (microcredits an hour)
-    /// @dev The bid cannot win.
-    error SealedTender_RateAboveCeiling(uint64 rate, uint64 ceilingRate);
-    /// @notice this lease excuses nothing: it must have booked the resource over the window, after the commitment, for somebody affiliated with neither side
+    /// @notice this lease excuses nothing: it must have booked the resource over the bid's window, after the commitment, for somebody affiliated with neither side
     error SealedTender_NoExcuse(ResourceId resource, LeaseId lease);
 
     /// @notice Posts a request for at most 64 resources and `MAX_SLOTS` resource-slots and puts it to tender. Locks the
@@ -158,14 +154,21 @@ interface ISealedTender {
     function commit(OrgId org, RequestId request, bytes32 commitment) external;
 
     /// @notice Opens a sealed bid; whoever has the salt may send it. The best 32 are kept (A7).
-    function reveal(RequestId request, OrgId bidder, Bid calldata bid, bytes32 salt) external;
+    /// @param proofs See `IBook.requireBid`.
+    function reveal(
+        RequestId request,
+        OrgId bidder,
+        IBook.Bid calldata bid,
+        bytes32 salt,
+        bytes32[][] calldata proofs
+    ) external;
 
     /// @notice Opens a sealed bid whose resource was booked after the commitment by a lease with an organisation that
     /// is affiliated with neither side; the bid is void and the deposit returns (A5).
     function revealVoid(
         RequestId request,
         OrgId bidder,
-        Bid calldata bid,
+        IBook.Bid calldata bid,
         bytes32 salt,
         ResourceId resource,
         LeaseId lease
@@ -184,7 +187,7 @@ interface ISealedTender {
     function forfeitSold(RequestId request, OrgId bidder) external;
 
     /// @notice `keccak256(abi.encode(chainId, contract, request, bidder, bid, salt))` (A4).
-    function commitmentOf(RequestId request, OrgId bidder, Bid calldata bid, bytes32 salt)
+    function commitmentOf(RequestId request, OrgId bidder, IBook.Bid calldata bid, bytes32 salt)
         external
         view
         returns (bytes32);
@@ -194,7 +197,10 @@ interface ISealedTender {
     function bidder(RequestId request, OrgId bidder) external view returns (Bidder memory);
 
     /// @notice Revealed bids that are kept, best first once awarded, else in order of reveal.
-    function revealed(RequestId request) external view returns (OrgId[] memory bidders, Bid[] memory bids);
+    function revealed(RequestId request)
+        external
+        view
+        returns (OrgId[] memory bidders, IBook.Bid[] memory bids);
 
     /// @notice Share of the ceiling amount that a commitment locks, parts per million.
     function depositPpm() external view returns (uint32);

@@ -15,6 +15,7 @@ from enum import Enum
 from chain.contracts.base import Call
 from chain.contracts.tender import Bidder as ChainBidder
 from chain.contracts.tender import Tender
+from chain.eligible import proofs_of
 from chain.exchange import Exchange
 from chain.generated.enums import BidStatus, Stage
 from chain.generated.errors import Inventory_NotCovering, Inventory_NotFree
@@ -233,7 +234,9 @@ class Bidder:
         if turn.mine is None:
             return self._not_ours(turn)
         chain, request, mine = self._exchange.tender, turn.record.request, turn.mine
-        call = chain.reveal(request, self._org, mine.bid, mine.salt)
+        call = chain.reveal(
+            request, self._org, mine.bid, mine.salt, proofs_of(self._exchange, request, mine.bid)
+        )
         try:
             self._exchange.estimate(call)
         except (Inventory_NotFree, Inventory_NotCovering):
@@ -277,7 +280,7 @@ class Bidder:
         for resource in turn.mine.bid.resources if turn.mine else ():
             turnaround = chain.inventory.resource(resource).turnaround
             for lease, window in self._store.leases_of_resource(resource):
-                if not meet(window, record.window, turnaround):
+                if turn.mine is None or not meet(window, record.piece(turn.mine.bid.start), turnaround):
                     continue
                 found = chain.leases.lease(lease)
                 strangers = not any(
@@ -293,10 +296,8 @@ class Bidder:
         name = self._hands.intent(_key(record), _intent(Move.COMMIT, mine))
         if mine is None or self._exchange.sender.journal.by_intent(name) is not None:
             return False
-        inventory = self._exchange.inventory
-        return not all(
-            inventory.is_free(r, record.window, block=turn.head.number) for r in mine.bid.resources
-        )
+        inventory, piece = self._exchange.inventory, record.piece(mine.bid.start)
+        return not all(inventory.is_free(r, piece, block=turn.head.number) for r in mine.bid.resources)
 
 
 def _key(record: TenderRecord) -> str:

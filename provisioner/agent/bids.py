@@ -8,10 +8,14 @@ computed here and not by a node, because a salt must not leave the house.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 from dataclasses import replace
 
+from chain.contracts.book import Bid
+from chain.contracts.leases import Trait
 from chain.contracts.members import Role
-from chain.contracts.tender import Bid, commitment
+from chain.contracts.tender import commitment
+from chain.eligible import eligible_ids
 from chain.exchange import Exchange
 from chain.generated.enums import AuctionStage
 from chain.generated.events import AuctionOpened
@@ -81,9 +85,8 @@ class BidChoice:
             best,
             salt,
         )
-        turnarounds = [(r, self._exchange.inventory.resource(r).turnaround) for r in best.resources]
         with self._store.transaction():  # another agent of ours may have pledged the same meanwhile
-            if any(self._is_pledged(r, record, turnaround) for r, turnaround in turnarounds):
+            if any(self._is_pledged(r, record, best.start) for r in best.resources):
                 return None, "another agent of ours has just pledged the same"
             return self._store.add_bid(StoredBid(record.request, best, salt, sealed), head.timestamp), ""
 
@@ -108,13 +111,14 @@ class BidChoice:
         return self._exchange.escrow.can_lock(self._org, me, needed, block=head.number)
 
     def _best_bid(self, record: TenderRecord, head: Block) -> tuple[Bid | None, str]:
-        """The most resources one open offer of ours can give, at the lowest rate among equals."""
-        offers = self._store.offers(record.class_, record.window)
+        """The most resources one open offer of ours can give at once, at the lowest rate among equals."""
+        offers = self._store.offers(record.class_, record.window, record.slots)
         if not offers:
             return None, "no offer of ours has this class and holds this window"
-        start = record.window.start_slot * self._exchange.slot
-        sla = self._exchange.book.request(record.request, block=head.number).sla
-        why = "no resource of our offers is free and large enough"
+        request = self._exchange.book.request(record.request, block=head.number)
+        most = 1 if request.traits & Trait.DISTINCT else min(record.count, _MOST)
+        eligible = eligible_ids(self._exchange, record.request, request)
+        why = "no resource of our offers is free, large enough and eligible"
         found: list[Bid] = []
         for offer in offers:
             published = self._exchange.book.offer(offer.offer, block=head.number)
@@ -124,38 +128,77 @@ class BidChoice:
                 continue
             if published.closed:
                 continue
-            if sla not in (0, published.sla, *self._settings.slas):
-                why = f"it asks for SLA {sla}, which neither our offers nor bidding.slas name"
+            if request.sla not in (0, published.sla, *self._settings.slas):
+                why = f"it asks for SLA {request.sla}, which neither our offers nor bidding.slas name"
                 continue
-            rate = offered_rate(self._settings, offer, start, head.timestamp, record.ceiling_rate)
+            start, free = self._best_start(offer, record, eligible, head)
+            if not free:
+                continue
+            begins = start * self._exchange.slot
+            rate = offered_rate(self._settings, offer, begins, head.timestamp, record.ceiling_rate)
             if rate is None:
                 why = "our rate is above the ceiling"
                 continue
-            free = [r for r in offer.resources if self._is_free(r, record, head)][: min(record.count, _MOST)]
-            if free:
-                found.append(Bid(offer.offer, rate, tuple(sorted(free))))
+            found.append(Bid(offer.offer, rate, start, tuple(free[:most])))
         return (min(found, key=lambda bid: (-len(bid.resources), bid.rate)) if found else None), why
 
-    def _is_free(self, resource: int, record: TenderRecord, head: Block) -> bool:
+    def _best_start(
+        self, offer: OfferRecord, record: TenderRecord, eligible: Collection[int] | None, head: Block
+    ) -> tuple[int, list[int]]:
+        """When most of an offer's resources are free for as long as is asked, the first such slot, and which.
+
+        Not before the reveals end, if there is a choice: what is over at the award is not paid for.
+        """
+        runs = {
+            resource: self._runs(resource, offer, record, head)
+            for resource in offer.resources
+            if eligible is None or resource in eligible
+        }
+        starts = sorted({run.start_slot for some in runs.values() for run in some})
+        free = {
+            start: sorted(
+                resource
+                for resource, some in runs.items()
+                if any(run.contains(record.piece(start)) for run in some)
+                and not self._is_pledged(resource, record, start)
+            )
+            for start in starts
+        }
+        return max(free.items(), key=lambda item: (len(item[1]), -item[0]), default=(0, []))
+
+    def _runs(self, resource: int, offer: OfferRecord, record: TenderRecord, head: Block) -> list[SlotWindow]:
+        """When a resource could be leased as the request asks; nothing if it does not fit."""
         inventory = self._exchange.inventory
         if not self._clouds.has(resource):
-            return False
-        if self._is_pledged(resource, record, inventory.resource(resource).turnaround):
-            return False
-        return inventory.covers(
-            resource, record.class_, record.spec, block=head.number
-        ) and inventory.is_free(resource, record.window, block=head.number)
+            return []
+        known = inventory.resource(resource, block=head.number)
+        fits = known.class_ == record.class_ and known.spec.covers(record.spec)
+        if not fits or known.retired or known.holds:
+            return []
+        common = _common(offer.window, record, -(-record.reveal_end // self._exchange.slot))
+        calendar = inventory.booked(resource, common, known.turnaround, block=head.number)
+        return calendar.availability(common, min_slots=record.slots, turnaround=known.turnaround)
 
-    def _is_pledged(self, resource: int, record: TenderRecord, turnaround: int) -> bool:
+    def _is_pledged(self, resource: int, record: TenderRecord, start: int) -> bool:
         """Whether another live bid of ours names the resource for a time that meets this one."""
-        windows = {item.request: item.window for item in self._store.open_tenders()}
+        others = [bid for bid in self._store.live_bids() if bid.request != record.request]
+        if not any(resource in other.bid.resources for other in others):
+            return False
+        open_ = {item.request: item for item in self._store.open_tenders()}
+        turnaround = self._exchange.inventory.resource(resource).turnaround
         return any(
             resource in other.bid.resources
-            and other.request != record.request
-            and other.request in windows
-            and meet(windows[other.request], record.window, turnaround)
-            for other in self._store.live_bids()
+            and other.request in open_
+            and meet(open_[other.request].piece(other.bid.start), record.piece(start), turnaround)
+            for other in others
         )
+
+
+def _common(offered: SlotWindow, record: TenderRecord, soonest: int) -> SlotWindow:
+    """What offer and request have in common, from the slot `soonest` on if that leaves room for a piece."""
+    start = max(offered.start_slot, record.window.start_slot)
+    end = min(offered.end_slot, record.window.end_slot)
+    return SlotWindow(max(start, min(soonest, end - record.slots)), end)
 
 
 def meet(a: SlotWindow, b: SlotWindow, turnaround: int) -> bool:

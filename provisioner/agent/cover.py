@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from chain.contracts.tender import Bid
+from chain.contracts.book import Bid
 from chain.exchange import Exchange
 from chain.generated.enums import BidStatus, Stage
 from chain.wire import Block
@@ -26,7 +26,8 @@ def cover_needed(exchange: Exchange, org: int, bids: Iterable[tuple[TenderRecord
     total = 0
     for record, bid in bids:
         tender = exchange.tender.tender(record.request, block=head.number)
-        window = record.window.window(exchange.slot)
+        piece = record.piece(bid.start)
+        window = piece.window(exchange.slot)
         if tender.stage is not Stage.OPEN or window.end <= head.timestamp:
             continue
         if exchange.tender.bidder(record.request, org, block=head.number).status is BidStatus.NONE:
@@ -35,5 +36,5 @@ def cover_needed(exchange: Exchange, org: int, bids: Iterable[tuple[TenderRecord
         cost = price(rate, len(bid.resources), window.start, window.end, head.timestamp)
         total += bond(cost, default_ppm)
         if exchange.book.request(record.request, block=head.number).sla:
-            total += exchange.awards.fee_of(record.window, block=head.number) // 2
+            total += exchange.awards.fee_of(piece, block=head.number) // 2
     return total

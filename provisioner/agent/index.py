@@ -44,6 +44,9 @@ class Index:
                         event.block_number,
                     ),
                 )
+            case ledger.LeaseExtended() as extended if event.address in self._leases:
+                # Facts are read from the chain; this says when the machine is ours to bid with again.
+                db.execute("UPDATE lease SET end = ? WHERE lease = ?", (extended.end, extended.lease))
             case ledger.OfferPublished() as offer if offer.org == self._org:
                 _keep_offer(db, offer, event.block_number)
             case ledger.RequestPosted() as request if max(request.spec) <= MAX_SIZE:
@@ -83,6 +86,8 @@ def _keep_request(db: sqlite3.Connection, request: ledger.RequestPosted, block: 
     window = (request.start, request.end)
     size = (request.count, min(request.ceiling_rate, _MOST), json.dumps(request.spec))
     db.execute(
-        "INSERT OR IGNORE INTO request VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (request.request, request.org, request.class_, *window, *size, block),
+        "INSERT OR IGNORE INTO request"
+        " (request, org, class, start, end, count, ceiling_rate, spec, block, slots)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (request.request, request.org, request.class_, *window, *size, block, request.slots),
     )

@@ -34,6 +34,7 @@ from provisioner.agent.asks import Asks
 from provisioner.agent.control import ControlPlane
 from provisioner.gateway.asks import AskDesk
 from provisioner.gateway.committee import CommitteeDesk
+from provisioner.gateway.documents import DocumentDesk
 from provisioner.gateway.http import Caller, Denied, guarded, lease_number, not_found, read_body
 from provisioner.gateway.setup import read_setup
 from provisioner.gateway.tls import Identity, bind
@@ -95,6 +96,7 @@ class Gateway:
                 Route(f"{lease}/setup", guarded(self._setup), methods=["GET", "PUT"]),
                 *(self._desk.routes() if self._desk else []),
                 *self._committee.routes(),
+                *DocumentDesk(self._exchange, self._store, self._account_of, ours=self._ours).routes(),
             ],
             exception_handlers={404: not_found, 405: not_found},
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chain.contracts.tender import Bid
+from chain.contracts.book import Bid
 from market.specs import Spec
 from market.windows import SlotWindow
 
@@ -73,8 +73,15 @@ CREATE TABLE IF NOT EXISTS try_again (id INTEGER PRIMARY KEY, what TEXT NOT NULL
 CREATE TABLE IF NOT EXISTS metric (
     lease INTEGER PRIMARY KEY, award_to_provision_ms INTEGER NOT NULL, due_to_provision_ms INTEGER NOT NULL);
 """
-LATER_COLUMNS = (("sealed", "endpoints", "BLOB NOT NULL DEFAULT X'5B5D'"),)
-"""Table, column and kind of what SCHEMA gained after files were made by it; the default stands for `[]`."""
+LATER_COLUMNS = (
+    ("sealed", "endpoints", "BLOB NOT NULL DEFAULT X'5B5D'"),
+    ("bid", "start", "INTEGER NOT NULL DEFAULT 0"),
+    ("request", "slots", "INTEGER NOT NULL DEFAULT 0"),
+)
+"""Table, column and kind of what SCHEMA gained after files were made by it.
+
+The first default stands for `[]`; a request of 0 slots asks for its whole window.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +108,10 @@ class OfferRecord:
 
 @dataclass(frozen=True, slots=True)
 class TenderRecord:
-    """A request that was put to tender; times are unix seconds, the ceiling rate is per resource and hour."""
+    """A request that was put to tender; times are unix seconds, the ceiling rate is per resource and hour.
+
+    A lease takes `slots` of the window.
+    """
 
     request: int
     org: int
@@ -112,6 +122,11 @@ class TenderRecord:
     spec: Spec
     commit_end: int
     reveal_end: int
+    slots: int
+
+    def piece(self, start: int) -> SlotWindow:
+        """The window of a lease that begins in a slot."""
+        return SlotWindow(start, start + self.slots)
 
 
 @dataclass(frozen=True, slots=True)

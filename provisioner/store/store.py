@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from chain import disk
-from chain.contracts.tender import Bid
+from chain.contracts.book import Bid
 from daemons.secrets import redact
 from market.specs import Spec
 from market.windows import SlotWindow
@@ -41,6 +41,7 @@ from provisioner.store.records import (
 __all__ = ["Store"]
 
 _SEAL = "seal"
+_BID = "SELECT request, offer, rate, start, resources, salt, commitment FROM bid"
 """The journal's name for: a commitment is about to leave the house."""
 
 
@@ -103,12 +104,12 @@ class Store:
 
     # ---- offers, tenders, bids -------------------------------------------------------------------------
 
-    def offers(self, class_: bytes, window: SlotWindow) -> list[OfferRecord]:
-        """Our offers of a class whose window holds the given one."""
+    def offers(self, class_: bytes, window: SlotWindow, slots: int) -> list[OfferRecord]:
+        """Our offers of a class that have at least so many slots of a window."""
         rows = self.db.execute(
             "SELECT offer, class, start, end, floor_rate, resources FROM offer"
-            " WHERE class = ? AND start <= ? AND end >= ? ORDER BY floor_rate, offer",
-            (class_, window.start_slot, window.end_slot),
+            " WHERE class = ? AND min(end, ?) - max(start, ?) >= ? ORDER BY floor_rate, offer",
+            (class_, window.end_slot, window.start_slot, slots),
         )
         return [OfferRecord(r[0], r[1], SlotWindow(r[2], r[3]), r[4], _ids(r[5])) for r in rows]
 
@@ -120,11 +121,14 @@ class Store:
     def open_tenders(self) -> list[TenderRecord]:
         """Tenders that we are not through with."""
         rows = self.db.execute(
-            "SELECT t.request, org, class, start, end, count, ceiling_rate, spec, commit_end, reveal_end"
+            "SELECT t.request, org, class, start, end, count, ceiling_rate, spec, commit_end, reveal_end,"
+            " CASE slots WHEN 0 THEN end - start ELSE slots END"
             " FROM tender t JOIN request r ON r.request = t.request WHERE over = 0 ORDER BY t.request"
         )
         return [
-            TenderRecord(r[0], r[1], r[2], SlotWindow(r[3], r[4]), r[5], r[6], Spec(*_ids(r[7])), r[8], r[9])
+            TenderRecord(
+                r[0], r[1], r[2], SlotWindow(r[3], r[4]), r[5], r[6], Spec(*_ids(r[7])), r[8], r[9], r[10]
+            )
             for r in rows
         ]
 
@@ -137,7 +141,8 @@ class Store:
         """Keep a bid before its commitment is sent; returns the one kept, which may be an older one."""
         bid = stored.bid
         self.db.execute(
-            "INSERT OR IGNORE INTO bid VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+            "INSERT OR IGNORE INTO bid (request, offer, rate, resources, salt, commitment, at, start)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 stored.request,
                 bid.offer,
@@ -146,6 +151,7 @@ class Store:
                 stored.salt,
                 stored.commitment,
                 now,
+                bid.start,
             ),
         )
         kept = self.bid(stored.request)
@@ -177,12 +183,12 @@ class Store:
 
     def bid(self, request: int) -> StoredBid | None:
         """Our bid in a tender."""
-        row = self.db.execute("SELECT * FROM bid WHERE request = ?", (request,)).fetchone()
+        row = self.db.execute(f"{_BID} WHERE request = ?", (request,)).fetchone()
         return None if row is None else _stored_bid(row)
 
     def live_bids(self) -> list[StoredBid]:
         """Bids in tenders that we are not through with."""
-        return [_stored_bid(row) for row in self.db.execute("SELECT * FROM bid WHERE over = 0")]
+        return [_stored_bid(row) for row in self.db.execute(f"{_BID} WHERE over = 0")]
 
     # ---- machines, orders, journal ---------------------------------------------------------------------
 
@@ -367,4 +373,4 @@ def _ids(text: str) -> tuple[int, ...]:
 
 
 def _stored_bid(row: Any) -> StoredBid:
-    return StoredBid(row[0], Bid(row[1], row[2], _ids(row[3])), row[4], row[5])
+    return StoredBid(row[0], Bid(row[1], row[2], row[3], _ids(row[4])), row[5], row[6])

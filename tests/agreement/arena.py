@@ -149,11 +149,11 @@ class Arena:
         self.act(account, x.escrow.deposit(admitted.org, funds))
         return Organisation(int(admitted.org), account)
 
-    def register(self, seller: Organisation, turnaround: int) -> int:
+    def register(self, seller: Organisation, turnaround: int, site: str = SITE) -> int:
         """A new machine of that seller."""
         inventory = self.exchange.inventory
         key = keccak(text=f"hardware {inventory.count()}")
-        call = inventory.register(CLASS, SITE, SPEC, turnaround, keccak(text="document"), key)
+        call = inventory.register(CLASS, site, SPEC, turnaround, keccak(text="document"), key)
         [registered] = self.act(seller.account, call)
         return int(registered.resource)
 

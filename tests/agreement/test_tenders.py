@@ -15,10 +15,11 @@ from eth_utils.crypto import keccak
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from chain.contracts.book import OfferTerms, RequestTerms
+from chain.contracts.book import Bid, OfferTerms, RequestTerms
+from chain.contracts.leases import Trait
 from chain.contracts.members import Role
 from chain.contracts.money import FUND
-from chain.contracts.tender import Bid, TenderTerms, commitment
+from chain.contracts.tender import TenderTerms, commitment
 from chain.generated.enums import BidStatus, Stage
 from market import billing, tenders
 from market.errors import Refused
@@ -31,6 +32,7 @@ RATES = (3_600, 3_601, 999_999, 5_000_000, CEILING)
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
 SALT = keccak(text="salt")
 GROUPS = (0, 0, 0, 0, 7, 7)
+SITES = ("hall-1", "hall-2")
 MACHINES = 3
 
 
@@ -52,6 +54,7 @@ class Seller:
     group: int
     offer: int
     machines: tuple[int, ...]
+    site: str
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Plan:
     rate: int
     machines: int
     fate: Fate
+    later: int = 0
+    """Slots after the window's begin, if there is room."""
 
 
 class Cast:
@@ -77,21 +82,33 @@ class Cast:
 
     def _seller(self, number: int, group: int, machines: int) -> Seller:
         who = self.arena.admit(f"seller {number}", Role.SELLER, 10**9, group)
-        ids = tuple(self.arena.register(who, 0) for _ in range(machines))
+        site = SITES[number % len(SITES)]
+        ids = tuple(self.arena.register(who, 0, site) for _ in range(machines))
         publish = self.arena.exchange.book.publish(OfferTerms(self.sale, 1, 1_000_000), ids)
         [published] = self.arena.act(who.account, publish)
-        return Seller(who, group, published.offer, ids)
+        return Seller(who, group, published.offer, ids, site)
 
 
 class Tender:
     """One tender played on both sides."""
 
     def __init__(
-        self, cast: Cast, window: SlotWindow, count: int, *, whole: bool, vickrey: bool, sla: int = 0
+        self,
+        cast: Cast,
+        window: SlotWindow,
+        count: int,
+        *,
+        whole: bool,
+        vickrey: bool,
+        sla: int = 0,
+        piece: int | None = None,
+        together: tenders.Together = tenders.ANYHOW,
     ) -> None:
         self.cast, self.arena, self.x = cast, cast.arena, cast.arena.exchange
         self.window, self.count, self.whole, self.vickrey = window, count, whole, vickrey
         self.sla = sla
+        self.piece = window.slots if piece is None else piece
+        self.together = together
         self.seconds = window.window(self.arena.params.slot)
         self.bids: dict[int, tuple[Seller, Plan, Bid, tenders.Bid]] = {}
         self.leases_sold: dict[int, int] = {}
@@ -124,23 +141,25 @@ class Tender:
         at = self.arena.now + 1
         self.commit_end, self.reveal_end = at + 100, at + 200
         terms = RequestTerms(
-            self.window, self.count, CEILING, CLASS, SPEC, all_or_nothing=self.whole, sla=self.sla
+            self.window, self.count, CEILING, CLASS, SPEC, traits=self.traits, sla=self.sla, slots=self.piece
         )
         call = self.x.tender.post(terms, TenderTerms(self.commit_end, self.reveal_end, self.vickrey))
         self.arena.act(self.cast.buyer.account, call)
         self.request = self.x.book.request_count()
         tender = self.x.tender.tender(self.request)
-        one = billing.price(CEILING, 1, self.seconds.start, self.seconds.end, at)
+        length = self.piece * self.arena.params.slot
+        last = Plan(0, 0, Fate.SILENT, self.window.slots)
+        span, fee = (self.seconds.start, self.seconds.end), self._fee(last, at) if self.sla else 0
+        one = tenders.fund(CEILING, 1, *span, at, length=length)
         self.deposit = billing.ppm_of(one * self.count, self.arena.params.deposit_ppm)
-        locked = tenders.fund(
-            CEILING, self.count, self.seconds.start, self.seconds.end, at, self._fee(at) if self.sla else 0
-        )
+        locked = tenders.fund(CEILING, self.count, *span, at, fee, length)
         assert (tender.ceiling_amount, tender.deposit) == (locked, self.deposit)
         assert locked == one * self.count or self.sla
 
     def commit(self, seller: Seller, plan: Plan) -> None:
         """Seal and commit; a second one of a group is refused (A4)."""
-        bid = Bid(seller.offer, plan.rate, seller.machines[: plan.machines])
+        start = self._piece(plan).start_slot
+        bid = Bid(seller.offer, plan.rate, start, seller.machines[: plan.machines])
         org = seller.who.org
         chain_id = self.arena.deployment.chain_id
         sealed = commitment(chain_id, self.x.tender.address, self.request, org, bid, SALT)
@@ -155,15 +174,15 @@ class Tender:
             seller,
             plan,
             bid,
-            tenders.Bid(org, plan.rate, len(bid.resources), place, seller.group),
+            tenders.Bid(org, plan.rate, len(bid.resources), place, seller.group, seller.site.encode(), start),
         )
         self.free[org] -= self.deposit
 
     def sell(self, org: int) -> None:
         """The stranger buys a machine of the bid away."""
-        seller, _, bid, _ = self.bids[org]
-        price = self._price(1_000_000, 1, self.arena.now + 1)
-        call = self.x.book.buy_now(seller.offer, bid.resources[:1], self.window)
+        seller, plan, bid, _ = self.bids[org]
+        price = self._price(plan, 1_000_000, 1, self.arena.now + 1)
+        call = self.x.book.buy_now(seller.offer, bid.resources[:1], self._piece(plan))
         events = self.arena.act(self.cast.stranger.account, call)
         self.leases_sold[org] = next(event.lease for event in events if event.NAME == "LeaseOpened")
         self.free[self.cast.stranger.org] -= price
@@ -200,6 +219,7 @@ class Tender:
             vickrey=self.vickrey,
             ceiling=CEILING,
             unavailable=unavailable,
+            together=self.together,
         )
         events = self.arena.act(self.cast.stranger.account, self.x.tender.award(self.request))
         at = self.arena.now
@@ -209,7 +229,8 @@ class Tender:
         ]
         assert [(e.provider, e.rate, len(e.resources)) for e in opened] == wins
         for org, rate, count in wins:
-            price, fee = self._price(rate, count, at), self._fee(at) if self.sla else 0
+            plan = self.bids[org][1]
+            price, fee = self._price(plan, rate, count, at), self._fee(plan, at) if self.sla else 0
             self.free[self.cast.buyer.org] -= price + billing.buyers_half(fee)
             self.free[org] -= self._bond(price) + fee // 2
         tender = self.x.tender.tender(self.request)
@@ -286,13 +307,30 @@ class Tender:
     def _balances(self, orgs: list[int]) -> Iterator[int]:
         return iter(self.arena.views([(self.x.escrow, "free", (org,)) for org in orgs]))
 
-    def _price(self, rate: int, count: int, at: int) -> int:
-        return billing.price(rate, count, self.seconds.start, self.seconds.end, at)
+    @property
+    def traits(self) -> Trait:
+        """What the request asks for, as the chain has it."""
+        asked = (
+            (self.whole, Trait.ALL_OR_NOTHING),
+            (self.together.same_site, Trait.SAME_SITE),
+            (self.together.same_start, Trait.SAME_START),
+            (self.together.distinct, Trait.DISTINCT),
+        )
+        return Trait(sum(trait for yes, trait in asked if yes))
 
-    def _fee(self, at: int) -> int:
+    def _piece(self, plan: Plan) -> SlotWindow:
+        """When a bidder's lease would be."""
+        start = self.window.start_slot + min(plan.later, self.window.slots - self.piece)
+        return SlotWindow(start, start + self.piece)
+
+    def _price(self, plan: Plan, rate: int, count: int, at: int) -> int:
+        window = self._piece(plan).window(self.arena.params.slot)
+        return billing.price(rate, count, window.start, window.end, at)
+
+    def _fee(self, plan: Plan, at: int) -> int:
         p = self.arena.params
         grid = Grid(p.epoch, p.rounds)
-        window = self.seconds
+        window = self._piece(plan).window(p.slot)
         return billing.witness_fee(p.seat_fee, p.large_size, grid, window.start, window.end, at)
 
     def _bond(self, price: int) -> int:
@@ -304,6 +342,12 @@ plans = st.builds(
     rate=st.sampled_from(RATES),
     machines=st.integers(1, MACHINES),
     fate=st.sampled_from([Fate.REVEALS] * 5 + list(Fate)),
+    later=st.integers(0, 2),
+)
+
+
+togethers = st.builds(
+    tenders.Together, same_site=st.booleans(), same_start=st.booleans(), distinct=st.booleans()
 )
 
 
@@ -330,16 +374,30 @@ def test_tenders_agree(arena: Arena) -> None:
     @given(
         later=st.integers(0, 2),
         slots=st.integers(1, 3),
+        longer=st.integers(0, 2),
+        together=st.one_of(st.just(tenders.ANYHOW), togethers),
         count=st.integers(1, 8),
         whole=st.booleans(),
         vickrey=st.booleans(),
         sla=st.sampled_from([0, 7]),
         everyone=everyone_plans,
     )
-    @example(later=0, slots=1, count=1, whole=True, vickrey=True, sla=0, everyone=SOLD_BEHIND_THE_WINNER)
+    @example(
+        later=0,
+        slots=1,
+        longer=0,
+        together=tenders.ANYHOW,
+        count=1,
+        whole=True,
+        vickrey=True,
+        sla=0,
+        everyone=SOLD_BEHIND_THE_WINNER,
+    )
     def agree(
         later: int,
         slots: int,
+        longer: int,
+        together: tenders.Together,
         count: int,
         whole: bool,
         vickrey: bool,
@@ -348,7 +406,10 @@ def test_tenders_agree(arena: Arena) -> None:
     ) -> None:
         arena.undo()
         start = arena.now // arena.params.slot + later
-        tender = Tender(cast, SlotWindow(start, start + slots), count, whole=whole, vickrey=vickrey, sla=sla)
+        window = SlotWindow(start, start + slots + longer)
+        tender = Tender(
+            cast, window, count, whole=whole, vickrey=vickrey, sla=sla, piece=slots, together=together
+        )
         tender.play(everyone)
 
     agree()

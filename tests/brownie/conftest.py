@@ -54,7 +54,8 @@ class Exchange:
         self.leases = project.Leases.deploy(*base[:3], self.settlement, TERMS, 0, own)
         self.awards = project.Awards.deploy(self.directory, self.leases, own)
         self.book = project.Book.deploy(*base, self.awards, 100, 1_000, own)
-        further = (self.book, self.awards, self.leases, self.settlement)
+        self.ranking = project.Ranking.deploy(self.awards, self.inventory, self.members, own)
+        further = (self.book, self.awards, self.ranking, self.settlement)
         self.tender = project.SealedTender.deploy(*base, *further, 10_000, own)
         further = (self.book, self.awards, self.settlement)
         self.english = project.EnglishAuction.deploy(*base, *further, 10_000, own)
@@ -82,7 +83,7 @@ class Exchange:
         known_by = name("document"), name(hardware)
         registered = self.inventory.register(0, *names, SPEC, TURNAROUND, *known_by, own)
         resource = registered.events["ResourceRegistered"]["resource"]
-        published = self.book.publish(0, (window, LOW_RATE, buy_now, 1, 0), [resource], own)
+        published = self.book.publish(0, (window, LOW_RATE, buy_now, 1, 0, 0), [resource], own)
         return int(resource), int(published.events["OfferPublished"]["offer"])
 
 

@@ -140,7 +140,7 @@ contract SealedTenderCommitTest is TenderBase {
     }
 
     function test_WhenHashed_BindsChainContractTenderBidderBidAndSalt() external view {
-        ISealedTender.Bid memory bid = _seal(_a, RATE, 1).bid;
+        IBook.Bid memory bid = _seal(_a, RATE, 1).bid;
         assertEq(
             tender.commitmentOf(_id, _a.org, bid, "salt"),
             keccak256(abi.encode(block.chainid, address(tender), _id, _a.org, bid, bytes32("salt")))
@@ -164,12 +164,14 @@ contract SealedTenderRevealTest is TenderBase {
     function test_WhenItMatches_KeepsTheBid() external {
         _toReveal(_id);
         vm.expectEmit(address(tender));
-        emit ISealedTender.BidRevealed(_id, _a.org, _a.offer, RATE + 1, _sealed.bid.resources);
+        emit ISealedTender.BidRevealed(
+            _id, _a.org, _a.offer, RATE + 1, _sealed.bid.start, _sealed.bid.resources
+        );
         vm.prank(makeAddr("anyone with the salt"));
-        tender.reveal(_id, _a.org, _sealed.bid, _sealed.salt);
+        tender.reveal(_id, _a.org, _sealed.bid, _sealed.salt, new bytes32[][](0));
         assertEq(tender.tender(_id).reveals, 1);
         _assertStatus(_id, _a.org, ISealedTender.BidStatus.Revealed);
-        (OrgId[] memory orgs, ISealedTender.Bid[] memory bids) = tender.revealed(_id);
+        (OrgId[] memory orgs, IBook.Bid[] memory bids) = tender.revealed(_id);
         assertEq(orgs.length, 1);
         assertTrue(orgs[0] == _a.org);
         assertEq(abi.encode(bids[0]), abi.encode(_sealed.bid));
@@ -195,7 +197,7 @@ contract SealedTenderRevealTest is TenderBase {
     function test_RevertWhen_TheSaltIsWrong() external {
         _toReveal(_id);
         vm.expectRevert(_mismatch(_id, _a.org));
-        tender.reveal(_id, _a.org, _sealed.bid, "guess");
+        tender.reveal(_id, _a.org, _sealed.bid, "guess", new bytes32[][](0));
     }
 
     function test_RevertWhen_TheBidIsAnother() external {
@@ -218,7 +220,7 @@ contract SealedTenderRevealTest is TenderBase {
         _toReveal(_id);
         _reveal(_id, _sealed);
         vm.expectRevert(_mismatch(_id, thief.org));
-        tender.reveal(_id, thief.org, _sealed.bid, _sealed.salt);
+        tender.reveal(_id, thief.org, _sealed.bid, _sealed.salt, new bytes32[][](0));
     }
 
     function test_RevertWhen_RevealedAlready() external {
@@ -231,22 +233,20 @@ contract SealedTenderRevealTest is TenderBase {
     function test_RevertWhen_NeverCommitted() external {
         _toReveal(_id);
         vm.expectRevert(_wrongStatus(_id, southOrg, ISealedTender.BidStatus.None));
-        tender.reveal(_id, southOrg, _sealed.bid, _sealed.salt);
+        tender.reveal(_id, southOrg, _sealed.bid, _sealed.salt, new bytes32[][](0));
     }
 
     function test_RevertWhen_Unknown() external {
         RequestId none = RequestId.wrap(9);
         vm.expectRevert(_wrongStage(none, ISealedTender.Stage.None));
-        tender.reveal(none, _a.org, _sealed.bid, _sealed.salt);
+        tender.reveal(none, _a.org, _sealed.bid, _sealed.salt, new bytes32[][](0));
     }
 
     function test_RevertWhen_AboveTheCeiling() external {
         Seller memory b = _seller(1);
         Sealed memory s = _commit(_id, b, CEILING + 1, 1);
         _toReveal(_id);
-        vm.expectRevert(
-            abi.encodeWithSelector(ISealedTender.SealedTender_RateAboveCeiling.selector, CEILING + 1, CEILING)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IBook.Book_RateAboveCeiling.selector, CEILING + 1, CEILING));
         _reveal(_id, s);
     }
 
@@ -369,7 +369,7 @@ contract SealedTenderEvictionTest is TenderBase {
         emit ISealedTender.BidEvicted(id, sellers[33].org);
         _reveal(id, bids[33]);
 
-        (OrgId[] memory orgs, ISealedTender.Bid[] memory kept) = tender.revealed(id);
+        (OrgId[] memory orgs, IBook.Bid[] memory kept) = tender.revealed(id);
         assertEq(orgs.length, 32);
         for (uint256 i; i < 32; ++i) {
             assertTrue(orgs[i] == sellers[32 - i].org, "best first");

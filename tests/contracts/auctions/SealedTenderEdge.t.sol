@@ -10,6 +10,7 @@ import {IBook} from "../../../contracts/interfaces/IBook.sol";
 import {ISealedTender} from "../../../contracts/interfaces/ISealedTender.sol";
 import {RequestId, Window} from "../../../contracts/interfaces/Types.sol";
 import {Rights} from "../../../contracts/libraries/Rights.sol";
+import {Ranking} from "../../../contracts/auctions/Ranking.sol";
 import {SealedTender} from "../../../contracts/auctions/SealedTender.sol";
 
 /// @notice Tenders at the edge of what fits: into the ceiling, into a block.
@@ -22,8 +23,9 @@ contract SealedTenderEdgeTest is TenderBase {
         leases = new Leases(directory, members, inventory, settlement, _terms(), 0);
         awards = new Awards(directory, leases);
         book = new Book(directory, members, inventory, escrow, awards, 100, 1000);
+        ranking = new Ranking(awards, inventory, members);
         tender = new SealedTender(
-            directory, members, inventory, escrow, book, awards, leases, address(settlement), 10_000
+            directory, members, inventory, escrow, book, awards, ranking, address(settlement), 10_000
         );
         vm.startPrank(address(timelock));
         directory.setRight(address(book), Rights.ESCROW_MOVE, true);
@@ -63,7 +65,7 @@ contract SealedTenderEdgeTest is TenderBase {
         s = _sellerWithoutOffer(1, 0);
         vm.prank(s.admin);
         s.offer =
-            book.publish(HOME, IBook.OfferTerms(Window(slot, slot + 100), RATE, 0, 1, NO_SLA), s.machines);
+            book.publish(HOME, IBook.OfferTerms(Window(slot, slot + 100), RATE, 0, 1, NO_SLA, 0), s.machines);
     }
 
     /// The most an award can be made to walk: 32 bids of 64 machines, 31 of them with the last one sold.
@@ -77,7 +79,8 @@ contract SealedTenderEdgeTest is TenderBase {
         for (uint256 i; i < 32; ++i) {
             s[i] = _sellerWithoutOffer(64, 0);
             vm.prank(s[i].admin);
-            s[i].offer = book.publish(HOME, IBook.OfferTerms(_window(0, 100), 1, 1, 1, NO_SLA), s[i].machines);
+            s[i].offer =
+                book.publish(HOME, IBook.OfferTerms(_window(0, 100), 1, 1, 1, NO_SLA, 0), s[i].machines);
             bids[i] = _commit(id, s[i], 1, 64);
         }
         _toReveal(id);
@@ -97,7 +100,7 @@ contract SealedTenderEdgeTest is TenderBase {
     function test_WhenTheOrderIsTheLargest_TheAwardFitsABlock() external {
         Seller memory a = _seller(64);
         vm.prank(a.admin);
-        a.offer = book.publish(HOME, IBook.OfferTerms(_window(0, 1000), 1, 0, 1, NO_SLA), a.machines);
+        a.offer = book.publish(HOME, IBook.OfferTerms(_window(0, 1000), 1, 0, 1, NO_SLA, 0), a.machines);
         IBook.RequestTerms memory r = _requestTerms(64, false);
         r.window = _window(4, 256);
         r.ceilingRate = 1;

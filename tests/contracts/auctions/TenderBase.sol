@@ -16,6 +16,7 @@ import {
     ResourceId,
     SlaId
 } from "../../../contracts/interfaces/Types.sol";
+import {Traits} from "../../../contracts/libraries/Traits.sol";
 
 /// @notice What tests of the tender share: sellers with machines on offer, and sealed bids.
 ///
@@ -38,7 +39,7 @@ abstract contract TenderBase is Exchange {
 
     struct Sealed {
         OrgId org;
-        ISealedTender.Bid bid;
+        IBook.Bid bid;
         bytes32 salt;
     }
 
@@ -73,7 +74,18 @@ abstract contract TenderBase is Exchange {
         returns (IBook.RequestTerms memory)
     {
         return IBook.RequestTerms(
-            _window(4, 10), count, Policy.Provider, allOrNothing, CEILING, promised, CLASS, _spec()
+            _window(4, 10),
+            0,
+            count,
+            Policy.Provider,
+            allOrNothing ? Traits.ALL_OR_NOTHING : 0,
+            CEILING,
+            promised,
+            CLASS,
+            _spec(),
+            0,
+            "",
+            ""
         );
     }
 
@@ -97,21 +109,23 @@ abstract contract TenderBase is Exchange {
         returns (Sealed memory sealed_)
     {
         sealed_ = _seal(s, rate, n);
+        sealed_.bid.start = book.request(id).start;
         bytes32 commitment = tender.commitmentOf(id, s.org, sealed_.bid, sealed_.salt);
         vm.prank(s.admin);
         tender.commit(HOME, id, commitment);
     }
 
-    function _seal(Seller memory s, uint64 rate, uint256 n) internal pure returns (Sealed memory) {
+    function _seal(Seller memory s, uint64 rate, uint256 n) internal view returns (Sealed memory) {
         ResourceId[] memory named = new ResourceId[](n);
         for (uint256 i; i < n; ++i) {
             named[i] = s.machines[i];
         }
-        return Sealed(s.org, ISealedTender.Bid(s.offer, rate, named), keccak256(abi.encode("salt", s.org)));
+        return
+            Sealed(s.org, IBook.Bid(s.offer, rate, _now() + 4, named), keccak256(abi.encode("salt", s.org)));
     }
 
     function _reveal(RequestId id, Sealed memory s) internal {
-        tender.reveal(id, s.org, s.bid, s.salt);
+        tender.reveal(id, s.org, s.bid, s.salt, new bytes32[][](0));
     }
 
     function _toReveal(RequestId id) internal {

@@ -4,6 +4,7 @@ pragma solidity 0.8.30;
 import {Vm} from "forge-std/Vm.sol";
 
 import {Exchange} from "../Exchange.sol";
+import {IBook} from "../../../contracts/interfaces/IBook.sol";
 import {ILeases} from "../../../contracts/interfaces/ILeases.sol";
 import {MemberRights, Roles} from "../../../contracts/interfaces/IMembers.sol";
 import {ISealedTender} from "../../../contracts/interfaces/ISealedTender.sol";
@@ -50,7 +51,7 @@ abstract contract Ghosts is Exchange {
     }
 
     struct Sealed {
-        ISealedTender.Bid bid;
+        IBook.Bid bid;
         bytes32 salt;
     }
 

@@ -94,7 +94,7 @@ abstract contract Handler is Ghosts {
             all[i] = machines[EACH * (who % 3) + i];
         }
         vm.prank(seller);
-        book.publish(HOME, IBook.OfferTerms(w, floorRate, floorRate * 2, 1, _slaOf(slots)), all);
+        book.publish(HOME, IBook.OfferTerms(w, floorRate, floorRate * 2, 1, _slaOf(slots), 0), all);
     }
 
     function closeOffer(uint256 seed) external act("closeOffer") {
@@ -135,25 +135,35 @@ abstract contract Handler is Ghosts {
         if (!_active(_orgOf(by)) || book.openOrders(_orgOf(by)) > 4) return;
         IBook.RequestTerms memory r = IBook.RequestTerms({
             window: _window(uint32(_bound(from, 0, 3)), uint32(_bound(slots, 1, 4))),
+            slots: uint32(shape % 7 == 0 ? 1 : 0),
             count: uint16(_bound(shape, 1, 4)),
             policy: shape % 3 == 0 ? Policy.Both : Policy.Provider,
-            allOrNothing: shape % 5 == 0,
+            traits: _traitsOf(shape),
             ceilingRate: uint64(_bound(ceiling, RATE * 3 / 4, 2 * RATE)),
             sla: _slaOf(slots),
             class: CLASS,
-            spec: _spec()
+            spec: _spec(),
+            eligible: 0,
+            expression: "",
+            listed: ""
         });
         uint40 commitEnd = uint40(clock + 600 + shape % 1800);
         uint40 revealEnd = uint40(commitEnd + 1 + who % 1200);
-        uint256 most = uint256(r.ceilingRate) * r.count * (r.window.end - r.window.start);
-        if (SlaId.unwrap(r.sla) != 0) most += r.count * ((awards.feeOf(r.window) + 1) / 2);
-        if (revealEnd >= uint256(r.window.end) * SLOT || !escrow.canLock(_orgOf(by), by, most)) return;
+        (uint256 most, uint256 fees) = ranking.ceilingOf(r);
+        uint256 first = r.slots == 0 ? r.window.end : r.window.start + r.slots;
+        if (revealEnd >= first * SLOT || !escrow.canLock(_orgOf(by), by, most + fees)) return;
         _postAs(by, r, ISealedTender.TenderTerms(commitEnd, revealEnd, shape % 2 == 0));
     }
 
     function _postAs(address by, IBook.RequestTerms memory r, ISealedTender.TenderTerms memory t) private {
         vm.prank(by);
         tender.post(HOME, r, t);
+    }
+
+    function _traitsOf(uint256 shape) private pure returns (uint8 traits) {
+        if (shape % 5 == 0) traits |= Traits.ALL_OR_NOTHING;
+        if (shape % 11 == 0) traits |= Traits.SAME_START;
+        if (shape % 13 == 0) traits |= Traits.DISTINCT;
     }
 
     function cancelTender(uint256 seed) external act("cancelTender") {
@@ -181,12 +191,13 @@ abstract contract Handler is Ghosts {
         IBook.Request memory r = book.request(id);
         OfferId offer = _offerFor(org, r);
         if (OfferId.unwrap(offer) == 0 || book.offer(offer).floorRate > r.ceilingRate) return false;
-        ISealedTender.Bid memory bid = ISealedTender.Bid(
+        IBook.Bid memory bid = IBook.Bid(
             offer,
             uint64(_bound(rate, book.offer(offer).floorRate, (seed % 5 == 0 ? 2 * RATE : r.ceilingRate))),
+            uint32(_bound(seed, r.start, r.end - r.slots)),
             _some(book.resourcesOf(offer), rate)
         );
-        if (seed % 7 != 0 && !_allFree(bid.resources, r.start, r.end)) return false;
+        if (seed % 7 != 0 && !_allFree(bid.resources, bid.start, bid.start + r.slots)) return false;
         bids[RequestId.unwrap(id)][OrgId.unwrap(org)] = Sealed(bid, bytes32(seed));
         bytes32 commitment = tender.commitmentOf(id, org, bid, bytes32(seed));
         vm.prank(sellers[who]);
@@ -207,15 +218,15 @@ abstract contract Handler is Ghosts {
             if (tender.bidder(id, org).status != ISealedTender.BidStatus.Committed) continue;
             Sealed memory s = bids[RequestId.unwrap(id)][OrgId.unwrap(org)];
             if (!_canReveal(id, s.bid)) continue;
-            tender.reveal(id, org, s.bid, s.salt);
+            tender.reveal(id, org, s.bid, s.salt, new bytes32[][](0));
             if (who % 4 == 0) return;
         }
     }
 
-    function _canReveal(RequestId id, ISealedTender.Bid memory bid) private view returns (bool) {
+    function _canReveal(RequestId id, IBook.Bid memory bid) private view returns (bool) {
         IBook.Request memory r = book.request(id);
         if (bid.rate > r.ceilingRate || book.offer(bid.offer).closed) return false;
-        return _allFree(bid.resources, r.start, r.end);
+        return _allFree(bid.resources, bid.start, bid.start + r.slots);
     }
 
     /// @dev A5, both ways to it: a bid that cannot be revealed any more, and a winner whose machine was sold.
@@ -227,10 +238,10 @@ abstract contract Handler is Ghosts {
             ISealedTender.BidStatus status = tender.bidder(id, org).status;
             bool revealing = status == ISealedTender.BidStatus.Committed && _isRevealing(tender.tender(id));
             if (!revealing && status != ISealedTender.BidStatus.Sold) continue;
-            (bool found, ResourceId resource, LeaseId lease) = _reason(id, org, s.bid.resources);
+            (bool found, ResourceId resource, LeaseId lease) = _reason(id, org, s.bid);
             if (!found) continue;
-            IBook.Request memory r = book.request(id);
-            if (revealing && inventory.isFree(resource, r.start, r.end)) continue;
+            uint32 end = s.bid.start + book.request(id).slots;
+            if (revealing && inventory.isFree(resource, s.bid.start, end)) continue;
             if (revealing) tender.revealVoid(id, org, s.bid, s.salt, resource, lease);
             else tender.excuse(id, org, resource, lease);
             return;
@@ -610,7 +621,7 @@ abstract contract Handler is Ghosts {
         return OfferId.wrap(0);
     }
 
-    function _reason(RequestId id, OrgId org, ResourceId[] memory resources)
+    function _reason(RequestId id, OrgId org, IBook.Bid memory bid)
         internal
         view
         returns (bool, ResourceId, LeaseId)
@@ -619,11 +630,11 @@ abstract contract Handler is Ghosts {
         uint256 since = tender.bidder(id, org).committedAt;
         for (uint32 k = 1; k <= leases.count(); ++k) {
             ILeases.Lease memory l = leases.lease(LeaseId.wrap(k));
-            bool overlaps = l.start < r.end + TURNAROUND && r.start < l.end + TURNAROUND;
+            bool overlaps = l.start < bid.start + r.slots + TURNAROUND && bid.start < l.end + TURNAROUND;
             if (!overlaps || l.createdAt < since || l.buyer == r.org) continue;
-            for (uint256 i; i < resources.length; ++i) {
-                if (leases.holds(LeaseId.wrap(k), resources[i])) {
-                    return (true, resources[i], LeaseId.wrap(k));
+            for (uint256 i; i < bid.resources.length; ++i) {
+                if (leases.holds(LeaseId.wrap(k), bid.resources[i])) {
+                    return (true, bid.resources[i], LeaseId.wrap(k));
                 }
             }
         }

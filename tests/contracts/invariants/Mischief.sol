@@ -180,11 +180,16 @@ abstract contract Mischief is Handler {
         }
         if (t.commits != 0) _refused(user, address(tender), abi.encodeCall(ISealedTender.cancel, (id)));
         _refused(user, address(tender), abi.encodeCall(ISealedTender.commit, (HOME, id, "own")));
-        bytes memory reveal_ = abi.encodeCall(ISealedTender.reveal, (id, org, s.bid, s.salt));
+        bytes memory reveal_ =
+            abi.encodeCall(ISealedTender.reveal, (id, org, s.bid, s.salt, new bytes32[][](0)));
         if (!_isRevealing(t) || status != ISealedTender.BidStatus.Committed) {
             _refused(seller, address(tender), reveal_);
         }
-        _refused(seller, address(tender), abi.encodeCall(ISealedTender.reveal, (id, org, s.bid, ~s.salt)));
+        _refused(
+            seller,
+            address(tender),
+            abi.encodeCall(ISealedTender.reveal, (id, org, s.bid, ~s.salt, new bytes32[][](0)))
+        );
         bool mayClaim =
             status == ISealedTender.BidStatus.Revealed || status == ISealedTender.BidStatus.Awarded;
         if (!_isDecided(t) || !mayClaim) {

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from chain.contracts.book import Bid
 from chain.contracts.english import AuctionTerms
-from chain.contracts.tender import Bid, Bidder, Tender
+from chain.contracts.tender import Bidder, Tender
 from chain.generated.enums import BidStatus, Stage
 from market.windows import SlotWindow
 from provisioner.agent.bidder import Move, decide_bid, offered_rate
@@ -20,13 +21,13 @@ from tests.provisioner.world import KEY, Buyer, Provider, Running, World, wait_f
 _NOTHING: dict[str, Any] = {field.name: 0 for field in dataclasses.fields(Tender)}
 OPEN = Tender(**(_NOTHING | {"commit_end": 1000, "reveal_end": 2000, "stage": Stage.OPEN}))
 OVER = dataclasses.replace(OPEN, stage=Stage.AWARDED, awarded_at=2001)
-MINE = StoredBid(1, Bid(2, 3, (4,)), b"s" * 32, b"c" * 32)
-NOBODY = Bidder(BidStatus.NONE, "0x", 0, bytes(32))
+MINE = StoredBid(1, Bid(2, 3, 7, (4,)), b"s" * 32, b"c" * 32)
+NOBODY = Bidder(BidStatus.NONE, "0x", 0, 0, bytes(32))
 
 
 def ours(status: BidStatus) -> Bidder:
     """What the chain says of our bid."""
-    return Bidder(status, "0xme", 900, MINE.commitment)
+    return Bidder(status, "0xme", 900, 7, MINE.commitment)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chain.contracts.tender import Bid
+from chain.contracts.book import Bid
 from provisioner.plugin import Order, WipeEvidence
 from provisioner.store.records import Setup, StoredBid
 from provisioner.store.store import Store
@@ -18,7 +18,7 @@ from tests.chain.network import die_with_parent
 _PROGRAM = """
 import os, signal, sqlite3, sys
 from pathlib import Path
-from chain.contracts.tender import Bid
+from chain.contracts.book import Bid
 from provisioner.plugin import Order, WipeEvidence
 from provisioner.store.records import Blob, Setup, StoredBid
 from provisioner.store.store import Store
@@ -35,7 +35,7 @@ def killer(statement):
         done += 1
 
 store.db.set_trace_callback(killer)
-store.add_bid(StoredBid(1, Bid(2, 3, (4, 5)), b"s" * 32, b"c" * 32), 10)
+store.add_bid(StoredBid(1, Bid(2, 3, 7, (4, 5)), b"s" * 32, b"c" * 32), 10)
 with store.transaction():
     store.keep_setup(7, Setup(("key",), private_key="secret"), 10)
     store.keep_order(Order("k", "m", "h", ("key",), 1, 2), 7, "fake", 10)
@@ -65,7 +65,7 @@ def test_killed_anywhere_it_opens_again_and_a_second_run_completes_the_first(tmp
         store = Store(path)
         assert (store.setup(7) is None) == (store.order("k") is None), "order and setup are one"
         if steps == 8:
-            assert store.bid(1) == StoredBid(1, Bid(2, 3, (4, 5)), b"s" * 32, b"c" * 32)
+            assert store.bid(1) == StoredBid(1, Bid(2, 3, 7, (4, 5)), b"s" * 32, b"c" * 32)
     assert run(path, 1000)
     store = Store(path)
     assert store.order("k") == (Order("k", "m", "h", ("key",), 1, 2), "fake")
@@ -74,8 +74,8 @@ def test_killed_anywhere_it_opens_again_and_a_second_run_completes_the_first(tmp
 
 def test_what_was_kept_first_stays(tmp_path: Path) -> None:
     store = Store(tmp_path / "agent.db")
-    first = StoredBid(1, Bid(2, 3, (4,)), b"a" * 32, b"b" * 32)
-    second = StoredBid(1, Bid(2, 9, (4,)), b"x" * 32, b"y" * 32)
+    first = StoredBid(1, Bid(2, 3, 7, (4,)), b"a" * 32, b"b" * 32)
+    second = StoredBid(1, Bid(2, 9, 7, (4,)), b"x" * 32, b"y" * 32)
     assert store.add_bid(first, 1) == first
     assert store.add_bid(second, 2) == first
     order = Order("k", "m", "h", ("key",), 1, 2)
@@ -103,7 +103,7 @@ def test_the_file_is_private(tmp_path: Path) -> None:
 
 def test_the_salt_of_a_bid_is_kept_once_any_agent_was_about_to_send_its_commitment(tmp_path: Path) -> None:
     ours, theirs = Store(tmp_path / "agent.db"), Store(tmp_path / "agent.db")
-    bid = StoredBid(1, Bid(2, 3, (4,)), b"a" * 32, b"\xab" * 32)
+    bid = StoredBid(1, Bid(2, 3, 7, (4,)), b"a" * 32, b"\xab" * 32)
     ours.add_bid(bid, 1)
     assert theirs.drop_unsent_bid(1, "tender/1")
     assert not ours.seal_bid(bid, "tender/1", 2.0), "what was dropped must not be sent"
