@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cli.act import Plan, apply, finish
-from cli.app import App, pass_app
+from cli.app import App, Command, pass_app
 from cli.parse import RATE
 from cli.render import credits_text
 from market.billing import amount_up, ppm_of
@@ -13,7 +13,7 @@ from market.billing import amount_up, ppm_of
 __all__ = ["reprice"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("number", type=int)
 @click.option("--floor", type=RATE, help="New lowest rate; by default it stays.")
 @click.option(
@@ -39,6 +39,8 @@ def reprice(app: App, number: int, floor: int | None, buy_now: int | None) -> No
         "buy now": f"{credits_text(buy_now)} credits per resource and hour" if buy_now else "no",
         "locks": f"{credits_text(deposit)} credits while it rests, {credits_text(o.deposit)} before",
     }
+    if floor > o.floor_rate:
+        facts["careful"] = "a sealed bid of this offer below the new floor cannot be revealed any more"
     call = exchange.book.reprice(number, floor, buy_now)
     done = apply(app, exchange, Plan(f"Ask other rates for offer {number}.", [call], facts))
     event = done.one(OfferRepriced)

@@ -33,8 +33,8 @@ contract Orders is IOrders {
     );
     bytes32 private constant DOMAIN =
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
-    /// @dev What a seller alone can agree to: all or nothing, and that a lease may be taken back (4).
-    uint8 private constant OFFERABLE = Traits.ALL_OR_NOTHING | 4;
+    /// @dev What a seller alone can agree to.
+    uint8 private constant OFFERABLE = Traits.ALL_OR_NOTHING | Traits.RECLAIMABLE;
 
     IMembers public immutable members;
     IInventory public immutable inventory;

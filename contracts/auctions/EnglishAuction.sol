@@ -265,15 +265,15 @@ contract EnglishAuction is IEnglishAuction, Governed {
         view
         returns (Award memory award_, Leg[] memory legs)
     {
-        SlaId sla = book.offer(a.offer).sla;
+        IBook.Offer memory o = book.offer(a.offer);
         award_ = Award({
             buyer: buyer,
             by: _stakes[id][buyer].by,
             request: RequestId.wrap(0),
             policy: Policy.Provider,
-            traits: 0,
+            traits: o.traits,
             fund: keccak256(abi.encode(this, id)),
-            sla: sla
+            sla: o.sla
         });
         legs = new Leg[](1);
         legs[0] = Leg(a.seller, a.by, a.offer, a.rate, Window(a.start, a.endSlot), resourcesOf(id));

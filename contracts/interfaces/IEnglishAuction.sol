@@ -10,7 +10,8 @@ import {AuctionId, AwardId, OfferId, OrgId, ResourceId, Skip, Window} from "./Ty
 /// offer is frozen in `Book`: nobody buys it at once, and its seller neither cancels nor changes it (A1).
 ///
 /// The seller's deposit is what it stands by its auction with: if it sold the machines elsewhere, or cannot cover its bond,
-/// the leader gets everything back and the deposit besides. What leases of an award promise is what the offer promises.
+/// the leader gets everything back and the deposit besides. Its lease promises what the offer promises, and may be
+/// taken back where the offer says so.
 ///
 /// Assumes: `Book` and `Awards` listen to this contract; where they do not any more, an auction with a bid can be closed from
 /// the end of its window on, and everybody gets back what is theirs.

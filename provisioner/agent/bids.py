@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection
+from dataclasses import replace
 
 from chain.contracts.book import Bid
 from chain.contracts.leases import Trait
@@ -16,6 +17,9 @@ from chain.contracts.members import Role
 from chain.contracts.tender import commitment
 from chain.eligible import eligible_ids
 from chain.exchange import Exchange
+from chain.generated.enums import AuctionStage
+from chain.generated.events import AuctionOpened
+from chain.history import history
 from chain.wire import Block
 from market.pricing import Aim, PricePolicy, bid_rate
 from market.windows import SlotWindow
@@ -68,6 +72,8 @@ class BidChoice:
         best, why = self._best_bid(record, head)
         if best is None:
             return None, why
+        if self._is_auctioned(best, head):
+            return None, "our own auction has it: its first bid would keep ours from being revealed"
         if not self._is_covered(record, best, head):
             return None, _UNCOVERED
         salt = secrets.token_bytes(32)
@@ -83,6 +89,17 @@ class BidChoice:
             if any(self._is_pledged(r, record, best.start) for r in best.resources):
                 return None, "another agent of ours has just pledged the same"
             return self._store.add_bid(StoredBid(record.request, best, salt, sealed), head.timestamp), ""
+
+    def _is_auctioned(self, best: Bid, head: Block) -> bool:
+        """Whether an open English auction of ours is on that offer."""
+        english = self._exchange.english
+        if english is None:
+            return False
+        opened = history(self._exchange, [english], "seller", self._org, kinds=[AuctionOpened])
+        events = [entry.event for entry in opened if isinstance(entry.event, AuctionOpened)]
+        numbers = [event.auction for event in events if event.offer == best.offer]
+        stages = [english.auction(number, block=head.number).stage for number in numbers]
+        return AuctionStage.OPEN in stages
 
     def _is_covered(self, record: TenderRecord, best: Bid, head: Block) -> bool:
         """Whether deposit and bond can be locked, the bonds of our other open bids beside them."""
@@ -105,6 +122,10 @@ class BidChoice:
         found: list[Bid] = []
         for offer in offers:
             published = self._exchange.book.offer(offer.offer, block=head.number)
+            offer = replace(offer, floor_rate=published.floor_rate)  # it may have been repriced
+            if published.frozen_until > head.timestamp:
+                why = "our offer is under auction"
+                continue
             if published.closed:
                 continue
             if request.sla not in (0, published.sla, *self._settings.slas):

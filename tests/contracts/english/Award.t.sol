@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 import {EnglishBase} from "./EnglishBase.sol";
+import {IBook} from "../../../contracts/interfaces/IBook.sol";
 import {IEnglishAuction} from "../../../contracts/interfaces/IEnglishAuction.sol";
 import {ILeases} from "../../../contracts/interfaces/ILeases.sol";
 import {Roles} from "../../../contracts/interfaces/IMembers.sol";
@@ -15,6 +16,7 @@ import {
     Skip
 } from "../../../contracts/interfaces/Types.sol";
 import {Rights} from "../../../contracts/libraries/Rights.sol";
+import {Traits} from "../../../contracts/libraries/Traits.sol";
 
 contract EnglishAwardTest is EnglishBase {
     AuctionId internal id;
@@ -61,6 +63,21 @@ contract EnglishAwardTest is EnglishBase {
         english.pull(id, rivalOrg);
         vm.expectRevert(_overWith(IEnglishAuction.AuctionStage.Awarded));
         english.award(id);
+    }
+
+    /// @dev B7: what the offer says of taking back holds for who wins an auction on it.
+    function test_WhenTheOfferIsReclaimable_SoIsTheLease() external {
+        vm.startPrank(north);
+        english.cancel(id);
+        offer = book.publish(
+            HOME, IBook.OfferTerms(_window(0, 100), RATE, 0, 1, NO_SLA, Traits.RECLAIMABLE), _list(a, b)
+        );
+        vm.stopPrank();
+        id = _opened();
+        _bid(buyer, id, RATE);
+        _over(id);
+        english.award(id);
+        assertEq(leases.lease(LeaseId.wrap(1)).traits, Traits.RECLAIMABLE);
     }
 
     /// @dev A1: what is left of the offer is for sale at once again.

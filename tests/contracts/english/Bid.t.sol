@@ -167,6 +167,24 @@ contract EnglishBidTest is EnglishBase {
         }
     }
 
+    /// @dev The last bid is in the second before the hard stop, however long the extension.
+    function test_WhenTheHardStopIsNear_TheEndStopsThere() external {
+        vm.prank(north);
+        english.cancel(id);
+        hardStop = close + 100;
+        id = _opened();
+        vm.warp(close - 1);
+        _bid(buyer, id, RATE);
+        assertEq(english.auction(id).end, hardStop);
+        vm.warp(hardStop - 1);
+        _bid(rival, id, 2 * RATE);
+        assertEq(english.auction(id).end, hardStop);
+        assertEq(english.auction(id).stepBps, 2000);
+        vm.warp(hardStop);
+        vm.expectRevert(abi.encodeWithSelector(IEnglishAuction.EnglishAuction_TooLate.selector, id, hardStop));
+        _bid(buyer, id, 4 * RATE);
+    }
+
     function test_RevertWhen_TooLateByASecond() external {
         vm.warp(close);
         vm.expectRevert(abi.encodeWithSelector(IEnglishAuction.EnglishAuction_TooLate.selector, id, close));

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from chain.contracts.book import Bid
+from chain.contracts.english import AuctionTerms
 from chain.contracts.tender import Bidder, Tender
 from chain.generated.enums import BidStatus, Stage
 from market.windows import SlotWindow
@@ -160,6 +161,32 @@ def test_only_an_sla_that_the_provider_has_named_is_agreed_to(provider: Provider
         wait_for("the agent", lambda: running.health()["ok"])
         request = buyer.post(class_, 10, commit=8, reveal=3, sla=9)
         wait_for("the bid", lambda: tender.tender(request).commits == 1)
+
+
+def test_what_our_own_auction_has_is_not_bid_until_that_is_over(provider: Provider, buyer: Buyer) -> None:
+    english, now = provider.exchange.english, provider.exchange.now()
+    assert english is not None
+    window = buyer.window(60, 1500)
+    terms = AuctionTerms(provider.offer, window, 10**9, 500, now + 600, 60, now + 900)
+    provider.exchange.send(english.open(terms, provider.resources[:1]))
+    with Running(provider.settings()) as running:
+        request = buyer.post(provider.machines[0]["class"], 20, commit=15, reveal=3)
+        told = "our own auction has it: its first bid would keep ours from being revealed"
+        wait_for("the reason", lambda: any(item["why"] == told for item in running.agent.tenders()))
+        assert running.store.bid(request) is None
+        provider.exchange.send(english.cancel(english.count()))
+        wait_for("the bid", lambda: buyer.exchange.tender.tender(request).commits == 1)
+
+
+def test_the_floor_that_counts_is_the_one_an_offer_has_now(provider: Provider, buyer: Buyer) -> None:
+    book = provider.exchange.book
+    provider.exchange.send(book.reprice(provider.offer, 10**12, 0))
+    with Running(provider.settings()) as running:
+        request = buyer.post(provider.machines[0]["class"], 20, commit=15, reveal=3)
+        told = "our rate is above the ceiling"
+        wait_for("the reason", lambda: any(item["why"] == told for item in running.agent.tenders()))
+        provider.exchange.send(book.reprice(provider.offer, 1, 0))
+        wait_for("the bid", lambda: buyer.exchange.tender.tender(request).commits == 1)
 
 
 def test_two_tenders_at_once_never_pledge_one_machine_twice(provider: Provider, buyer: Buyer) -> None:
