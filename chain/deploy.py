@@ -25,25 +25,31 @@ from chain.sender import Sender
 from market.errors import InvalidInput, Permanent
 from market.rounds import Grid
 
-__all__ = ["DeployParams", "Deployment", "deploy"]
+__all__ = ["GRANTS", "DeployParams", "Deployment", "Founding", "deploy"]
 
-_GRANTS = (
+GRANTS = (
     ("Escrow", "members.charge"),
     ("Settlement", "escrow.move"),
     ("Book", "escrow.move"),
     ("SealedTender", "escrow.move"),
+    ("EnglishAuction", "escrow.move"),
     ("Leases", "inventory.book"),
     ("Leases", "settlement.report"),
     ("Awards", "leases.open"),
     ("Book", "awards.open"),
     ("SealedTender", "awards.open"),
+    ("EnglishAuction", "awards.open"),
     ("SealedTender", "book.record"),
+    ("EnglishAuction", "book.freeze"),
     ("Witnesses", "escrow.move"),
     ("Verdicts", "escrow.move"),
     ("Witnesses", "leases.witness"),
     ("Verdicts", "leases.witness"),
     ("Verdicts", "settlement.judge"),
     ("Audits", "witnesses.slash"),
+    ("Awards", "leases.amend"),
+    ("Amendments", "leases.amend"),
+    ("Amendments", "awards.open"),
 )
 """Who may ask what of whom; the same list stands in tests/contracts/Exchange.sol."""
 
@@ -65,8 +71,10 @@ class DeployParams:
 
     Times are seconds (`slot`, `quantum`, `epoch` too; `tolerance_ms` milliseconds), `_ppm` parts per million,
     money microcredits: `seat_fee` a seat and epoch, `min_stake` what a witness stakes at least, `tick_fine`
-    for an epoch without a tick, `appeal_bond` for an appeal. `rounds` are those of an epoch. A committee has
-    `small_size` seats of which `small_quorum` agree while fewer than `large_pool` are eligible (W1).
+    for an epoch without a tick, `appeal_bond` for an appeal. A lease is taken back with at least
+    `reclaim_notice`, for `reclaim_ppm` of the price not served: less than `default_ppm` (L5). `rounds` are
+    those of an epoch. A committee has `small_size` seats of which `small_quorum` agree while fewer than
+    `large_pool` are eligible (W1).
     """
 
     slot: int = 3600
@@ -100,6 +108,8 @@ class DeployParams:
     slash_ppm: int = 500_000
     appeal_bond: int = 10_000_000
     appeal_time: int = 2_592_000
+    reclaim_notice: int = 86_400
+    reclaim_ppm: int = 100_000
     tolerance_ms: int = 2_000
     outlier_epochs: int = 6
 
@@ -116,6 +126,11 @@ class DeployParams:
             raise InvalidInput(
                 "no witness measures to the millisecond, and none is slashed for one epoch's disagreement",
                 hint="Give a tolerance_ms of at least 1 and outlier_epochs of at least 2",
+            )
+        if self.reclaim_ppm and self.reclaim_ppm >= self.default_ppm:
+            raise InvalidInput(
+                f"a lease taken back for {self.reclaim_ppm} ppm costs no less than a default",
+                hint="Give a reclaim_ppm below default_ppm",
             )
         Grid(self.epoch, self.rounds)
         for kind in ("small", "large"):
@@ -153,6 +168,7 @@ class DeployParams:
             tick_fine=1_000,
             appeal_bond=1_000,
             appeal_time=60,
+            reclaim_notice=20,
         )
 
     @classmethod
@@ -222,13 +238,22 @@ def deploy(
     whom `threshold` must agree. `progress` is told each step before it begins. Raises the chain's typed
     errors; run again with the same sender to go on.
     """
-    return _Founding(rpc, sender, params, council or sender.address, progress).run(seats, threshold)
+    return Founding(rpc, sender, params, council or sender.address, progress).run(seats, threshold)
 
 
-class _Founding:
+class Founding:
+    """The making of contracts, one after the other; `stem` begins the names of its acts in the journal."""
+
     def __init__(
-        self, rpc: Rpc, sender: Sender, params: DeployParams, council: str, progress: Callable[[str], None]
+        self,
+        rpc: Rpc,
+        sender: Sender,
+        params: DeployParams,
+        council: str,
+        progress: Callable[[str], None],
+        stem: str = "deploy",
     ) -> None:
+        self._stem = stem
         network = rpc.connection
         self._rpc, self._sender, self._council, self._progress = rpc, sender, council, progress
         self._p = params
@@ -250,10 +275,11 @@ class _Founding:
         if seats:
             self._create("Council", list(seats), threshold)
             self._council = at["Council"]
-        self._create_all()
+        self._create_shared()
+        self.create_generation(0)
         directory = Directory(at["Directory"], self._rpc)
         steps = {f"publish {name}": directory.publish(name, at[name]) for name in at if name != "Directory"}
-        for name, right in _GRANTS:
+        for name, right in GRANTS:
             steps[f"grant {right} to {name}"] = directory.set_right(at[name], right, True)
         for step, call in steps.items():
             self._send(step, call.to, call.data)
@@ -264,8 +290,8 @@ class _Founding:
         self.record.directory_code_hash = "0x" + keccak(self._rpc.get_code(at["Directory"])).hex()
         return self.record
 
-    def _create_all(self) -> None:
-        """Contracts whose making asks others come after those are mined; the rest need addresses alone."""
+    def _create_shared(self) -> None:
+        """What is there once, whatever becomes of the rest."""
         p, council, at = self._p, self._council, self.record.addresses
         self._create("Directory", council)
         self._create("TimelockController", p.timelock_delay, [council], [council], ZERO_ADDRESS)
@@ -275,7 +301,17 @@ class _Founding:
         members = at["Members"]
         self._create("Escrow", directory, at["Credits"], members)
         self._create("Inventory", directory, members, p.slot)
-        escrow, inventory = at["Escrow"], at["Inventory"]
+        self._mined()
+
+    def create_generation(self, base: int) -> None:
+        """What is deployed anew together when the rules change; its leases are numbered from `base` + 1 on.
+
+        Contracts whose making asks others come after those are mined; the rest need addresses alone.
+        """
+        p, at = self._p, self.record.addresses
+        directory, members, escrow, inventory = (
+            at[name] for name in ("Directory", "Members", "Escrow", "Inventory")
+        )
         self._create("Settlement", directory, escrow, p.quantum)
         self._mined()
         terms = (
@@ -295,7 +331,7 @@ class _Founding:
             p.large_size,
         )
         settlement = at["Settlement"]
-        self._create("Leases", directory, members, inventory, settlement, terms)
+        self._create("Leases", directory, members, inventory, settlement, terms, base)
         self._mined()
         leases = at["Leases"]
         self._create("Awards", directory, leases)
@@ -306,6 +342,7 @@ class _Founding:
         self._create("Book", *both, awards, p.max_open_orders, p.order_deposit_ppm)
         further = (at["Book"], awards, at["Ranking"], settlement)
         self._create("SealedTender", *both, *further, p.deposit_ppm)
+        self._create("EnglishAuction", *both, at["Book"], awards, settlement, p.deposit_ppm)
         self._mined()
         self._create_witnesses()
 
@@ -323,6 +360,8 @@ class _Founding:
         self._mined()
         self._create("Inquiries", *base, leases, witnesses)
         self._create("Audits", *base, leases, witnesses, at["Verdicts"], (p.tolerance_ms, p.outlier_epochs))
+        amends = (p.reclaim_notice, p.reclaim_ppm)
+        self._create("Amendments", *base, at["Book"], at["Awards"], at["Verdicts"], amends)
         self._mined()
 
     def _create(self, name: str, *args: Any) -> None:
@@ -332,7 +371,7 @@ class _Founding:
 
     def _send(self, step: str, to: str | None, data: bytes) -> Entry:
         self._progress(step)
-        self._sent[step] = self._sender.send(to, data, intent=f"deploy/{step}", wait=False)
+        self._sent[step] = self._sender.send(to, data, intent=f"{self._stem}/{step}", wait=False)
         return self._sent[step]
 
     def _mined(self) -> None:

@@ -13,11 +13,13 @@ from typing import TypeVar
 from chain import connection as connection_file
 from chain.codec import Event
 from chain.connection import ConnectionFile
+from chain.contracts.amendments import Amendments
 from chain.contracts.audits import Audits
 from chain.contracts.awards import Awards
 from chain.contracts.base import Call, Contract
 from chain.contracts.book import Book
 from chain.contracts.directory import Directory
+from chain.contracts.english import EnglishAuction
 from chain.contracts.inquiries import Inquiries
 from chain.contracts.inventory import Inventory
 from chain.contracts.leases import Leases
@@ -32,7 +34,7 @@ from chain.rpc import Rpc
 from chain.sender import Sender
 from chain.wallet import Wallet
 from chain.wire import Log, Receipt
-from market.errors import InvalidInput
+from market.errors import InvalidInput, Refused
 
 __all__ = ["Exchange"]
 
@@ -40,7 +42,12 @@ C = TypeVar("C", bound=Contract)
 
 
 class Exchange:
-    """The newest version of every contract that the connection file's Directory names."""
+    """The contracts that the connection file's Directory names.
+
+    A generation is what is deployed anew together when the rules change: all but the directory, members,
+    credits, escrow and inventory. What began in an older one ends there: its leases, awards, offers and
+    requests are found by their numbers. With `generation` (from 1) there is that one alone.
+    """
 
     def __init__(
         self,
@@ -49,7 +56,9 @@ class Exchange:
         state_dir: Path | None = None,
         *,
         rpc: Rpc | None = None,
+        generation: int | None = None,
     ) -> None:
+        self._wanted = generation
         self.connection = connection
         self.rpc = rpc or Rpc(connection)
         self.wallet = wallet
@@ -57,9 +66,26 @@ class Exchange:
         self._state_dir = state_dir
 
     @classmethod
-    def open(cls, path: Path | str, wallet: Wallet | None = None, state_dir: Path | None = None) -> Exchange:
+    def open(
+        cls,
+        path: Path | str,
+        wallet: Wallet | None = None,
+        state_dir: Path | None = None,
+        *,
+        generation: int | None = None,
+    ) -> Exchange:
         """From a connection file; the network is checked at the first read."""
-        return cls(connection_file.load(path), wallet, state_dir)
+        return cls(connection_file.load(path), wallet, state_dir, generation=generation)
+
+    @cached_property
+    def generations(self) -> int:
+        """How many there are; InvalidInput if there is none of the number that was asked for."""
+        known = self.directory.versions("Leases")
+        if self._wanted is not None and not 0 < self._wanted <= known:
+            raise InvalidInput(
+                f"the exchange has no generation {self._wanted}", hint=f"name one from 1 to {known}"
+            )
+        return known
 
     @cached_property
     def members(self) -> Members:
@@ -84,22 +110,27 @@ class Exchange:
     @cached_property
     def settlement(self) -> Settlement:
         """The money of leases."""
-        return Settlement(self.directory.latest("Settlement"), self.rpc)
+        return self._numbered(Settlement)
 
     @cached_property
     def leases(self) -> Leases:
         """Leases."""
-        return Leases(self.directory.latest("Leases"), self.rpc)
+        return self._numbered(Leases)
 
     @cached_property
     def awards(self) -> Awards:
         """What leases of one outcome share."""
-        return Awards(self.directory.latest("Awards"), self.rpc)
+        return self._numbered(Awards)
+
+    @cached_property
+    def amendments(self) -> Amendments:
+        """Changes of leases that run."""
+        return self._numbered(Amendments)
 
     @cached_property
     def book(self) -> Book:
         """Offers and requests."""
-        return Book(self.directory.latest("Book"), self.rpc)
+        return self._numbered(Book)
 
     @cached_property
     def ranking(self) -> Ranking:
@@ -109,7 +140,12 @@ class Exchange:
     @cached_property
     def tender(self) -> SealedTender:
         """Sealed tenders."""
-        return SealedTender(self.directory.latest("SealedTender"), self.rpc)
+        return self._numbered(SealedTender)
+
+    @cached_property
+    def english(self) -> EnglishAuction | None:
+        """English auctions; None on an exchange without them."""
+        return self._optional(EnglishAuction)
 
     @cached_property
     def witnesses(self) -> Witnesses | None:
@@ -156,20 +192,45 @@ class Exchange:
             self.settlement,
             self.leases,
             self.awards,
+            self.amendments,
             self.book,
             self.tender,
         ]
-        further = (self.witnesses, self.verdicts, self.audits, self.inquiries)
+        further = (self.english, self.witnesses, self.verdicts, self.audits, self.inquiries)
         return core + [contract for contract in further if contract is not None]
 
+    def _numbered(self, kind: type[C]) -> C:
+        """A contract of the generations; Refused if the directory names none."""
+        found = self._optional(kind)
+        if found is None:
+            raise Refused(f"the exchange has no {kind.NAME}", hint="is this ocx newer than the exchange?")
+        return found
+
     def _optional(self, kind: type[C]) -> C | None:
-        """A contract that not every exchange has."""
-        known = self.directory.versions(kind.NAME)
-        return kind(self.directory.at(kind.NAME, known), self.rpc) if known else None
+        """A contract of the generations that not every exchange has."""
+        places = self._versions(kind.NAME)
+        if not places:
+            return None
+        lasts = self._lasts[1 - len(places) :] if len(places) > 1 else []
+        return kind(places[-1], self.rpc, tuple(zip(lasts, places[:-1], strict=True)))
+
+    def _versions(self, name: str) -> list[str]:
+        """Its addresses, the oldest first. One that came later has fewer: the newest belong together."""
+        known = self.directory.versions(name)
+        if self._wanted is None:
+            return [self.directory.at(name, version) for version in range(1, known + 1)]
+        version = known - (self.generations - self._wanted)
+        return [self.directory.at(name, version)] if version > 0 else []
+
+    @cached_property
+    def _lasts(self) -> list[int]:
+        """The highest number of each generation but the newest."""
+        places = [self.directory.at("Leases", version) for version in range(2, self.generations + 1)]
+        return [Leases(place, self.rpc).base() for place in places]
 
     def addresses(self) -> list[str]:
         """Where their events come from."""
-        return [contract.address for contract in self.contracts()]
+        return [address for contract in self.contracts() for address in contract.addresses]
 
     def now(self) -> int:
         """Unix seconds of the newest block: the clock the contracts go by."""

@@ -62,7 +62,7 @@ def history(
         place = _place(kind, field)
         if place is not None and names & set(kind.CONTRACTS):
             places.setdefault(place, []).append(kind.TOPIC)
-    addresses = [contract.address for contract in contracts]
+    addresses = [address for contract in contracts for address in contract.addresses]
     logs: list[Log] = []
     values = [topic(item) for item in value] if isinstance(value, list) else [topic(value)]
     if not values:

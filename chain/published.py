@@ -186,7 +186,7 @@ def _about(exchange: Exchange, lease: int, place: int) -> _About:
         facts.signed_at,
         window,
         verdicts.sla(facts.sla, lease),
-        verdicts.terms().restore_time,
+        verdicts.terms(lease).restore_time,
         verdicts.power_of(lease),
     )
 

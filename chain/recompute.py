@@ -112,7 +112,7 @@ def replay(exchange: Exchange, lease: int, place: int, until: int | None = None)
     """The machine's record after all events on spans up to the one named `until` (default: all)."""
     witnesses, verdicts = judges(exchange)
     facts = exchange.leases.lease(lease)
-    sla, terms = verdicts.sla(facts.sla, lease), verdicts.terms()
+    sla, terms = verdicts.sla(facts.sla, lease), verdicts.terms(lease)
     state = Replay(witnesses.grid(), sla, terms.restore_time, place, facts.provider)
     for entry in _entries(exchange, lease):
         epoch = getattr(entry.event, "epoch", None)

@@ -53,7 +53,7 @@ _OVER = _STATES[5:]
 
 
 def _folder(app: App, exchange: Exchange, number: int) -> Path:
-    place = f"{exchange.connection.chain_id}-{exchange.leases.address[2:10].lower()}"
+    place = f"{exchange.connection.chain_id}-{exchange.leases.addresses[0][2:10].lower()}"
     return app.state_dir / "leases" / place / str(number)
 
 
@@ -207,7 +207,7 @@ def _open_document(
 def _when_let_in(exchange: Exchange, gateway: GatewayClient, number: int) -> tuple[bytes, Told]:
     """The sealed data, once the committee has looked; no gateway may hold them back for longer."""
     return _when_due(
-        lambda: gateway.connection(number), lambda: exchange.leases.terms().accept_time / 2 + _PAUSE
+        lambda: gateway.connection(number), lambda: exchange.leases.terms(number).accept_time / 2 + _PAUSE
     )
 
 

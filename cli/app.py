@@ -38,6 +38,7 @@ class App:
     wallet: Path | None = None
     passphrase_file: Path | None = None
     acting_for: str | None = None
+    generation: int | None = None
     state: Path = Path("~/.local/state/ocx")
     format: str = "table"
     yes: bool = False
@@ -89,8 +90,9 @@ class App:
 
         connection = self.connection_path()
         if not sign:
-            return Exchange.open(connection)
-        exchange = Exchange.open(connection, wallet=self.open_wallet(), state_dir=self.state_dir / "sender")
+            return Exchange.open(connection, generation=self.generation)
+        journal = self.state_dir / "sender"
+        exchange = Exchange.open(connection, self.open_wallet(), journal, generation=self.generation)
         click.get_current_context().call_on_close(exchange.sender.close)
         return exchange
 
@@ -139,6 +141,12 @@ def _global_options(hidden: bool) -> list[click.Parameter]:
             metavar="ORG",
             hidden=hidden,
             help="Organisation that granted the account rights, HANDLE or number; by default its own.",
+        ),
+        _global(
+            "--generation",
+            type=click.IntRange(1),
+            hidden=hidden,
+            help="Work with this generation of the contracts alone; by default with all.",
         ),
         _global(
             "--state",

@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from chain.exchange import Exchange
     from chain.history import Entry
 
-__all__ = ["appeals_of", "bids_of", "leases_of", "locked", "movements", "offers_of", "requests_of"]
+__all__ = [
+    "appeals_of",
+    "auctions_of",
+    "bids_of",
+    "leases_of",
+    "locked",
+    "movements",
+    "offers_of",
+    "requests_of",
+]
 
 
 def leases_of(exchange: Exchange, org: int) -> list[int]:
@@ -54,7 +63,7 @@ def appeals_of(exchange: Exchange, org: int) -> list[int]:
 
 def locked(exchange: Exchange, org: int) -> dict[str, int]:
     """The organisation's own credits in purpose accounts, microcredits by purpose."""
-    purposes = ("prices", "bonds", "fees", "offers", "requests", "bids", "stake", "appeals")
+    purposes = ("prices", "bonds", "fees", "offers", "requests", "bids", "auctions", "stake", "appeals")
     sums = dict.fromkeys(purposes, 0)
     for purpose, amount in _parts(exchange, org):
         sums[purpose] += amount
@@ -84,12 +93,35 @@ def _parts(exchange: Exchange, org: int) -> Iterator[tuple[str, int]]:
         tender, status = exchange.tender.tender(request), exchange.tender.bidder(request, org).status
         if status in waiting or (status is BidStatus.COMMITTED and tender.stage is Stage.OPEN):
             yield "bids", tender.deposit
+    yield from (("auctions", amount) for amount in _in_auctions(exchange, org))
     if exchange.witnesses is not None:
         yield "stake", exchange.witnesses.witness(org).stake
     for number in appeals_of(exchange, org):
         assert exchange.verdicts is not None  # noqa: S101  it has appeals
         appeal = exchange.verdicts.appeal_of(number)
         yield "appeals", 0 if appeal.decided else appeal.bond
+
+
+def auctions_of(exchange: Exchange, org: int) -> list[int]:
+    """Every English auction the organisation opened."""
+    if exchange.english is None:
+        return []
+    found = history(exchange, [exchange.english], "seller", org, kinds=[events.AuctionOpened])
+    return [entry.event.auction for entry in found if isinstance(entry.event, events.AuctionOpened)]
+
+
+def _in_auctions(exchange: Exchange, org: int) -> Iterator[int]:
+    """Deposits of own auctions that are open, and what bids hold that were not pulled."""
+    from chain.generated.enums import AuctionStage
+
+    if exchange.english is None:
+        return
+    for number in auctions_of(exchange, org):
+        auction = exchange.english.auction(number)
+        yield auction.deposit if auction.stage is AuctionStage.OPEN else 0
+    found = history(exchange, [exchange.english], "buyer", org, kinds=[events.AuctionBid])
+    for number in sorted({e.event.auction for e in found if isinstance(e.event, events.AuctionBid)}):
+        yield exchange.english.stake_of(number, org).amount
 
 
 def movements(exchange: Exchange, org: int) -> list[Entry]:

@@ -94,7 +94,9 @@ def _signed(
     now = time.time()
     nonce = max(int(now * 1000), int(told.get("nonce", 0)) + 1)
     request = PowerRequest(number, Action[action.upper()], nonce, int(now))
-    return request, sign(exchange.wallet, request, exchange.connection.chain_id, exchange.leases.address)
+    return request, sign(
+        exchange.wallet, request, exchange.connection.chain_id, exchange.leases.address_of(request.lease)
+    )
 
 
 def _hand_in(client: GatewayClient, request: PowerRequest, signature: bytes) -> None:

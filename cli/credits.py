@@ -148,7 +148,7 @@ def history(app: App, organisation: str | None) -> None:
 
     exchange = app.exchange()
     org = org_id(exchange, organisation) if organisation else own_org(app, exchange)
-    names = {contract.address: contract.NAME for contract in exchange.contracts()}
+    names = {at: contract.NAME for contract in exchange.contracts() for at in contract.addresses}
     rows = []
     for row, entry in zip(
         history_rows(entries := movements(exchange, org), exchange.slot), entries, strict=True

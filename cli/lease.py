@@ -12,6 +12,7 @@ import click
 
 from cli.access import connect, setup, watch
 from cli.act import Plan, apply, finish, run
+from cli.amend import COMMANDS, amendments
 from cli.app import App, Group, pass_app
 from cli.control import console, power
 from cli.handover import handover
@@ -42,6 +43,8 @@ lease.add_command(connect)
 lease.add_command(watch)
 lease.add_command(power)
 lease.add_command(console)
+for command in COMMANDS:
+    lease.add_command(command)
 
 
 def lease_row(exchange: Exchange, number: int, names: dict[int, str]) -> dict[str, Any]:
@@ -68,9 +71,7 @@ def list_(app: App, mine: bool, only_open: bool) -> None:
     from cli.balances import leases_of
 
     exchange = app.exchange()
-    numbers = (
-        leases_of(exchange, own_org(app, exchange)) if mine else list(range(1, exchange.leases.count() + 1))
-    )
+    numbers = leases_of(exchange, own_org(app, exchange)) if mine else exchange.leases.numbers()
     names = handles(exchange)
     rows = [lease_row(exchange, number, names) for number in numbers]
     if only_open:
@@ -91,8 +92,9 @@ def show_(app: App, number: int, why: bool) -> None:
     exchange = app.exchange()
     kept = exchange.leases.lease(number)
     judges = [contract for contract in (exchange.witnesses, exchange.verdicts) if contract is not None]
-    entries = history(exchange, [exchange.leases, exchange.settlement, *judges], "lease", number)
-    facts = lease_facts(kept, exchange.leases.terms(), exchange.slot)
+    told = [exchange.leases, exchange.settlement, exchange.amendments, exchange.awards, *judges]
+    entries = history(exchange, told, "lease", number)
+    facts = lease_facts(kept, exchange.leases.terms(number), exchange.slot)
     over = ending(facts, exchange.now())
     result = lease_row(exchange, number, handles(exchange)) | {
         "described": describe(facts, exchange.now()),
@@ -117,6 +119,7 @@ def show_(app: App, number: int, why: bool) -> None:
         "accepted": f"{kept.accepted.bit_count()} of {kept.count}",
     }
     result |= _money(exchange, number, kept, entries)
+    result |= {"traits": [t.name.lower() for t in kept.traits if t.name]} | amendments(exchange, number, kept)
     result["offers"] = offer_terms(exchange, [kept.offer] if kept.offer else [])
     if why:
         result["why"] = lease_why(exchange, number, facts, entries)
@@ -207,7 +210,7 @@ def end(app: App, number: int) -> None:
     from chain.generated.events import LeaseEnded
 
     exchange = app.exchange(sign=True)
-    notice = exchange.leases.terms().notice
+    notice = exchange.leases.terms(number).notice
     plan = Plan(f"End lease {number} early.", [exchange.leases.end_early(number)], {"notice": f"{notice} s"})
     done = apply(app, exchange, plan)
     finish(app, done, {"lease": number, "ended_at": done.one(LeaseEnded).ended_at}, value="lease")
@@ -219,7 +222,7 @@ def end(app: App, number: int) -> None:
 def cancel(app: App, number: int) -> None:
     """Leave before anything is delivered (buyer); costs the reserve share of the price."""
     exchange = app.exchange(sign=True)
-    cost = ppm_of(exchange.settlement.account(number).price, exchange.leases.terms().reserve_ppm)
+    cost = ppm_of(exchange.settlement.account(number).price, exchange.leases.terms(number).reserve_ppm)
     facts = {"costs": f"{credits_text(cost)} credits for what the provider kept ready; the rest returns"}
     result = {"lease": number, "reserve": cost}
     run(app, exchange, f"Cancel lease {number}.", exchange.leases.cancel(number), result, facts)

@@ -18,6 +18,7 @@ _COMMANDS = {
     "offer": ("cli.offer:offer", "Nodes for rent: publish, look, cancel, buy now."),
     "request": ("cli.request:request", "What a buyer needs, put to a sealed tender."),
     "tender": ("cli.tender:tender", "Sealed bids on a request: bid, reveal, award, claim."),
+    "auction": ("cli.auction:auction", "English auctions on an offer: open, bid, pull, award."),
     "lease": ("cli.lease:lease", "The signed contracts: sign, connect, accept, end, settle."),
     "provider": ("cli.provider:provider", "The provider agent: configure, check, run."),
     "sla": ("cli.sla:sla", "Promises of availability: register, ask, report, claim, appeal."),

@@ -13,13 +13,14 @@ from cli.app import App, Group, pass_app
 from cli.network_invite import COMMANDS as INVITE_COMMANDS
 from cli.network_join import COMMANDS as JOIN_COMMANDS
 from cli.network_nodes import COMMANDS
+from cli.network_upgrade import COMMANDS as UPGRADE_COMMANDS
 from cli.render import show
 from market.errors import InvalidInput
 
 if TYPE_CHECKING:
     from chain.deploy import DeployParams
 
-__all__ = ["network"]
+__all__ = ["network", "params_of"]
 
 
 @click.group(cls=Group)
@@ -27,7 +28,7 @@ def network() -> None:
     """The network: run a chain, deploy the contracts, show them, check endpoints."""
 
 
-for command in (*COMMANDS, *JOIN_COMMANDS, *INVITE_COMMANDS):
+for command in (*COMMANDS, *JOIN_COMMANDS, *INVITE_COMMANDS, *UPGRADE_COMMANDS):
     network.add_command(command)
 
 
@@ -92,7 +93,7 @@ def deploy(
 
     if (out / "connection.yaml").exists():
         raise InvalidInput(f"{out / 'connection.yaml'} exists already", hint="choose another --out")
-    params = _params(params_file, demo)
+    params = params_of(params_file, demo)
     governor = checksum(council) if council else None
     sitting = [checksum(seat) for seat in seats]
     needed = threshold or len(sitting) // 2 + 1
@@ -142,7 +143,8 @@ def _require_council(governor: str | None, seats: list[str], threshold: int) -> 
         )
 
 
-def _params(file: Path | None, demo: bool) -> DeployParams:
+def params_of(file: Path | None, demo: bool) -> DeployParams:
+    """The constants of a file, or the defaults; InvalidInput names what is wrong with it."""
     import yaml
 
     from chain.deploy import DeployParams

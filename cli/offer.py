@@ -16,6 +16,7 @@ from cli.options import for_option, load_settings, node_option, sla_option, wind
 from cli.parse import RATE, increasing, offered_window, wanted_window
 from cli.promise import fee_fact, require_sla, sla_text
 from cli.render import credits_text, history_rows, show, time_text, word
+from cli.reprice import reprice
 from market.availability import Offered, free_parts
 from market.billing import amount_up, bond, buyers_half, ppm_of, price
 from market.errors import InvalidInput, Refused
@@ -24,7 +25,7 @@ from market.windows import SlotWindow
 if TYPE_CHECKING:
     from chain.exchange import Exchange
 
-__all__ = ["offer", "offer_state", "offer_terms", "span_text"]
+__all__ = ["offer", "offer_state", "offer_terms", "require_cover", "span_text"]
 
 
 def span_text(window: SlotWindow, slot: int) -> str:
@@ -100,6 +101,7 @@ def offer() -> None:
 
 
 offer.add_command(availability)
+offer.add_command(reprice)
 
 
 @offer.command()
@@ -118,6 +120,11 @@ offer.add_command(availability)
 @click.option("--min-slots", type=click.IntRange(1), default=1, help="Shortest piece that is sold at once.")
 @sla_option
 @click.option(
+    "--reclaimable",
+    is_flag=True,
+    help="What is bought at once may be taken back, against notice and compensation.",
+)
+@click.option(
     "--config",
     "config_file",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -135,10 +142,12 @@ def publish(
     buy_now: int,
     min_slots: int,
     sla: int,
+    reclaimable: bool,
     config_file: Path | None,
 ) -> None:
     """Offer nodes of one class and site for rent; the window rounds inward to whole slots."""
     from chain.contracts.book import OfferTerms
+    from chain.contracts.leases import Trait
     from chain.generated.events import OfferPublished
 
     resources = increasing(nodes, "node")
@@ -147,7 +156,8 @@ def publish(
     window = offered_window(exchange, start, end, length)
     if floor is None:
         floor = _configured_floor(exchange, resources, config_file)
-    terms, org = OfferTerms(window, floor, buy_now, min_slots, sla), own_org(app, exchange)
+    traits = Trait.RECLAIMABLE if reclaimable else Trait.NONE
+    terms, org = OfferTerms(window, floor, buy_now, min_slots, sla, traits), own_org(app, exchange)
     seconds = window.window(exchange.slot).seconds
     deposit = ppm_of(amount_up(floor, len(resources), seconds), exchange.book.order_deposit_ppm())
     facts = {
@@ -181,7 +191,7 @@ def _nodes(resources: list[int]) -> str:
     return f"node{'s' if len(resources) > 1 else ''} {', '.join(map(str, resources))}"
 
 
-def _require_cover(exchange: Exchange, org: int, amount: int) -> None:
+def require_cover(exchange: Exchange, org: int, amount: int) -> None:
     """Tell a buyer what it lacks; the contract would only say that it lacks something."""
     from chain.contracts.members import MemberRight
 
@@ -211,6 +221,8 @@ def _span(window: SlotWindow, slot: int) -> dict[str, int]:
 
 
 def _row(exchange: Exchange, number: int) -> dict[str, Any]:
+    from chain.contracts.leases import Trait
+
     o = exchange.book.offer(number)
     resources = exchange.book.resources_of(number)
     return {
@@ -225,6 +237,7 @@ def _row(exchange: Exchange, number: int) -> dict[str, Any]:
         "buy_now_rate": o.buy_now_rate,
         "min_slots": o.min_slots,
         "sla": o.sla or None,
+        "reclaimable": bool(o.traits & Trait.RECLAIMABLE),
     }
 
 
@@ -237,7 +250,7 @@ def list_(app: App, everything: bool, class_name: str | None) -> None:
     exchange = app.exchange()
     now, slot = exchange.now(), exchange.slot
     rows = []
-    for number in range(1, exchange.book.offer_count() + 1):
+    for number in exchange.book.offers():
         o = exchange.book.offer(number)
         if everything or not (o.closed or o.end * slot <= now):
             rows.append(_row(exchange, number))
@@ -265,6 +278,7 @@ def show_(app: App, number: int) -> None:
     ]
     entries = history(exchange, [exchange.book], "offer", number)
     result = row | {"created_at": o.created_at, "by": o.by, "deposit": o.deposit, "closed": o.closed}
+    result["frozen_until"] = o.frozen_until
     show(
         app,
         result | {"free_parts": free, "leases": leases, "history": history_rows(entries, exchange.slot)},
@@ -329,7 +343,7 @@ def buy(
     require_sla(exchange, o.sla)
     fees = buyers_half(exchange.awards.fee_of(window)) if o.sla else 0
     buyer = own_org(app, exchange)
-    _require_cover(exchange, buyer, most + fees)
+    require_cover(exchange, buyer, most + fees)
     facts = {
         "window": span_text(window, exchange.slot),
         "rate": f"{credits_text(o.buy_now_rate)} credits per resource and hour",

@@ -14,7 +14,7 @@ from chain.contracts.leases import lease_facts
 from chain.generated import events
 from chain.generated.enums import BidStatus
 from chain.history import history, topic
-from cli.balances import appeals_of, bids_of, movements
+from cli.balances import appeals_of, auctions_of, bids_of, movements
 from market.billing import Delivery, buyers_half
 from market.errors import InvalidInput
 from market.leases import EndReason, ending
@@ -58,6 +58,7 @@ def read(exchange: Exchange, org: int) -> Ledger:
         *_settled(org, opened, settled, _locked_from_free(exchange, moved)),
         *_lost_accounts(exchange, org),
         *_lost_deposits(exchange, org),
+        *_failed_auctions(exchange, org),
         *_mints(exchange, org),
     ]
     found = [item for item in found if item[0] <= head.number and item[2].amount]
@@ -101,14 +102,14 @@ def _role(opened: dict[int, events.LeaseOpened], lease: int, org: int) -> Role:
 def _lease_of(exchange: Exchange, opener: str, account: bytes) -> int:
     """The lease whose account that is; 0 if it is none. Funds of awards have names of their own there."""
     number = int.from_bytes(account, "big")
-    return number if opener == exchange.settlement.address and number < 1 << 32 else 0
+    return number if opener in exchange.settlement.addresses and number < 1 << 32 else 0
 
 
 def _movements(
     exchange: Exchange, org: int, opened: dict[int, events.LeaseOpened], entries: list[Entry]
 ) -> Iterator[Placed]:
     """What changed the free balance."""
-    names = {contract.address: contract.NAME for contract in exchange.contracts()}
+    names = {at: contract.NAME for contract in exchange.contracts() for at in contract.addresses}
     for entry in entries:
         event = entry.event
         match event:
@@ -215,6 +216,18 @@ def _lost_deposits(exchange: Exchange, org: int) -> Iterator[Placed]:
         if lost is not None:
             amount = exchange.tender.tender(request).deposit
             yield _posting(lost, Kind.LOST, amount, locked=-amount, note=f"deposit of request {request}")
+
+
+def _failed_auctions(exchange: Exchange, org: int) -> Iterator[Placed]:
+    """Deposits of own auctions that went to who led, because no lease could be opened (A2)."""
+    if exchange.english is None:
+        return
+    own = auctions_of(exchange, org)
+    for entry in history(exchange, [exchange.english], "auction", own, kinds=[events.AuctionFailed]):
+        event = entry.event
+        if isinstance(event, events.AuctionFailed):
+            note = f"deposit of auction {event.auction}"
+            yield _posting(entry, Kind.LOST, event.to_buyer, locked=-event.to_buyer, note=note)
 
 
 def _loss(exchange: Exchange, org: int, request: int, own: list[Entry], ends: list[Entry]) -> Entry | None:

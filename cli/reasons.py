@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from chain.generated import events
+from chain.generated.enums import Skip
 from cli.render import credits_text, hex_text, time_text
 from market.faults import ranges
 from market.leases import Committee, LeaseFacts
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from chain.history import Entry
     from chain.report import Judged
 
-__all__ = ["lease_why", "tender_why", "undetermined_lines"]
+__all__ = ["auction_line", "lease_why", "tender_why", "undetermined_lines"]
 
 _EPOCH_NAMED = re.compile(r"epoch \d+")
 
@@ -181,6 +182,39 @@ def tender_why(exchange: Exchange, number: int, entries: Sequence[Entry]) -> lis
     else:
         lines.append(f"reveals are over since {time_text(tender.reveal_end)}; anyone may award it now")
     return lines
+
+
+def auction_line(entry: Entry) -> str:
+    """What one event did to an English auction, with its transaction; empty if there is nothing to say."""
+    text = _auction_text(entry)
+    return f"{text}{_by(entry)}" if text else ""
+
+
+def _auction_text(entry: Entry) -> str:
+    at = time_text(entry.time)
+    match entry.event:
+        case events.AuctionOpened(reserve_rate=rate, deposit=deposit):
+            return (
+                f"opened at {at} with a reserve of {credits_text(rate)} per hour; "
+                f"its seller stands by it with {credits_text(deposit)}"
+            )
+        case events.AuctionBid(buyer=buyer, rate=rate, bid_until=until):
+            said = f"organisation {buyer} bid {credits_text(rate)} per hour at {at}"
+            return f"{said}; open until {time_text(until)}"
+        case events.BidPulled(buyer=buyer, amount=amount):
+            return f"organisation {buyer} has {credits_text(amount)} back"
+        case events.AuctionAwarded(buyer=buyer, rate=rate, award=award):
+            return f"won at {at} by organisation {buyer} at {credits_text(rate)} per hour, award {award}"
+        case events.AuctionUnsold():
+            return f"closed at {at}: nobody bid"
+        case events.AuctionFailed(buyer=buyer, reason=Skip.NONE):
+            return f"closed at {at} after its window: organisation {buyer} has its money back"
+        case events.AuctionFailed(buyer=buyer, reason=reason, to_buyer=amount):
+            said = "a machine was taken" if reason is Skip.NOT_FREE else "the seller could not cover its bond"
+            return f"failed at {at}: {said}; organisation {buyer} got its money and {credits_text(amount)}"
+        case events.AuctionCancelled():
+            return f"cancelled at {at} by its seller"
+    return ""
 
 
 def _tender_line(entry: Entry) -> str:

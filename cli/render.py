@@ -31,6 +31,7 @@ _MONEY = frozenset(
         "accrued amount appeals balance bids bond bonds buy_now buy_now_rate ceiling_amount",
         "ceiling_rate clearing_rate deposit disputed fee fees fees_paid fine floor floor_rate free limit",
         "locked min_stake offers org_free paid penalty price prices rate refunded requests reserve returned",
+        "auctions least_rate reserve_rate to_leader",
         "share sla_penalty slashed spent stake to_buyer to_fund to_provider total wallet_credits withheld",
         "earned free_change given_back locked_change moved penalties total_supply",
     )
@@ -41,6 +42,7 @@ _TIME = frozenset(
     for line in (
         "asked_at awarded_at billed_from block_time buyer_signed_at commit_end committed_at committee_at",
         "created_at deadline delivered_at end ended_at ends expires fence_until final_at final_until",
+        "bid_until bidding_ends frozen_until hard_stop",
         "reveal_end reveal_from reveal_until signed_at start time wiped_at as_of",
     )
     for name in line.split()

@@ -202,7 +202,7 @@ def list_(app: App, everything: bool) -> None:
     exchange = app.exchange()
     rows = [
         request_row(exchange, number)
-        for number in range(1, exchange.book.request_count() + 1)
+        for number in exchange.book.requests()
         if everything or not exchange.book.request(number).closed
     ]
     show(app, rows, value="request", empty="no open requests; --all shows the others")

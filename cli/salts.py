@@ -34,12 +34,12 @@ class SealedBid:
 
     def commitment(self, exchange: Exchange) -> bytes:
         """What the chain is told, made here so that no node learns the bid."""
-        chain_id, place = exchange.connection.chain_id, exchange.tender.address
+        chain_id, place = exchange.connection.chain_id, exchange.tender.address_of(self.request)
         return commitment(chain_id, place, self.request, self.bidder, self.bid, self.salt)
 
 
 def _folder(state: Path, exchange: Exchange) -> Path:
-    return state / "bids" / f"{exchange.connection.chain_id}-{exchange.tender.address[2:10].lower()}"
+    return state / "bids" / f"{exchange.connection.chain_id}-{exchange.tender.addresses[0][2:10].lower()}"
 
 
 def keep(state: Path, exchange: Exchange, sealed: SealedBid) -> Path:
@@ -92,7 +92,7 @@ def excusing_call(state: Path, exchange: Exchange, request: int, bidder: int) ->
     bids = dict(exchange.tender.revealed(request))
     nodes = sealed.bid.resources if sealed else bids[bidder].resources if bidder in bids else ()
     refusal: Refused | None = None
-    for lease in range(exchange.leases.count(), 0, -1):
+    for lease in reversed(exchange.leases.numbers()):
         if exchange.leases.lease(lease).created_at < known.committed_at:
             break
         for node in set(nodes) & set(exchange.leases.resources_of(lease)):

@@ -44,7 +44,7 @@ def list_(app: App, everything: bool) -> None:
     exchange = app.exchange()
     now = exchange.now()
     rows = []
-    for number in range(1, exchange.book.request_count() + 1):
+    for number in exchange.book.requests():
         if everything or not exchange.book.request(number).closed:
             t = exchange.tender.tender(number)
             row = request_row(exchange, number) | {"commit_end": t.commit_end, "reveal_end": t.reveal_end}

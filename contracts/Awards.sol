@@ -9,9 +9,21 @@ import {IDirectory} from "./interfaces/IDirectory.sol";
 import {IInventory} from "./interfaces/IInventory.sol";
 import {ILeases} from "./interfaces/ILeases.sol";
 import {ISettlement} from "./interfaces/ISettlement.sol";
-import {Award, AwardId, Committee, LeaseId, Leg, Skip, SlaId, Window} from "./interfaces/Types.sol";
+import {
+    Award,
+    AwardId,
+    Committee,
+    EndReason,
+    LeaseId,
+    LeaseState,
+    Leg,
+    Skip,
+    SlaId,
+    Window
+} from "./interfaces/Types.sol";
 import {Amounts} from "./libraries/Amounts.sol";
 import {Rights} from "./libraries/Rights.sol";
+import {Traits} from "./libraries/Traits.sol";
 
 /// @notice See {IAwards}.
 contract Awards is IAwards, Governed {
@@ -25,18 +37,28 @@ contract Awards is IAwards, Governed {
     uint32 private immutable _epoch;
     uint32 private immutable _defaultPpm;
     uint256 private immutable _epochFee;
+    uint32 private immutable _reservePpm;
+    uint32 private immutable _signMissPpm;
+    uint32 private immutable _partTime;
 
     /// @inheritdoc IAwards
     uint32 public count;
 
+    mapping(AwardId => Composite) private _composites;
+    mapping(LeaseId => Claim) private _claims;
+
     constructor(IDirectory directory_, ILeases leases_) Governed(directory_) {
         leases = leases_;
+        count = leases_.base();
         inventory = leases_.inventory();
         settlement = leases_.settlement();
         _slot = inventory.slot();
         ILeases.Terms memory terms = leases_.terms();
         _epoch = terms.epoch;
         _defaultPpm = terms.defaultPpm;
+        _reservePpm = terms.reservePpm;
+        _signMissPpm = terms.signMissPpm;
+        _partTime = terms.deliverTime;
         _epochFee = uint256(terms.seatFee) * terms.seats;
     }
 
@@ -54,10 +76,89 @@ contract Awards is IAwards, Governed {
             if (skip == Skip.None) opened[i] = leases.open(id, award, legs[i], stakes);
             else emit LegSkipped(id, legs[i].provider, skip);
         }
+        if (award.traits & Traits.COMPOSITE != 0) _tie(id, opened);
         if (award.fund != 0) settlement.returnFund(award.fund, award.buyer, award.by);
     }
 
+    // ---- leases that belong together ---------------------------------------------------------------------------
+
+    /// @inheritdoc IAwards
+    function endPartner(LeaseId defaulted, LeaseId partner) external {
+        ILeases.Lease memory l = _defaulted(defaulted);
+        ILeases.Lease memory p = leases.lease(partner);
+        if (AwardId.unwrap(p.award) != AwardId.unwrap(l.award)) {
+            revert Awards_NotPartners(defaulted, partner);
+        }
+        uint256 until = uint256(l.endedAt) + _partTime;
+        if (block.timestamp >= until) revert Awards_TooLate(defaulted, until);
+        uint256 unserved = settlement.account(partner).price;
+        uint40 at = uint40(block.timestamp);
+        if (p.delivered != 0) unserved -= settlement.accrued(partner, p.rate, at, false);
+        uint96 amount = Amounts.shareDown(unserved, _reservePpm).toUint96();
+        _claims[partner] = Claim(defaulted, amount);
+        emit PartnerEnded(partner, defaulted, amount);
+        leases.close(partner, EndReason.Partner, at, 0, bytes32(uint256(LeaseId.unwrap(defaulted))));
+    }
+
+    /// @inheritdoc IAwards
+    function shareOut(LeaseId defaulted) external {
+        ILeases.Lease memory l = _defaulted(defaulted);
+        Composite memory c = _composites[l.award];
+        uint256 pot = settlement.account(defaulted).bond;
+        if (l.reason == EndReason.ProviderUnsigned) pot = Amounts.shareDown(pot, _signMissPpm);
+
+        ISettlement.Share[] memory shares = new ISettlement.Share[](c.count);
+        uint256 owed;
+        for (uint32 i; i < c.count; ++i) {
+            LeaseId partner = LeaseId.wrap(LeaseId.unwrap(c.first) + i);
+            bool runs = leases.stateOf(partner) < LeaseState.Ending;
+            if (runs && block.timestamp < uint256(l.endedAt) + _partTime) revert Awards_PartnerRuns(partner);
+            if (LeaseId.unwrap(_claims[partner].defaulted) != LeaseId.unwrap(defaulted)) continue;
+            ILeases.Lease memory p = leases.lease(partner);
+            // One that was not proven afterwards defaulted itself.
+            if (p.reason != EndReason.Partner) continue;
+            shares[i] = ISettlement.Share(p.provider, _claims[partner].amount);
+            owed += shares[i].amount;
+        }
+        uint256 left = pot;
+        for (uint256 i; i < c.count; ++i) {
+            if (owed > pot) shares[i].amount = shares[i].amount * pot / owed;
+            left -= shares[i].amount;
+        }
+        // The defaulted lease is one of them and is owed nothing: its place is the buyer's.
+        shares[LeaseId.unwrap(defaulted) - LeaseId.unwrap(c.first)] = ISettlement.Share(l.buyer, left);
+        emit BondSharedOut(defaulted, pot - left, left);
+        settlement.shareBond(defaulted, shares);
+    }
+
+    function _tie(AwardId id, LeaseId[] memory opened) private {
+        Composite memory c;
+        for (uint256 i; i < opened.length; ++i) {
+            if (LeaseId.unwrap(opened[i]) == 0) continue;
+            if (c.count++ == 0) c.first = opened[i];
+        }
+        _composites[id] = c;
+        emit CompositeOpened(id, c.first, c.count);
+    }
+
+    function _defaulted(LeaseId id) private view returns (ILeases.Lease memory l) {
+        l = leases.lease(id);
+        bool so = l.traits & Traits.COMPOSITE != 0 && l.reason >= EndReason.ProviderUnsigned
+            && l.reason <= EndReason.Unproven;
+        if (!so) revert Awards_NoDefault(id);
+    }
+
     // ---- views -------------------------------------------------------------------------------------------------
+
+    /// @inheritdoc IAwards
+    function compositeOf(AwardId award) external view returns (Composite memory) {
+        return _composites[award];
+    }
+
+    /// @inheritdoc IAwards
+    function claimOf(LeaseId partner) external view returns (Claim memory) {
+        return _claims[partner];
+    }
 
     /// @inheritdoc IAwards
     function skipOf(Award calldata award, Leg calldata leg) external view returns (Skip) {

@@ -36,6 +36,8 @@ contract Book is IBook, Governed {
     using PackedIds for mapping(uint256 => uint256);
     using PackedIds for ResourceId[];
 
+    /// @notice Longest freeze, seconds.
+    uint256 public constant MAX_FREEZE = 31 days;
     /// @dev Longest expression and longest list of eligible resources, bytes.
     uint256 private constant MAX_TOLD = 4096;
     uint256 private constant MAX_PROOF = 32;
@@ -61,6 +63,7 @@ contract Book is IBook, Governed {
     mapping(OfferId => mapping(uint256 word => uint256)) private _resources;
     mapping(RequestId => Request) private _requests;
     mapping(RequestId => address) private _auctions;
+    mapping(OfferId => address) private _freezers;
 
     constructor(
         IDirectory directory_,
@@ -75,6 +78,8 @@ contract Book is IBook, Governed {
         inventory = inventory_;
         escrow = escrow_;
         awards = awards_;
+        offerCount = awards_.leases().base();
+        requestCount = offerCount;
         maxOpenOrders = maxOpenOrders_;
         orderDepositPpm = orderDepositPpm_;
         _slot = inventory_.slot();
@@ -91,15 +96,13 @@ contract Book is IBook, Governed {
         members.requireActive(org, Roles.SELLER);
         inventory.requireWindow(t.window);
         resources.check(PackedIds.MAX);
-        if (t.floorRate == 0) revert Book_ZeroRate();
-        if (t.buyNowRate != 0 && t.buyNowRate < t.floorRate) {
-            revert Book_RateBelowFloor(t.buyNowRate, t.floorRate);
-        }
+        if (t.traits & ~Traits.RECLAIMABLE != 0) revert Book_BadTraits(t.traits);
+        _requireRates(t.floorRate, t.buyNowRate);
         bytes32 class = _requireAlike(org, resources);
 
         _open(org);
         id = OfferId.wrap(++offerCount);
-        uint96 deposit = _depositOf(t, resources.length);
+        uint96 deposit = _depositOf(t.window, t.floorRate, resources.length);
         _offers[id] = Offer(
             org,
             t.window.start,
@@ -111,7 +114,9 @@ contract Book is IBook, Governed {
             false,
             uint40(block.timestamp),
             t.sla,
-            deposit
+            deposit,
+            t.traits,
+            0
         );
         _resources[id].store(resources);
         _emitPublished(id, org, class, t, resources);
@@ -120,7 +125,7 @@ contract Book is IBook, Governed {
 
     /// @inheritdoc IBook
     function cancel(OfferId id) external {
-        Offer storage o = _openOffer(id);
+        Offer storage o = _thawedOffer(id);
         members.requireRightFor(o.org, msg.sender, MemberRights.OFFER);
         _close(id, o, true);
     }
@@ -131,6 +136,44 @@ contract Book is IBook, Governed {
         uint256 end = uint256(o.end) * _slot;
         if (block.timestamp < end) revert Book_OfferOpen(id, end);
         _close(id, o, false);
+    }
+
+    /// @inheritdoc IBook
+    function reprice(OfferId id, uint64 floorRate, uint64 buyNowRate) external {
+        Offer storage o = _thawedOffer(id);
+        OrgId org = o.org;
+        members.requireRightFor(org, msg.sender, MemberRights.OFFER);
+        members.requireActive(org, Roles.SELLER);
+        _requireRates(floorRate, buyNowRate);
+        if (buyNowRate > o.buyNowRate) revert Book_RateRises(buyNowRate, o.buyNowRate);
+
+        (address by, uint256 before) = (o.by, o.deposit);
+        uint96 deposit = _depositOf(Window(o.start, o.end), floorRate, resourcesOf(id).length);
+        (o.floorRate, o.buyNowRate, o.by, o.deposit) = (floorRate, buyNowRate, msg.sender, deposit);
+        emit OfferRepriced(id, floorRate, buyNowRate, deposit, msg.sender);
+
+        if (before != 0) escrow.unlock(_key(id), org, by, before);
+        if (deposit != 0) escrow.lock(_key(id), org, msg.sender, deposit);
+    }
+
+    /// @inheritdoc IBook
+    function freeze(OfferId id, uint40 until) external onlyHolder(Rights.BOOK_FREEZE) {
+        Offer storage o = _freezers[id] == msg.sender ? _openOffer(id) : _thawedOffer(id);
+        if (until > block.timestamp + MAX_FREEZE) {
+            revert Book_FrozenTooLong(until, block.timestamp + MAX_FREEZE);
+        }
+        _freezers[id] = msg.sender;
+        if (until <= o.frozenUntil) return;
+        o.frozenUntil = until;
+        emit OfferFrozen(id, msg.sender, until);
+    }
+
+    /// @inheritdoc IBook
+    function thaw(OfferId id) external {
+        if (_freezers[id] != msg.sender) return;
+        _offers[id].frozenUntil = 0;
+        delete _freezers[id];
+        emit OfferThawed(id);
     }
 
     /// @inheritdoc IBook
@@ -150,7 +193,7 @@ contract Book is IBook, Governed {
         _requireOffered(id, o.org, resources, window, o.buyNowRate);
 
         Leg memory leg = Leg(o.org, o.by, id, o.buyNowRate, window, resources);
-        Award memory award = Award(buyer, msg.sender, RequestId.wrap(0), Policy.Provider, 0, 0, o.sla);
+        Award memory award = Award(buyer, msg.sender, RequestId.wrap(0), Policy.Provider, o.traits, 0, o.sla);
         (awardId, lease) = _openOne(award, leg);
         emit BoughtNow(id, buyer, awardId, lease);
     }
@@ -290,7 +333,7 @@ contract Book is IBook, Governed {
         Window memory window,
         uint64 rate
     ) private view {
-        Offer storage o = _openOffer(id);
+        Offer storage o = _thawedOffer(id);
         if (o.org != org) revert Book_NotOwner(org);
         if (window.start < o.start || window.end > o.end) {
             revert Book_OutsideOffer(id, window.start, window.end);
@@ -368,9 +411,18 @@ contract Book is IBook, Governed {
         lease = opened[0];
     }
 
-    function _depositOf(OfferTerms calldata t, uint256 resources) private view returns (uint96) {
-        uint256 span = uint256(t.window.end - t.window.start) * _slot * resources;
-        return Amounts.shareDown(Amounts.priceUp(t.floorRate, span), orderDepositPpm).toUint96();
+    function _depositOf(Window memory window, uint64 floorRate, uint256 resources)
+        private
+        view
+        returns (uint96)
+    {
+        uint256 span = uint256(window.end - window.start) * _slot * resources;
+        return Amounts.shareDown(Amounts.priceUp(floorRate, span), orderDepositPpm).toUint96();
+    }
+
+    function _requireRates(uint64 floorRate, uint64 buyNowRate) private pure {
+        if (floorRate == 0) revert Book_ZeroRate();
+        if (buyNowRate != 0 && buyNowRate < floorRate) revert Book_RateBelowFloor(buyNowRate, floorRate);
     }
 
     function _emitPublished(
@@ -390,7 +442,8 @@ contract Book is IBook, Governed {
             t.buyNowRate,
             t.minSlots,
             resources,
-            t.sla
+            t.sla,
+            t.traits
         );
     }
 
@@ -413,6 +466,12 @@ contract Book is IBook, Governed {
         o = _offers[id];
         if (OrgId.unwrap(o.org) == 0) revert Book_UnknownOffer(id);
         if (o.closed) revert Book_OfferClosed(id);
+    }
+
+    /// @dev Open, and no auction has it.
+    function _thawedOffer(OfferId id) private view returns (Offer storage o) {
+        o = _openOffer(id);
+        if (block.timestamp < o.frozenUntil) revert Book_Frozen(id, o.frozenUntil);
     }
 
     function _key(OfferId id) private pure returns (bytes32) {

@@ -42,6 +42,8 @@ contract Leases is ILeases, Governed {
     uint32 private immutable _slot;
 
     /// @inheritdoc ILeases
+    uint32 public immutable base;
+    /// @inheritdoc ILeases
     uint32 public count;
     Terms private _terms;
 
@@ -53,8 +55,11 @@ contract Leases is ILeases, Governed {
         IMembers members_,
         IInventory inventory_,
         ISettlement settlement_,
-        Terms memory terms_
+        Terms memory terms_,
+        uint32 base_
     ) Governed(directory_) {
+        base = base_;
+        count = base_;
         members = members_;
         inventory = inventory_;
         settlement = settlement_;
@@ -320,14 +325,17 @@ contract Leases is ILeases, Governed {
         Lease storage l = _ofBuyer(id);
         LeaseState state = stateOf(id);
         if (state != LeaseState.Delivered && state != LeaseState.Active) _wrongState(id);
-        if (l.endedAt != 0) _wrongState(id);
+        // Who is told that it is taken back may leave before that.
+        EndReason reason = l.reason;
+        if (reason == EndReason.None) reason = EndReason.BuyerEarly;
+        else if (reason != EndReason.Reclaimed) _wrongState(id);
         uint256 at = _billsFrom(l) + _terms.notice;
-        if (at >= _endTime(l)) revert Leases_TooLate(id, _endTime(l) - _terms.notice);
+        if (at >= _endsAt(l)) revert Leases_TooLate(id, _endsAt(l) - _terms.notice);
         // What did not come until now is no default: its buyer does not wait for it any more.
         _dropMissing(id, l, block.timestamp >= _deliverBy(l));
         // Safe: before the end.
         // forge-lint: disable-next-line(unsafe-typecast)
-        _end(id, l, EndReason.BuyerEarly, uint40(at), 0);
+        _end(id, l, reason, uint40(at), 0);
     }
 
     /// @inheritdoc ILeases
@@ -347,7 +355,7 @@ contract Leases is ILeases, Governed {
         } else {
             _end(id, l, EndReason.ProviderUnsigned, _now(), 0);
             _refund(id, l);
-            _forfeit(id, l, _terms.signMissPpm, Amounts.PPM);
+            if (!_bondWaits(l)) _forfeit(id, l, _terms.signMissPpm, Amounts.PPM);
             _freeAll(id, l);
         }
     }
@@ -515,6 +523,13 @@ contract Leases is ILeases, Governed {
     }
 
     /// @inheritdoc ILeases
+    function waitingBond(LeaseId id) external view returns (ISettlement.Parties memory) {
+        Lease storage l = _leases[id];
+        if (!_bondWaits(l) || (l.delivered != 0 && l.wipedAt == 0)) _wrongState(id);
+        return _parties(id, l);
+    }
+
+    /// @inheritdoc ILeases
     function resourcesOf(LeaseId id) public view returns (ResourceId[] memory) {
         return _resources[id].load(_leases[id].count);
     }
@@ -651,6 +666,15 @@ contract Leases is ILeases, Governed {
             && block.timestamp >= _acceptBy(l);
     }
 
+    /// @dev Somebody else says whose the bond is: of a lease taken back, verdicts to come may make it a breach; of a default
+    /// in a composite award, the partners come first.
+    function _bondWaits(Lease storage l) private view returns (bool) {
+        EndReason reason = l.reason;
+        if (reason == EndReason.Reclaimed) return l.committee == Committee.Drawn;
+        return l.traits & Traits.COMPOSITE != 0 && reason >= EndReason.ProviderUnsigned
+            && reason <= EndReason.Unproven;
+    }
+
     /// @dev Until when no verdict can change what accrued (E5).
     function _finalUntil(Lease storage l) private view returns (uint40) {
         uint40 end = _endsAt(l);
@@ -725,14 +749,14 @@ contract Leases is ILeases, Governed {
         return settlement.forfeitBond(_parties(id, l), part, whole);
     }
 
-    /// @dev The price and all of the bond to the buyer.
+    /// @dev The price and all of the bond to the buyer, unless partners come first.
     function _default(LeaseId id, Lease storage l) private returns (uint256) {
         _refund(id, l);
-        return _forfeit(id, l, 1, 1);
+        return _bondWaits(l) ? 0 : _forfeit(id, l, 1, 1);
     }
 
     function _freeBond(LeaseId id, Lease storage l) private {
-        settlement.freeBond(_parties(id, l));
+        if (!_bondWaits(l)) settlement.freeBond(_parties(id, l));
     }
 
     function _returnFees(LeaseId id, Lease storage l) private {

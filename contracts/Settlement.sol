@@ -6,6 +6,7 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Governed} from "./Governed.sol";
 import {IDirectory} from "./interfaces/IDirectory.sol";
 import {IEscrow} from "./interfaces/IEscrow.sol";
+import {ILeases} from "./interfaces/ILeases.sol";
 import {ISettlement} from "./interfaces/ISettlement.sol";
 import {LeaseId, OrgId, Skip} from "./interfaces/Types.sol";
 import {Amounts} from "./libraries/Amounts.sol";
@@ -176,12 +177,20 @@ contract Settlement is ISettlement, Governed {
 
     /// @inheritdoc ISettlement
     function freeBond(Parties calldata p) external onlyLeases {
-        Account storage a = _accounts[p.lease];
-        uint256 left = a.bond;
-        if (left == 0) return;
-        a.bond = 0;
-        emit BondFreed(p.lease, left);
-        escrow.unlock(_key(p.lease), p.provider, a.providerBy, left);
+        _freeBond(p, _accounts[p.lease]);
+    }
+
+    /// @inheritdoc ISettlement
+    function shareBond(LeaseId lease, Share[] calldata shares) external onlyEverHolder(Rights.LEASES_AMEND) {
+        Parties memory p = ILeases(leases).waitingBond(lease);
+        Account storage a = _accounts[lease];
+        for (uint256 i; i < shares.length; ++i) {
+            uint256 left = a.bond;
+            uint256 amount = shares[i].amount;
+            if (amount > left) amount = left;
+            _payBond(p, a, shares[i].to, amount);
+        }
+        _freeBond(p, a);
     }
 
     // ---- verdicts and witnesses --------------------------------------------------------------------------------
@@ -430,13 +439,26 @@ contract Settlement is ISettlement, Governed {
         emit PenaltyPaid(p.lease, a.pendingSpan, amount);
     }
 
-    function _forfeit(Parties calldata p, Account storage a, uint256 amount) private {
+    function _forfeit(Parties memory p, Account storage a, uint256 amount) private {
+        _payBond(p, a, p.buyer, amount);
+    }
+
+    function _payBond(Parties memory p, Account storage a, OrgId to, uint256 amount) private {
         if (amount == 0) return;
         // Safe: a part of the bond; more than is left underflows and reverts.
         // forge-lint: disable-next-line(unsafe-typecast)
         a.bond -= uint96(amount);
-        emit BondForfeited(p.lease, amount);
-        escrow.pay(_key(p.lease), p.buyer, amount);
+        if (to == p.buyer) emit BondForfeited(p.lease, amount);
+        else emit BondShared(p.lease, to, amount);
+        escrow.pay(_key(p.lease), to, amount);
+    }
+
+    function _freeBond(Parties memory p, Account storage a) private {
+        uint256 left = a.bond;
+        if (left == 0) return;
+        a.bond = 0;
+        emit BondFreed(p.lease, left);
+        escrow.unlock(_key(p.lease), p.provider, a.providerBy, left);
     }
 
     function _close(Parties calldata p, Account storage a) private {

@@ -73,6 +73,9 @@ class Program(Frozen):
     connection: Path = Field(description="Connection file of the network")
     wallet: WalletSettings = Field(description="The key it signs with")
     state_dir: Path = Field(description="Folder for what it has to remember")
+    generation: int | None = Field(
+        default=None, ge=1, description="Generation of the contracts it serves alone; by default the newest"
+    )
 
 
 Model = TypeVar("Model", bound=Program)

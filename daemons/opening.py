@@ -26,4 +26,5 @@ def open_wallet(settings: Program) -> Wallet:
 
 def open_exchange(settings: Program, wallet: Wallet) -> Exchange:
     """The exchange with a sender whose journal lies in the state folder."""
-    return Exchange(network_of(settings), wallet, settings.state_dir / "sender")
+    journal = settings.state_dir / "sender"
+    return Exchange(network_of(settings), wallet, journal, generation=settings.generation)

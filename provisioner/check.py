@@ -50,7 +50,7 @@ def examine(settings: Settings, clock: Callable[[], float] = time.time) -> list[
     findings += guarded("the endpoints", lambda: _network(connection[0], clock))
     if any(item.severity == "missing" and item.what.startswith("no endpoint") for item in findings):
         return findings
-    exchange = Exchange(connection[0])
+    exchange = Exchange(connection[0], generation=settings.generation)
     findings += guarded("the membership", lambda: _membership(settings, exchange))
     findings += guarded("the gateway", lambda: _gateway(settings, exchange, wallets))
     findings += guarded("the machines", lambda: _machines(settings, exchange, plugins))
@@ -186,9 +186,8 @@ def _offers(settings: Settings, exchange: Exchange) -> Findings:
     if member.org == 0:
         return
     now, book = exchange.now(), exchange.book
-    count = book.offer_count()
     live, needed = 0, 0
-    for number in range(count, max(0, count - _MOST_OFFERS), -1):
+    for number in reversed(book.offers()[-_MOST_OFFERS:]):
         offer = book.offer(number)
         window = offer.window.window(exchange.slot)
         if offer.org != member.org or offer.closed or window.end <= now:

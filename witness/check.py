@@ -44,7 +44,7 @@ def examine(settings: Settings, clock: Callable[[], float] = time.time) -> list[
     findings += reached
     if any(item.what.startswith("no endpoint") for item in reached):
         return findings
-    exchange = Exchange(connections[0])
+    exchange = Exchange(connections[0], generation=settings.generation)
     for wallet in wallets:
         findings += guarded("the witness", lambda wallet=wallet: _witness(exchange, wallet.address))  # type: ignore[misc]
     findings += guarded("the gateways", lambda: _gateways(exchange))

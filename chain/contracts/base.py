@@ -19,6 +19,8 @@ __all__ = ["Call", "Contract", "bitmap", "spec_tuple", "struct", "window_tuple"]
 T = TypeVar("T")
 _LABEL = 120
 """Characters of a call's arguments that its label shows at most."""
+_NUMBERED = frozenset(("LeaseId", "AwardId", "OfferId", "RequestId"))
+"""Solidity's types of what is numbered on from generation to generation."""
 _KINDS: dict[type, tuple[Any, ...]] = {}
 
 
@@ -36,23 +38,38 @@ class Contract:
 
     NAME: ClassVar[str]
 
-    def __init__(self, address: str, rpc: Rpc) -> None:
+    def __init__(self, address: str, rpc: Rpc, older: Sequence[tuple[int, str]] = ()) -> None:
+        """`older`: the same contract of earlier generations, the oldest first, with the last number of each.
+
+        Leases, awards, offers and requests are numbered on from one generation to the next: a call that names
+        one goes where it is, every other call to the newest, at `address`.
+        """
         self.address = address
         self.abi = Abi.load(self.NAME)
         self._rpc = rpc
+        self._older = tuple(older)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Of every generation, the oldest first."""
+        return (*(address for _, address in self._older), self.address)
+
+    def address_of(self, number: int) -> str:
+        """Where the lease, award, offer or request of that number is."""
+        return next((address for last, address in self._older if number <= last), self.address)
 
     def __repr__(self) -> str:
         return f"<{self.NAME} at {self.address}>"
 
     def _view(self, fn: str, *args: Any, block: BlockId = "latest", sender: str | None = None) -> Any:
         """What a function returns at a block; a revert raises its typed error."""
-        data = self._rpc.eth_call(self.address, self.abi.encode_call(fn, args), block, sender)
+        data = self._rpc.eth_call(self._place(fn, args), self.abi.encode_call(fn, args), block, sender)
         return self.abi.decode_result(fn, data)
 
     def _views(self, fn: str, args: Sequence[Any], *, block: BlockId) -> dict[Any, Any]:
         """What a function of one argument returns for each of several, in few messages; refused ones are
         left out."""
-        calls = [(self.address, self.abi.encode_call(fn, (arg,))) for arg in args]
+        calls = [(self._place(fn, (arg,)), self.abi.encode_call(fn, (arg,))) for arg in args]
         answers = zip(args, self._rpc.eth_calls(calls, block) if calls else [], strict=True)
         return {
             arg: self.abi.decode_result(fn, data) for arg, data in answers if not isinstance(data, OcxError)
@@ -62,7 +79,32 @@ class Contract:
         shown = ", ".join(_short(arg) for arg in args)
         if len(shown) > _LABEL:
             shown = f"{shown[: _LABEL - 3]}..."
-        return Call(self.address, self.abi.encode_call(fn, args), f"{self.NAME}.{fn}({shown})")
+        return Call(self._place(fn, args), self.abi.encode_call(fn, args), f"{self.NAME}.{fn}({shown})")
+
+    def _place(self, fn: str, args: Sequence[Any]) -> str:
+        """Which generation a call goes to."""
+        if not self._older:
+            return self.address
+        numbers = (
+            arg
+            for item, arg in zip(self.abi.function(fn).inputs, args, strict=True)
+            if item.get("internalType") in _NUMBERED
+        )
+        return next((self.address_of(number) for number in numbers), self.address)
+
+    def _view_for(self, number: int | None, fn: str, *, block: BlockId) -> Any:
+        """What a function without arguments returns in that number's generation, or in the newest."""
+        place = self.address if number is None else self.address_of(number)
+        return self.abi.decode_result(fn, self._rpc.eth_call(place, self.abi.encode_call(fn), block))
+
+    def _numbers(self, count: str) -> list[int]:
+        """The numbers of all generations; `count` names the view that says the last one of each."""
+        firsts = (1, *(last + 1 for last, _ in self._older))
+        ask = self.abi.encode_call(count)
+        lasts = [self.abi.decode_result(count, self._rpc.eth_call(at, ask)) for at in self.addresses]
+        return [
+            number for first, last in zip(firsts, lasts, strict=True) for number in range(first, last + 1)
+        ]
 
 
 def struct(kind: type[T], values: Sequence[Any]) -> T:

@@ -32,18 +32,20 @@ class Eligible:
 
 @dataclass(frozen=True, slots=True)
 class OfferTerms:
-    """IBook.OfferTerms; `buy_now_rate` 0: not for sale at once. `sla`: what leases bought at once promise."""
+    """IBook.OfferTerms; `buy_now_rate` 0: not for sale at once. `sla`: what leases bought at once promise,
+    `traits` what else is agreed with who buys at once: nothing, or that it may be taken back."""
 
     window: SlotWindow
     floor_rate: int
     buy_now_rate: int = 0
     min_slots: int = 1
     sla: int = 0
+    traits: Trait = Trait.NONE
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """IBook.Offer; `start` and `end` are slots."""
+    """IBook.Offer; `start` and `end` are slots. Before the second `frozen_until` an auction has it."""
 
     org: int
     start: int
@@ -56,6 +58,8 @@ class Offer:
     created_at: int
     sla: int
     deposit: int
+    traits: Trait
+    frozen_until: int
 
     @property
     def window(self) -> SlotWindow:
@@ -169,6 +173,14 @@ class Book(Contract):
     def request_count(self, *, block: BlockId = "latest") -> int:
         return int(self._view("requestCount", block=block))
 
+    def offers(self) -> list[int]:
+        """Every offer there is, the oldest first."""
+        return self._numbers("offerCount")
+
+    def requests(self) -> list[int]:
+        """Every request there is, the oldest first."""
+        return self._numbers("requestCount")
+
     def offer(self, offer: int, *, block: BlockId = "latest") -> Offer:
         return struct(Offer, self._view("offer", offer, block=block))
 
@@ -190,7 +202,7 @@ class Book(Contract):
     def publish(self, terms: OfferTerms, resources: Sequence[int], *, org: int = 0) -> Call:
         """Offer for an organisation; 0 is the wallet's own, another one must have granted it the right."""
         window = window_tuple(terms.window)
-        values = (window, terms.floor_rate, terms.buy_now_rate, terms.min_slots, terms.sla)
+        values = (window, terms.floor_rate, terms.buy_now_rate, terms.min_slots, terms.sla, terms.traits)
         return self._call("publish", org, values, sorted(resources))
 
     def cancel(self, offer: int) -> Call:
@@ -199,10 +211,13 @@ class Book(Contract):
     def expire(self, offer: int) -> Call:
         return self._call("expire", offer)
 
+    def reprice(self, offer: int, floor_rate: int, buy_now_rate: int) -> Call:
+        return self._call("reprice", offer, floor_rate, buy_now_rate)
+
     def buy_now(self, offer: int, resources: Sequence[int], window: SlotWindow, *, org: int = 0) -> Call:
         """Buy for an organisation, as `publish` offers for one."""
         return self._call("buyNow", org, offer, sorted(resources), window_tuple(window))
 
     def assign(self, to: int, resources: Sequence[int], window: SlotWindow, *, org: int = 0) -> Call:
-        """Hand an organisation's resources to another one of its party, or to itself, for nothing (L10)."""
+        """Hand resources to another organisation of the party, or to the own one, without payment (L10)."""
         return self._call("assign", org, to, sorted(resources), window_tuple(window))

@@ -121,8 +121,17 @@ class Leases(Contract):
     def count(self, *, block: BlockId = "latest") -> int:
         return int(self._view("count", block=block))
 
-    def terms(self, *, block: BlockId = "latest") -> Terms:
-        return struct(Terms, self._view("terms", block=block))
+    def numbers(self) -> list[int]:
+        """Every lease there is, the oldest first."""
+        return self._numbers("count")
+
+    def base(self) -> int:
+        """The number before the first one of this generation."""
+        return int(self._view("base"))
+
+    def terms(self, lease: int | None = None, *, block: BlockId = "latest") -> Terms:
+        """The constants that hold for a lease; without one, for those to come."""
+        return struct(Terms, self._view_for(lease, "terms", block=block))
 
     def lease(self, lease: int, *, block: BlockId = "latest") -> Lease:
         return struct(Lease, self._view("lease", lease, block=block))

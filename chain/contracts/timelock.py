@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from chain.contracts.base import Call, Contract
 from market.errors import Refused
 
@@ -25,14 +28,23 @@ class Timelock(Contract):
         Refused if it was made, or waits for its time.
         """
         args = (call.to, 0, call.data, _NOTHING, _NOTHING)
-        operation = self._view("hashOperation", *args)
+        return self._step(("hashOperation", "schedule", "execute"), args, call.label)
+
+    def next_step_of_all(self, calls: Sequence[Call], label: str) -> tuple[str, Call]:
+        """As `next_step`, of several calls that are made together or not at all."""
+        args = ([c.to for c in calls], [0] * len(calls), [c.data for c in calls], _NOTHING, _NOTHING)
+        return self._step(("hashOperationBatch", "scheduleBatch", "executeBatch"), args, label)
+
+    def _step(self, names: tuple[str, str, str], args: tuple[Any, ...], label: str) -> tuple[str, Call]:
+        named, schedule, execute = names
+        operation = self._view(named, *args)
         if not self._view("isOperation", operation):
-            return "announced", self._call("schedule", *args, self.delay())
+            return "announced", self._call(schedule, *args, self.delay())
         if self._view("isOperationDone", operation):
-            raise Refused(f"the time lock has made this call already: {call.label}")
+            raise Refused(f"the time lock has made this call already: {label}")
         if not self._view("isOperationReady", operation):
             at = self._view("getTimestamp", operation)
             raise Refused(
                 f"the time lock waits until unix second {at}", hint="repeat the same command then", at=at
             )
-        return "done", self._call("execute", *args)
+        return "done", self._call(execute, *args)

@@ -61,8 +61,9 @@ class Verdicts(Contract):
 
     NAME = "Verdicts"
 
-    def terms(self, *, block: BlockId = "latest") -> Terms:
-        return struct(Terms, self._view("terms", block=block))
+    def terms(self, lease: int | None = None, *, block: BlockId = "latest") -> Terms:
+        """The constants that hold for a lease; without one, for those to come."""
+        return struct(Terms, self._view_for(lease, "terms", block=block))
 
     def sla(self, sla: int, lease: int | None = None, *, block: BlockId = "latest") -> Sla:
         """An SLA, or what it promises a lease; Verdicts_UnknownSla if it was not registered (by then)."""

@@ -7,7 +7,28 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["BidStatus", "Committee", "EndReason", "Fault", "LeaseState", "Policy", "Skip", "Stage"]
+__all__ = [
+    "AuctionStage",
+    "BidStatus",
+    "Committee",
+    "EndReason",
+    "Fault",
+    "LeaseState",
+    "Policy",
+    "Skip",
+    "Stage",
+]
+
+
+class AuctionStage(IntEnum):
+    """IEnglishAuction.AuctionStage."""
+
+    NONE = 0
+    OPEN = 1
+    AWARDED = 2
+    UNSOLD = 3
+    FAILED = 4
+    CANCELLED = 5
 
 
 class BidStatus(IntEnum):

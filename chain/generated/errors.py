@@ -9,12 +9,28 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from chain import codec
-from chain.generated.enums import BidStatus, EndReason, LeaseState, Skip, Stage
+from chain.generated.enums import AuctionStage, BidStatus, EndReason, LeaseState, Skip, Stage
 
 __all__ = [
     "REGISTRY",
     "AccessControlBadConfirmation",
     "AccessControlUnauthorizedAccount",
+    "Amendments_Dearer",
+    "Amendments_Lesser",
+    "Amendments_NoLonger",
+    "Amendments_NoProposal",
+    "Amendments_NoReplacement",
+    "Amendments_NotFinal",
+    "Amendments_NotReclaimable",
+    "Amendments_NothingToClose",
+    "Amendments_NoticeTooShort",
+    "Amendments_OtherCount",
+    "Amendments_OtherPromise",
+    "Amendments_Skipped",
+    "Amendments_StillMissing",
+    "Amendments_TooDear",
+    "Amendments_WrongState",
+    "Amendments_ZeroRate",
     "Audits_BadCanary",
     "Audits_BadTerms",
     "Audits_Closed",
@@ -25,8 +41,15 @@ __all__ = [
     "Audits_NotSeat",
     "Audits_NotShown",
     "Audits_NotSigner",
+    "Awards_NoDefault",
+    "Awards_NotPartners",
+    "Awards_PartnerRuns",
+    "Awards_TooLate",
     "Book_BadDuration",
     "Book_BadEligible",
+    "Book_BadTraits",
+    "Book_Frozen",
+    "Book_FrozenTooLong",
     "Book_MixedResources",
     "Book_NotEligible",
     "Book_NotForSaleNow",
@@ -40,6 +63,7 @@ __all__ = [
     "Book_OutsideRequest",
     "Book_RateAboveCeiling",
     "Book_RateBelowFloor",
+    "Book_RateRises",
     "Book_SelfDealing",
     "Book_Skipped",
     "Book_TooManyOrders",
@@ -75,6 +99,19 @@ __all__ = [
     "ERC20InvalidSpender",
     "ERC2612ExpiredSignature",
     "ERC2612InvalidSigner",
+    "EnglishAuction_BadStep",
+    "EnglishAuction_BadTimes",
+    "EnglishAuction_HasBids",
+    "EnglishAuction_Leading",
+    "EnglishAuction_NothingToPull",
+    "EnglishAuction_Over",
+    "EnglishAuction_SelfDealing",
+    "EnglishAuction_Skipped",
+    "EnglishAuction_TooEarly",
+    "EnglishAuction_TooLarge",
+    "EnglishAuction_TooLate",
+    "EnglishAuction_TooLow",
+    "EnglishAuction_Unknown",
     "Escrow_InsufficientAccount",
     "Escrow_InsufficientFree",
     "Escrow_NotBelow",
@@ -138,6 +175,19 @@ __all__ = [
     "Members_UnknownNode",
     "Members_UnknownOrganisation",
     "Members_ZeroAddress",
+    "Orders_BadSignature",
+    "Orders_BadTerms",
+    "Orders_Cancelled",
+    "Orders_Expired",
+    "Orders_MixedResources",
+    "Orders_NonceTooLow",
+    "Orders_NotForYou",
+    "Orders_NotInOrder",
+    "Orders_NotSellers",
+    "Orders_OutsideOrder",
+    "Orders_SelfDealing",
+    "Orders_Skipped",
+    "Orders_TooShort",
     "PackedIds_Count",
     "PackedIds_NotIncreasing",
     "SafeCastOverflowedUintDowncast",
@@ -230,6 +280,320 @@ class AccessControlUnauthorizedAccount(codec.ContractError):
         super().__init__(account=account, needed_role=needed_role)
         self.account = account
         self.needed_role = needed_role
+
+
+class Amendments_Dearer(codec.ContractError):
+    """the offer's buy-now rate has risen
+
+    `Amendments`: Amendments_Dearer(uint32 offer, uint64 rate, uint64 most).
+    """
+
+    NAME: ClassVar[str] = "Amendments_Dearer"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("446969b4")
+    MESSAGE: ClassVar[str] = "the offer's buy-now rate has risen"
+    HINT: ClassVar[str | None] = (
+        "See 'ocx offer show', then extend at what it costs now, or propose another rate."
+    )
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("offer", "uint32"),
+        codec.Parameter("rate", "uint64"),
+        codec.Parameter("most", "uint64"),
+    )
+
+    def __init__(self, *, offer: int, rate: int, most: int) -> None:
+        super().__init__(offer=offer, rate=rate, most=most)
+        self.offer = offer
+        self.rate = rate
+        self.most = most
+
+
+class Amendments_Lesser(codec.ContractError):
+    """this machine is less than the one it is to replace
+
+    `Amendments`: Amendments_Lesser(uint32 resource, uint32 instead).
+    """
+
+    NAME: ClassVar[str] = "Amendments_Lesser"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("d169c5dd")
+    MESSAGE: ClassVar[str] = "this machine is less than the one it is to replace"
+    HINT: ClassVar[str | None] = "Name one of the same class that has at least as much of everything."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("resource", "uint32"),
+        codec.Parameter("instead", "uint32"),
+    )
+
+    def __init__(self, *, resource: int, instead: int) -> None:
+        super().__init__(resource=resource, instead=instead)
+        self.resource = resource
+        self.instead = instead
+
+
+class Amendments_NoLonger(codec.ContractError):
+    """the lease does not end that early
+
+    `Amendments`: Amendments_NoLonger(uint32 lease, uint32 end).
+    """
+
+    NAME: ClassVar[str] = "Amendments_NoLonger"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("e8f6b732")
+    MESSAGE: ClassVar[str] = "the lease does not end that early"
+    HINT: ClassVar[str | None] = "Name a slot behind its end."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("end", "uint32"),
+    )
+
+    def __init__(self, *, lease: int, end: int) -> None:
+        super().__init__(lease=lease, end=end)
+        self.lease = lease
+        self.end = end
+
+
+class Amendments_NoProposal(codec.ContractError):
+    """no such extension is proposed, or the lease's end moved since
+
+    `Amendments`: Amendments_NoProposal(uint32 lease).
+    """
+
+    NAME: ClassVar[str] = "Amendments_NoProposal"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("364755c4")
+    MESSAGE: ClassVar[str] = "no such extension is proposed, or the lease's end moved since"
+    HINT: ClassVar[str | None] = "See 'ocx lease show'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("lease", "uint32"),)
+
+    def __init__(self, *, lease: int) -> None:
+        super().__init__(lease=lease)
+        self.lease = lease
+
+
+class Amendments_NoReplacement(codec.ContractError):
+    """no replacement is offered any more
+
+    `Amendments`: Amendments_NoReplacement(uint32 lease).
+    """
+
+    NAME: ClassVar[str] = "Amendments_NoReplacement"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("898241c0")
+    MESSAGE: ClassVar[str] = "no replacement is offered any more"
+    HINT: ClassVar[str | None] = "It can be taken once, until the lease ends."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("lease", "uint32"),)
+
+    def __init__(self, *, lease: int) -> None:
+        super().__init__(lease=lease)
+        self.lease = lease
+
+
+class Amendments_NotFinal(codec.ContractError):
+    """verdicts may still come, or one is in dispute
+
+    `Amendments`: Amendments_NotFinal(uint32 lease, uint256 finalUntil).
+    """
+
+    NAME: ClassVar[str] = "Amendments_NotFinal"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("34c4601b")
+    MESSAGE: ClassVar[str] = "verdicts may still come, or one is in dispute"
+    HINT: ClassVar[str | None] = "Wait until the lease is final and appeals are decided ('ocx lease show')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("final_until", "uint256"),
+    )
+
+    def __init__(self, *, lease: int, final_until: int) -> None:
+        super().__init__(lease=lease, final_until=final_until)
+        self.lease = lease
+        self.final_until = final_until
+
+
+class Amendments_NotReclaimable(codec.ContractError):
+    """it was not agreed that this lease may be taken back
+
+    `Amendments`: Amendments_NotReclaimable(uint32 lease).
+    """
+
+    NAME: ClassVar[str] = "Amendments_NotReclaimable"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("562493be")
+    MESSAGE: ClassVar[str] = "it was not agreed that this lease may be taken back"
+    HINT: ClassVar[str | None] = "Only leases of offers or requests that say so may."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("lease", "uint32"),)
+
+    def __init__(self, *, lease: int) -> None:
+        super().__init__(lease=lease)
+        self.lease = lease
+
+
+class Amendments_NothingToClose(codec.ContractError):
+    """there is nothing to close, or it was closed
+
+    `Amendments`: Amendments_NothingToClose(uint32 lease).
+    """
+
+    NAME: ClassVar[str] = "Amendments_NothingToClose"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("216654a2")
+    MESSAGE: ClassVar[str] = "there is nothing to close, or it was closed"
+    HINT: ClassVar[str | None] = "Only a lease with witnesses that was taken back keeps its bond for that."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("lease", "uint32"),)
+
+    def __init__(self, *, lease: int) -> None:
+        super().__init__(lease=lease)
+        self.lease = lease
+
+
+class Amendments_NoticeTooShort(codec.ContractError):
+    """the notice is too short
+
+    `Amendments`: Amendments_NoticeTooShort(uint32 lease, uint256 notBefore).
+    """
+
+    NAME: ClassVar[str] = "Amendments_NoticeTooShort"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("167c3a5e")
+    MESSAGE: ClassVar[str] = "the notice is too short"
+    HINT: ClassVar[str | None] = "Take it back at the time named or later."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("not_before", "uint256"),
+    )
+
+    def __init__(self, *, lease: int, not_before: int) -> None:
+        super().__init__(lease=lease, not_before=not_before)
+        self.lease = lease
+        self.not_before = not_before
+
+
+class Amendments_OtherCount(codec.ContractError):
+    """the replacement is not as many machines as the lease has
+
+    `Amendments`: Amendments_OtherCount(uint32 lease, uint256 named, uint256 wanted).
+    """
+
+    NAME: ClassVar[str] = "Amendments_OtherCount"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("7cf57284")
+    MESSAGE: ClassVar[str] = "the replacement is not as many machines as the lease has"
+    HINT: ClassVar[str | None] = "Name one for each, in the same order."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("named", "uint256"),
+        codec.Parameter("wanted", "uint256"),
+    )
+
+    def __init__(self, *, lease: int, named: int, wanted: int) -> None:
+        super().__init__(lease=lease, named=named, wanted=wanted)
+        self.lease = lease
+        self.named = named
+        self.wanted = wanted
+
+
+class Amendments_OtherPromise(codec.ContractError):
+    """the lease's offer promises something else than the lease does, so its rate is another thing's
+
+    `Amendments`: Amendments_OtherPromise(uint32 lease, uint32 offer).
+    """
+
+    NAME: ClassVar[str] = "Amendments_OtherPromise"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("87cb6282")
+    MESSAGE: ClassVar[str] = (
+        "the lease's offer promises something else than the lease does, so its rate is another thing's"
+    )
+    HINT: ClassVar[str | None] = "Propose a rate to the provider ('ocx lease extend --propose')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("offer", "uint32"),
+    )
+
+    def __init__(self, *, lease: int, offer: int) -> None:
+        super().__init__(lease=lease, offer=offer)
+        self.lease = lease
+        self.offer = offer
+
+
+class Amendments_Skipped(codec.ContractError):
+    """the replacement cannot be opened (1 not free, 2 the provider cannot cover its bond, 3 the buyer cannot cover the price)
+
+    `Amendments`: Amendments_Skipped(uint8 reason).
+    """
+
+    NAME: ClassVar[str] = "Amendments_Skipped"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("a540cb82")
+    MESSAGE: ClassVar[str] = (
+        "the replacement cannot be opened (1 not free, 2 the provider cannot cover its bond, 3 the buyer cannot cover the price)"
+    )
+    HINT: ClassVar[str | None] = "See 'ocx credits balance'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("reason", "uint8", enum=Skip),)
+
+    def __init__(self, *, reason: Skip) -> None:
+        super().__init__(reason=reason)
+        self.reason = reason
+
+
+class Amendments_StillMissing(codec.ContractError):
+    """something is still to be delivered, or its default to be settled
+
+    `Amendments`: Amendments_StillMissing(uint32 lease).
+    """
+
+    NAME: ClassVar[str] = "Amendments_StillMissing"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("7536f0fa")
+    MESSAGE: ClassVar[str] = "something is still to be delivered, or its default to be settled"
+    HINT: ClassVar[str | None] = "See 'ocx lease expire'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("lease", "uint32"),)
+
+    def __init__(self, *, lease: int) -> None:
+        super().__init__(lease=lease)
+        self.lease = lease
+
+
+class Amendments_TooDear(codec.ContractError):
+    """taking a lease back must cost less than a default
+
+    `Amendments`: Amendments_TooDear(uint32 reclaimPpm, uint32 defaultPpm).
+    """
+
+    NAME: ClassVar[str] = "Amendments_TooDear"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("85da19c4")
+    MESSAGE: ClassVar[str] = "taking a lease back must cost less than a default"
+    HINT: ClassVar[str | None] = "Give a reclaim_ppm below default_ppm."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("reclaim_ppm", "uint32"),
+        codec.Parameter("default_ppm", "uint32"),
+    )
+
+    def __init__(self, *, reclaim_ppm: int, default_ppm: int) -> None:
+        super().__init__(reclaim_ppm=reclaim_ppm, default_ppm=default_ppm)
+        self.reclaim_ppm = reclaim_ppm
+        self.default_ppm = default_ppm
+
+
+class Amendments_WrongState(codec.ContractError):
+    """the lease's state does not allow this
+
+    `Amendments`: Amendments_WrongState(uint32 lease, uint8 state).
+    """
+
+    NAME: ClassVar[str] = "Amendments_WrongState"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("388b8398")
+    MESSAGE: ClassVar[str] = "the lease's state does not allow this"
+    HINT: ClassVar[str | None] = "See 'ocx lease show --why'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("state", "uint8", enum=LeaseState),
+    )
+
+    def __init__(self, *, lease: int, state: LeaseState) -> None:
+        super().__init__(lease=lease, state=state)
+        self.lease = lease
+        self.state = state
+
+
+class Amendments_ZeroRate(codec.ContractError):
+    """nothing is for free
+
+    `Amendments`: Amendments_ZeroRate().
+    """
+
+    NAME: ClassVar[str] = "Amendments_ZeroRate"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("c002344e")
+    MESSAGE: ClassVar[str] = "nothing is for free"
+    HINT: ClassVar[str | None] = "Propose a rate of at least one microcredit."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = ()
 
 
 class Audits_BadCanary(codec.ContractError):
@@ -420,6 +784,82 @@ class Audits_NotSigner(codec.ContractError):
         self.account = account
 
 
+class Awards_NoDefault(codec.ContractError):
+    """no provider of this award defaulted, so its leases go on
+
+    `Awards`: Awards_NoDefault(uint32 lease).
+    """
+
+    NAME: ClassVar[str] = "Awards_NoDefault"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("54dd8a91")
+    MESSAGE: ClassVar[str] = "no provider of this award defaulted, so its leases go on"
+    HINT: ClassVar[str | None] = "Have a missed deadline recorded first ('ocx lease expire')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("lease", "uint32"),)
+
+    def __init__(self, *, lease: int) -> None:
+        super().__init__(lease=lease)
+        self.lease = lease
+
+
+class Awards_NotPartners(codec.ContractError):
+    """these are no leases of one composite award
+
+    `Awards`: Awards_NotPartners(uint32 lease, uint32 partner).
+    """
+
+    NAME: ClassVar[str] = "Awards_NotPartners"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("834a1421")
+    MESSAGE: ClassVar[str] = "these are no leases of one composite award"
+    HINT: ClassVar[str | None] = "See 'ocx lease show'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("partner", "uint32"),
+    )
+
+    def __init__(self, *, lease: int, partner: int) -> None:
+        super().__init__(lease=lease, partner=partner)
+        self.lease = lease
+        self.partner = partner
+
+
+class Awards_PartnerRuns(codec.ContractError):
+    """a lease of the award goes on
+
+    `Awards`: Awards_PartnerRuns(uint32 partner).
+    """
+
+    NAME: ClassVar[str] = "Awards_PartnerRuns"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("6a397e06")
+    MESSAGE: ClassVar[str] = "a lease of the award goes on"
+    HINT: ClassVar[str | None] = "End it first ('ocx lease end-partner')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("partner", "uint32"),)
+
+    def __init__(self, *, partner: int) -> None:
+        super().__init__(partner=partner)
+        self.partner = partner
+
+
+class Awards_TooLate(codec.ContractError):
+    """the time to end the other leases of the award is over; they go on
+
+    `Awards`: Awards_TooLate(uint32 defaulted, uint256 until).
+    """
+
+    NAME: ClassVar[str] = "Awards_TooLate"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("0214f85d")
+    MESSAGE: ClassVar[str] = "the time to end the other leases of the award is over; they go on"
+    HINT: ClassVar[str | None] = "Its buyer may end each early ('ocx lease end')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("defaulted", "uint32"),
+        codec.Parameter("until", "uint256"),
+    )
+
+    def __init__(self, *, defaulted: int, until: int) -> None:
+        super().__init__(defaulted=defaulted, until=until)
+        self.defaulted = defaulted
+        self.until = until
+
+
 class Book_BadDuration(codec.ContractError):
     """each resource is needed for longer than the window (slots)
 
@@ -462,6 +902,67 @@ class Book_BadEligible(codec.ContractError):
         super().__init__(expression=expression, listed=listed)
         self.expression = expression
         self.listed = listed
+
+
+class Book_BadTraits(codec.ContractError):
+    """an offer cannot agree on that with who buys
+
+    `Book`: Book_BadTraits(uint8 traits).
+    """
+
+    NAME: ClassVar[str] = "Book_BadTraits"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("db392b08")
+    MESSAGE: ClassVar[str] = "an offer cannot agree on that with who buys"
+    HINT: ClassVar[str | None] = "Only that its leases may be taken back ('--reclaimable')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("traits", "uint8"),)
+
+    def __init__(self, *, traits: int) -> None:
+        super().__init__(traits=traits)
+        self.traits = traits
+
+
+class Book_Frozen(codec.ContractError):
+    """the offer is under auction: it is not sold otherwise, changed or cancelled for now (until, unix seconds)
+
+    `Book`: Book_Frozen(uint32 offer, uint256 until).
+    """
+
+    NAME: ClassVar[str] = "Book_Frozen"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("72a29b53")
+    MESSAGE: ClassVar[str] = (
+        "the offer is under auction: it is not sold otherwise, changed or cancelled for now (until, unix seconds)"
+    )
+    HINT: ClassVar[str | None] = "Bid in the auction ('ocx auction list'), or wait for its end."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("offer", "uint32"),
+        codec.Parameter("until", "uint256"),
+    )
+
+    def __init__(self, *, offer: int, until: int) -> None:
+        super().__init__(offer=offer, until=until)
+        self.offer = offer
+        self.until = until
+
+
+class Book_FrozenTooLong(codec.ContractError):
+    """an offer cannot be frozen for so long (unix seconds)
+
+    `Book`: Book_FrozenTooLong(uint256 until, uint256 max).
+    """
+
+    NAME: ClassVar[str] = "Book_FrozenTooLong"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("58d2c2fa")
+    MESSAGE: ClassVar[str] = "an offer cannot be frozen for so long (unix seconds)"
+    HINT: ClassVar[str | None] = None
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("until", "uint256"),
+        codec.Parameter("max", "uint256"),
+    )
+
+    def __init__(self, *, until: int, max: int) -> None:
+        super().__init__(until=until, max=max)
+        self.until = until
+        self.max = max
 
 
 class Book_MixedResources(codec.ContractError):
@@ -509,7 +1010,7 @@ class Book_NotEligible(codec.ContractError):
 class Book_NotForSaleNow(codec.ContractError):
     """the offer has no buy-now rate
 
-    `Book`: Book_NotForSaleNow(uint32 offer).
+    `Amendments`: Book_NotForSaleNow(uint32 offer).
     """
 
     NAME: ClassVar[str] = "Book_NotForSaleNow"
@@ -729,10 +1230,33 @@ class Book_RateBelowFloor(codec.ContractError):
         self.floor_rate = floor_rate
 
 
+class Book_RateRises(codec.ContractError):
+    """the buy-now rate of an offer that rests can only fall (microcredits an hour)
+
+    `Book`: Book_RateRises(uint64 rate, uint64 before).
+    """
+
+    NAME: ClassVar[str] = "Book_RateRises"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("7edbe289")
+    MESSAGE: ClassVar[str] = "the buy-now rate of an offer that rests can only fall (microcredits an hour)"
+    HINT: ClassVar[str | None] = (
+        "Cancel the offer and publish another, so that nobody who is just buying pays more than it saw."
+    )
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("rate", "uint64"),
+        codec.Parameter("before", "uint64"),
+    )
+
+    def __init__(self, *, rate: int, before: int) -> None:
+        super().__init__(rate=rate, before=before)
+        self.rate = rate
+        self.before = before
+
+
 class Book_SelfDealing(codec.ContractError):
     """buyer and provider are affiliated
 
-    `Book`: Book_SelfDealing(uint32 buyer, uint32 provider).
+    `Amendments`: Book_SelfDealing(uint32 buyer, uint32 provider).
     """
 
     NAME: ClassVar[str] = "Book_SelfDealing"
@@ -1347,6 +1871,275 @@ class ERC2612InvalidSigner(codec.ContractError):
         super().__init__(signer=signer, owner=owner)
         self.signer = signer
         self.owner = owner
+
+
+class EnglishAuction_BadStep(codec.ContractError):
+    """the step is 1 to 10000 hundredths of a percent, the extension at least a second
+
+    `EnglishAuction`: EnglishAuction_BadStep(uint16 stepBps, uint32 extension).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_BadStep"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("8ff2d6c3")
+    MESSAGE: ClassVar[str] = "the step is 1 to 10000 hundredths of a percent, the extension at least a second"
+    HINT: ClassVar[str | None] = "Give another --step or --extension."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("step_bps", "uint16"),
+        codec.Parameter("extension", "uint32"),
+    )
+
+    def __init__(self, *, step_bps: int, extension: int) -> None:
+        super().__init__(step_bps=step_bps, extension=extension)
+        self.step_bps = step_bps
+        self.extension = extension
+
+
+class EnglishAuction_BadTimes(codec.ContractError):
+    """bidding has to end in the future, not after the hard stop, and that before the window's end and within 30 days
+
+    `EnglishAuction`: EnglishAuction_BadTimes(uint256 end, uint256 hardStop).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_BadTimes"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("23004174")
+    MESSAGE: ClassVar[str] = (
+        "bidding has to end in the future, not after the hard stop, and that before the window's end and within 30 days"
+    )
+    HINT: ClassVar[str | None] = "Give other times."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("end", "uint256"),
+        codec.Parameter("hard_stop", "uint256"),
+    )
+
+    def __init__(self, *, end: int, hard_stop: int) -> None:
+        super().__init__(end=end, hard_stop=hard_stop)
+        self.end = end
+        self.hard_stop = hard_stop
+
+
+class EnglishAuction_HasBids(codec.ContractError):
+    """an auction with a bid cannot be cancelled
+
+    `EnglishAuction`: EnglishAuction_HasBids(uint32 auction, uint32 leader).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_HasBids"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("d73fc1a3")
+    MESSAGE: ClassVar[str] = "an auction with a bid cannot be cancelled"
+    HINT: ClassVar[str | None] = "Its leader gets the lease when bidding is over."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("auction", "uint32"),
+        codec.Parameter("leader", "uint32"),
+    )
+
+    def __init__(self, *, auction: int, leader: int) -> None:
+        super().__init__(auction=auction, leader=leader)
+        self.auction = auction
+        self.leader = leader
+
+
+class EnglishAuction_Leading(codec.ContractError):
+    """your organisation leads already
+
+    `EnglishAuction`: EnglishAuction_Leading(uint32 auction, uint32 org).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_Leading"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("25133b83")
+    MESSAGE: ClassVar[str] = "your organisation leads already"
+    HINT: ClassVar[str | None] = "Wait until somebody bids more."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("auction", "uint32"),
+        codec.Parameter("org", "uint32"),
+    )
+
+    def __init__(self, *, auction: int, org: int) -> None:
+        super().__init__(auction=auction, org=org)
+        self.auction = auction
+        self.org = org
+
+
+class EnglishAuction_NothingToPull(codec.ContractError):
+    """there is nothing of this organisation to pull
+
+    `EnglishAuction`: EnglishAuction_NothingToPull(uint32 auction, uint32 org).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_NothingToPull"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("b1faf8d5")
+    MESSAGE: ClassVar[str] = "there is nothing of this organisation to pull"
+    HINT: ClassVar[str | None] = "See 'ocx auction show'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("auction", "uint32"),
+        codec.Parameter("org", "uint32"),
+    )
+
+    def __init__(self, *, auction: int, org: int) -> None:
+        super().__init__(auction=auction, org=org)
+        self.auction = auction
+        self.org = org
+
+
+class EnglishAuction_Over(codec.ContractError):
+    """the auction is over (2 awarded, 3 unsold, 4 failed, 5 cancelled)
+
+    `EnglishAuction`: EnglishAuction_Over(uint32 auction, uint8 stage).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_Over"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("47d8b84b")
+    MESSAGE: ClassVar[str] = "the auction is over (2 awarded, 3 unsold, 4 failed, 5 cancelled)"
+    HINT: ClassVar[str | None] = "See 'ocx auction show'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("auction", "uint32"),
+        codec.Parameter("stage", "uint8", enum=AuctionStage),
+    )
+
+    def __init__(self, *, auction: int, stage: AuctionStage) -> None:
+        super().__init__(auction=auction, stage=stage)
+        self.auction = auction
+        self.stage = stage
+
+
+class EnglishAuction_SelfDealing(codec.ContractError):
+    """buyer and seller are affiliated
+
+    `EnglishAuction`: EnglishAuction_SelfDealing(uint32 buyer, uint32 seller).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_SelfDealing"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("7bcd976b")
+    MESSAGE: ClassVar[str] = "buyer and seller are affiliated"
+    HINT: ClassVar[str | None] = "Inside an organisation nodes are assigned, not rented."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("buyer", "uint32"),
+        codec.Parameter("seller", "uint32"),
+    )
+
+    def __init__(self, *, buyer: int, seller: int) -> None:
+        super().__init__(buyer=buyer, seller=seller)
+        self.buyer = buyer
+        self.seller = seller
+
+
+class EnglishAuction_Skipped(codec.ContractError):
+    """the seller could not stand by a win now (1 a machine is not free, 2 it cannot cover its bond)
+
+    `EnglishAuction`: EnglishAuction_Skipped(uint8 reason).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_Skipped"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("ac05fbdc")
+    MESSAGE: ClassVar[str] = (
+        "the seller could not stand by a win now (1 a machine is not free, 2 it cannot cover its bond)"
+    )
+    HINT: ClassVar[str | None] = "See 'ocx auction show'; ask the seller."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("reason", "uint8", enum=Skip),)
+
+    def __init__(self, *, reason: Skip) -> None:
+        super().__init__(reason=reason)
+        self.reason = reason
+
+
+class EnglishAuction_TooEarly(codec.ContractError):
+    """too early: bidding has not ended yet (unix seconds)
+
+    `EnglishAuction`: EnglishAuction_TooEarly(uint32 auction, uint256 end).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_TooEarly"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("0309327e")
+    MESSAGE: ClassVar[str] = "too early: bidding has not ended yet (unix seconds)"
+    HINT: ClassVar[str | None] = "Try again then."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("auction", "uint32"),
+        codec.Parameter("end", "uint256"),
+    )
+
+    def __init__(self, *, auction: int, end: int) -> None:
+        super().__init__(auction=auction, end=end)
+        self.auction = auction
+        self.end = end
+
+
+class EnglishAuction_TooLarge(codec.ContractError):
+    """that is more than one award can lease (resources times slots)
+
+    `EnglishAuction`: EnglishAuction_TooLarge(uint256 slots, uint256 max).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_TooLarge"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("b50f5f91")
+    MESSAGE: ClassVar[str] = "that is more than one award can lease (resources times slots)"
+    HINT: ClassVar[str | None] = "Auction fewer resources, or a shorter window."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("slots", "uint256"),
+        codec.Parameter("max", "uint256"),
+    )
+
+    def __init__(self, *, slots: int, max: int) -> None:
+        super().__init__(slots=slots, max=max)
+        self.slots = slots
+        self.max = max
+
+
+class EnglishAuction_TooLate(codec.ContractError):
+    """too late: bidding ended (unix seconds)
+
+    `EnglishAuction`: EnglishAuction_TooLate(uint32 auction, uint256 end).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_TooLate"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("a0e46b86")
+    MESSAGE: ClassVar[str] = "too late: bidding ended (unix seconds)"
+    HINT: ClassVar[str | None] = "Whoever leads has it ('ocx auction award')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("auction", "uint32"),
+        codec.Parameter("end", "uint256"),
+    )
+
+    def __init__(self, *, auction: int, end: int) -> None:
+        super().__init__(auction=auction, end=end)
+        self.auction = auction
+        self.end = end
+
+
+class EnglishAuction_TooLow(codec.ContractError):
+    """the rate is below the least that would lead (microcredits an hour)
+
+    `EnglishAuction`: EnglishAuction_TooLow(uint64 rate, uint256 least).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_TooLow"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("9a55a224")
+    MESSAGE: ClassVar[str] = "the rate is below the least that would lead (microcredits an hour)"
+    HINT: ClassVar[str | None] = "Bid that or more."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("rate", "uint64"),
+        codec.Parameter("least", "uint256"),
+    )
+
+    def __init__(self, *, rate: int, least: int) -> None:
+        super().__init__(rate=rate, least=least)
+        self.rate = rate
+        self.least = least
+
+
+class EnglishAuction_Unknown(codec.ContractError):
+    """there is no such auction
+
+    `EnglishAuction`: EnglishAuction_Unknown(uint32 auction).
+    """
+
+    NAME: ClassVar[str] = "EnglishAuction_Unknown"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("ca0cab2a")
+    MESSAGE: ClassVar[str] = "there is no such auction"
+    HINT: ClassVar[str | None] = "See 'ocx auction list --all'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("auction", "uint32"),)
+
+    def __init__(self, *, auction: int) -> None:
+        super().__init__(auction=auction)
+        self.auction = auction
 
 
 class Escrow_InsufficientAccount(codec.ContractError):
@@ -2571,6 +3364,255 @@ class Members_ZeroAddress(codec.ContractError):
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = ()
 
 
+class Orders_BadSignature(codec.ContractError):
+    """the order's signature is malformed
+
+    `Orders`: Orders_BadSignature().
+    """
+
+    NAME: ClassVar[str] = "Orders_BadSignature"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("1aa1e141")
+    MESSAGE: ClassVar[str] = "the order's signature is malformed"
+    HINT: ClassVar[str | None] = "Ask its seller for the file again."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = ()
+
+
+class Orders_BadTerms(codec.ContractError):
+    """an order has a rate above zero, and promises nothing that is not a seller's to promise (traits)
+
+    `Orders`: Orders_BadTerms(uint64 rate, uint8 traits).
+    """
+
+    NAME: ClassVar[str] = "Orders_BadTerms"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("1a3e00d0")
+    MESSAGE: ClassVar[str] = (
+        "an order has a rate above zero, and promises nothing that is not a seller's to promise (traits)"
+    )
+    HINT: ClassVar[str | None] = "Its seller has to make it anew."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("rate", "uint64"),
+        codec.Parameter("traits", "uint8"),
+    )
+
+    def __init__(self, *, rate: int, traits: int) -> None:
+        super().__init__(rate=rate, traits=traits)
+        self.rate = rate
+        self.traits = traits
+
+
+class Orders_Cancelled(codec.ContractError):
+    """the order was cancelled
+
+    `Orders`: Orders_Cancelled(bytes32 order).
+    """
+
+    NAME: ClassVar[str] = "Orders_Cancelled"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("d0d683bc")
+    MESSAGE: ClassVar[str] = "the order was cancelled"
+    HINT: ClassVar[str | None] = "Ask its seller for another."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("order", "bytes32"),)
+
+    def __init__(self, *, order: bytes) -> None:
+        super().__init__(order=order)
+        self.order = order
+
+
+class Orders_Expired(codec.ContractError):
+    """the order has expired (unix seconds)
+
+    `Orders`: Orders_Expired(uint256 expires).
+    """
+
+    NAME: ClassVar[str] = "Orders_Expired"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("fb18fc11")
+    MESSAGE: ClassVar[str] = "the order has expired (unix seconds)"
+    HINT: ClassVar[str | None] = "Ask its seller for another."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("expires", "uint256"),)
+
+    def __init__(self, *, expires: int) -> None:
+        super().__init__(expires=expires)
+        self.expires = expires
+
+
+class Orders_MixedResources(codec.ContractError):
+    """resources of one fill must be of one class and one site
+
+    `Orders`: Orders_MixedResources(uint32 resource).
+    """
+
+    NAME: ClassVar[str] = "Orders_MixedResources"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("b4bbac00")
+    MESSAGE: ClassVar[str] = "resources of one fill must be of one class and one site"
+    HINT: ClassVar[str | None] = "Fill the order once for each."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("resource", "uint32"),)
+
+    def __init__(self, *, resource: int) -> None:
+        super().__init__(resource=resource)
+        self.resource = resource
+
+
+class Orders_NonceTooLow(codec.ContractError):
+    """nonces of cancelled orders only grow
+
+    `Orders`: Orders_NonceTooLow(uint64 nonce, uint64 least).
+    """
+
+    NAME: ClassVar[str] = "Orders_NonceTooLow"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("53523c9c")
+    MESSAGE: ClassVar[str] = "nonces of cancelled orders only grow"
+    HINT: ClassVar[str | None] = "Give a larger one."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("nonce", "uint64"),
+        codec.Parameter("least", "uint64"),
+    )
+
+    def __init__(self, *, nonce: int, least: int) -> None:
+        super().__init__(nonce=nonce, least=least)
+        self.nonce = nonce
+        self.least = least
+
+
+class Orders_NotForYou(codec.ContractError):
+    """this order is not for the buyer's organisation
+
+    `Orders`: Orders_NotForYou(uint32 buyer, uint32 within).
+    """
+
+    NAME: ClassVar[str] = "Orders_NotForYou"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("87fd879d")
+    MESSAGE: ClassVar[str] = "this order is not for the buyer's organisation"
+    HINT: ClassVar[str | None] = "It sells to one organisation and those below it ('ocx offer order show')."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("buyer", "uint32"),
+        codec.Parameter("within", "uint32"),
+    )
+
+    def __init__(self, *, buyer: int, within: int) -> None:
+        super().__init__(buyer=buyer, within=within)
+        self.buyer = buyer
+        self.within = within
+
+
+class Orders_NotInOrder(codec.ContractError):
+    """the order does not hold this resource
+
+    `Orders`: Orders_NotInOrder(uint32 resource).
+    """
+
+    NAME: ClassVar[str] = "Orders_NotInOrder"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("6a9bbfb8")
+    MESSAGE: ClassVar[str] = "the order does not hold this resource"
+    HINT: ClassVar[str | None] = "See 'ocx offer order show'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("resource", "uint32"),)
+
+    def __init__(self, *, resource: int) -> None:
+        super().__init__(resource=resource)
+        self.resource = resource
+
+
+class Orders_NotSellers(codec.ContractError):
+    """the resource is not the seller's any more, or retired
+
+    `Orders`: Orders_NotSellers(uint32 resource, uint32 seller).
+    """
+
+    NAME: ClassVar[str] = "Orders_NotSellers"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("51578507")
+    MESSAGE: ClassVar[str] = "the resource is not the seller's any more, or retired"
+    HINT: ClassVar[str | None] = "Take others of the order."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("resource", "uint32"),
+        codec.Parameter("seller", "uint32"),
+    )
+
+    def __init__(self, *, resource: int, seller: int) -> None:
+        super().__init__(resource=resource, seller=seller)
+        self.resource = resource
+        self.seller = seller
+
+
+class Orders_OutsideOrder(codec.ContractError):
+    """the window lies outside the order's (slots)
+
+    `Orders`: Orders_OutsideOrder(uint32 start, uint32 end).
+    """
+
+    NAME: ClassVar[str] = "Orders_OutsideOrder"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("66075e04")
+    MESSAGE: ClassVar[str] = "the window lies outside the order's (slots)"
+    HINT: ClassVar[str | None] = "See 'ocx offer order show'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("start", "uint32"),
+        codec.Parameter("end", "uint32"),
+    )
+
+    def __init__(self, *, start: int, end: int) -> None:
+        super().__init__(start=start, end=end)
+        self.start = start
+        self.end = end
+
+
+class Orders_SelfDealing(codec.ContractError):
+    """buyer and seller are affiliated
+
+    `Orders`: Orders_SelfDealing(uint32 buyer, uint32 seller).
+    """
+
+    NAME: ClassVar[str] = "Orders_SelfDealing"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("829c3317")
+    MESSAGE: ClassVar[str] = "buyer and seller are affiliated"
+    HINT: ClassVar[str | None] = "Inside an organisation nodes are assigned, not rented."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("buyer", "uint32"),
+        codec.Parameter("seller", "uint32"),
+    )
+
+    def __init__(self, *, buyer: int, seller: int) -> None:
+        super().__init__(buyer=buyer, seller=seller)
+        self.buyer = buyer
+        self.seller = seller
+
+
+class Orders_Skipped(codec.ContractError):
+    """the lease cannot be opened (1 not free, 2 the provider cannot cover its bond, 3 the buyer cannot cover the price)
+
+    `Orders`: Orders_Skipped(uint8 reason).
+    """
+
+    NAME: ClassVar[str] = "Orders_Skipped"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("ba9e8059")
+    MESSAGE: ClassVar[str] = (
+        "the lease cannot be opened (1 not free, 2 the provider cannot cover its bond, 3 the buyer cannot cover the price)"
+    )
+    HINT: ClassVar[str | None] = "See 'ocx offer order show' and 'ocx credits balance'."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("reason", "uint8", enum=Skip),)
+
+    def __init__(self, *, reason: Skip) -> None:
+        super().__init__(reason=reason)
+        self.reason = reason
+
+
+class Orders_TooShort(codec.ContractError):
+    """the piece is shorter than the order's shortest (slots)
+
+    `Orders`: Orders_TooShort(uint32 slots, uint32 minSlots).
+    """
+
+    NAME: ClassVar[str] = "Orders_TooShort"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("99ac3e29")
+    MESSAGE: ClassVar[str] = "the piece is shorter than the order's shortest (slots)"
+    HINT: ClassVar[str | None] = "Take a longer window."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("slots", "uint32"),
+        codec.Parameter("min_slots", "uint32"),
+    )
+
+    def __init__(self, *, slots: int, min_slots: int) -> None:
+        super().__init__(slots=slots, min_slots=min_slots)
+        self.slots = slots
+        self.min_slots = min_slots
+
+
 class PackedIds_Count(codec.ContractError):
     """too few or too many resources
 
@@ -2610,7 +3652,7 @@ class PackedIds_NotIncreasing(codec.ContractError):
 
 
 class SafeCastOverflowedUintDowncast(codec.ContractError):
-    """`Awards`: SafeCastOverflowedUintDowncast(uint8 bits, uint256 value)."""
+    """`Amendments`: SafeCastOverflowedUintDowncast(uint8 bits, uint256 value)."""
 
     NAME: ClassVar[str] = "SafeCastOverflowedUintDowncast"
     SELECTOR: ClassVar[bytes] = bytes.fromhex("6dfcc650")
@@ -3766,6 +4808,22 @@ class Witnesses_Ticked(codec.ContractError):
 REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     AccessControlBadConfirmation.SELECTOR: AccessControlBadConfirmation,
     AccessControlUnauthorizedAccount.SELECTOR: AccessControlUnauthorizedAccount,
+    Amendments_Dearer.SELECTOR: Amendments_Dearer,
+    Amendments_Lesser.SELECTOR: Amendments_Lesser,
+    Amendments_NoLonger.SELECTOR: Amendments_NoLonger,
+    Amendments_NoProposal.SELECTOR: Amendments_NoProposal,
+    Amendments_NoReplacement.SELECTOR: Amendments_NoReplacement,
+    Amendments_NotFinal.SELECTOR: Amendments_NotFinal,
+    Amendments_NotReclaimable.SELECTOR: Amendments_NotReclaimable,
+    Amendments_NothingToClose.SELECTOR: Amendments_NothingToClose,
+    Amendments_NoticeTooShort.SELECTOR: Amendments_NoticeTooShort,
+    Amendments_OtherCount.SELECTOR: Amendments_OtherCount,
+    Amendments_OtherPromise.SELECTOR: Amendments_OtherPromise,
+    Amendments_Skipped.SELECTOR: Amendments_Skipped,
+    Amendments_StillMissing.SELECTOR: Amendments_StillMissing,
+    Amendments_TooDear.SELECTOR: Amendments_TooDear,
+    Amendments_WrongState.SELECTOR: Amendments_WrongState,
+    Amendments_ZeroRate.SELECTOR: Amendments_ZeroRate,
     Audits_BadCanary.SELECTOR: Audits_BadCanary,
     Audits_BadTerms.SELECTOR: Audits_BadTerms,
     Audits_Closed.SELECTOR: Audits_Closed,
@@ -3776,8 +4834,15 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Audits_NotSeat.SELECTOR: Audits_NotSeat,
     Audits_NotShown.SELECTOR: Audits_NotShown,
     Audits_NotSigner.SELECTOR: Audits_NotSigner,
+    Awards_NoDefault.SELECTOR: Awards_NoDefault,
+    Awards_NotPartners.SELECTOR: Awards_NotPartners,
+    Awards_PartnerRuns.SELECTOR: Awards_PartnerRuns,
+    Awards_TooLate.SELECTOR: Awards_TooLate,
     Book_BadDuration.SELECTOR: Book_BadDuration,
     Book_BadEligible.SELECTOR: Book_BadEligible,
+    Book_BadTraits.SELECTOR: Book_BadTraits,
+    Book_Frozen.SELECTOR: Book_Frozen,
+    Book_FrozenTooLong.SELECTOR: Book_FrozenTooLong,
     Book_MixedResources.SELECTOR: Book_MixedResources,
     Book_NotEligible.SELECTOR: Book_NotEligible,
     Book_NotForSaleNow.SELECTOR: Book_NotForSaleNow,
@@ -3791,6 +4856,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Book_OutsideRequest.SELECTOR: Book_OutsideRequest,
     Book_RateAboveCeiling.SELECTOR: Book_RateAboveCeiling,
     Book_RateBelowFloor.SELECTOR: Book_RateBelowFloor,
+    Book_RateRises.SELECTOR: Book_RateRises,
     Book_SelfDealing.SELECTOR: Book_SelfDealing,
     Book_Skipped.SELECTOR: Book_Skipped,
     Book_TooManyOrders.SELECTOR: Book_TooManyOrders,
@@ -3826,6 +4892,19 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     ERC20InvalidSpender.SELECTOR: ERC20InvalidSpender,
     ERC2612ExpiredSignature.SELECTOR: ERC2612ExpiredSignature,
     ERC2612InvalidSigner.SELECTOR: ERC2612InvalidSigner,
+    EnglishAuction_BadStep.SELECTOR: EnglishAuction_BadStep,
+    EnglishAuction_BadTimes.SELECTOR: EnglishAuction_BadTimes,
+    EnglishAuction_HasBids.SELECTOR: EnglishAuction_HasBids,
+    EnglishAuction_Leading.SELECTOR: EnglishAuction_Leading,
+    EnglishAuction_NothingToPull.SELECTOR: EnglishAuction_NothingToPull,
+    EnglishAuction_Over.SELECTOR: EnglishAuction_Over,
+    EnglishAuction_SelfDealing.SELECTOR: EnglishAuction_SelfDealing,
+    EnglishAuction_Skipped.SELECTOR: EnglishAuction_Skipped,
+    EnglishAuction_TooEarly.SELECTOR: EnglishAuction_TooEarly,
+    EnglishAuction_TooLarge.SELECTOR: EnglishAuction_TooLarge,
+    EnglishAuction_TooLate.SELECTOR: EnglishAuction_TooLate,
+    EnglishAuction_TooLow.SELECTOR: EnglishAuction_TooLow,
+    EnglishAuction_Unknown.SELECTOR: EnglishAuction_Unknown,
     Escrow_InsufficientAccount.SELECTOR: Escrow_InsufficientAccount,
     Escrow_InsufficientFree.SELECTOR: Escrow_InsufficientFree,
     Escrow_NotBelow.SELECTOR: Escrow_NotBelow,
@@ -3889,6 +4968,19 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Members_UnknownNode.SELECTOR: Members_UnknownNode,
     Members_UnknownOrganisation.SELECTOR: Members_UnknownOrganisation,
     Members_ZeroAddress.SELECTOR: Members_ZeroAddress,
+    Orders_BadSignature.SELECTOR: Orders_BadSignature,
+    Orders_BadTerms.SELECTOR: Orders_BadTerms,
+    Orders_Cancelled.SELECTOR: Orders_Cancelled,
+    Orders_Expired.SELECTOR: Orders_Expired,
+    Orders_MixedResources.SELECTOR: Orders_MixedResources,
+    Orders_NonceTooLow.SELECTOR: Orders_NonceTooLow,
+    Orders_NotForYou.SELECTOR: Orders_NotForYou,
+    Orders_NotInOrder.SELECTOR: Orders_NotInOrder,
+    Orders_NotSellers.SELECTOR: Orders_NotSellers,
+    Orders_OutsideOrder.SELECTOR: Orders_OutsideOrder,
+    Orders_SelfDealing.SELECTOR: Orders_SelfDealing,
+    Orders_Skipped.SELECTOR: Orders_Skipped,
+    Orders_TooShort.SELECTOR: Orders_TooShort,
     PackedIds_Count.SELECTOR: PackedIds_Count,
     PackedIds_NotIncreasing.SELECTOR: PackedIds_NotIncreasing,
     SafeCastOverflowedUintDowncast.SELECTOR: SafeCastOverflowedUintDowncast,

@@ -19,16 +19,25 @@ __all__ = [
     "Approval",
     "Approved",
     "Assigned",
+    "AuctionAwarded",
+    "AuctionBid",
+    "AuctionCancelled",
+    "AuctionFailed",
+    "AuctionOpened",
+    "AuctionUnsold",
     "AuditFailed",
     "AuditOpened",
     "AuditPassed",
     "BidCommitted",
     "BidEvicted",
     "BidExcused",
+    "BidPulled",
     "BidRevealed",
     "BidSkipped",
     "BondForfeited",
     "BondFreed",
+    "BondShared",
+    "BondSharedOut",
     "BoughtNow",
     "BreachReached",
     "BudgetChanged",
@@ -44,6 +53,7 @@ __all__ = [
     "Cancelled",
     "CommitteeDrawn",
     "CommitteeSet",
+    "CompositeOpened",
     "ContractPublished",
     "CouncilChanged",
     "DeliveryProven",
@@ -57,6 +67,8 @@ __all__ = [
     "EncryptionKeyChanged",
     "Executed",
     "Extended",
+    "ExtensionAgreed",
+    "ExtensionProposed",
     "FeePaid",
     "FeesReturned",
     "FenceRenewed",
@@ -80,6 +92,7 @@ __all__ = [
     "LeaseExtended",
     "LeaseOpened",
     "LeaseProven",
+    "LeaseReclaimed",
     "LeaseSigned",
     "LeaseWiped",
     "LeavesPublished",
@@ -93,18 +106,28 @@ __all__ = [
     "NodeRemoved",
     "NodeSet",
     "OfferClosed",
+    "OfferFrozen",
     "OfferPublished",
+    "OfferRepriced",
+    "OfferThawed",
+    "OrderCancelled",
+    "OrderFilled",
+    "OrdersCancelledBelow",
     "OrganisationAdmitted",
     "OrganisationPlaced",
     "OutlierRecorded",
     "Paid",
+    "PartnerEnded",
     "Passed",
     "PayoutChanged",
     "PenaltyPaid",
     "PenaltyWithheld",
     "PowerRecorded",
     "PriceRefunded",
+    "ProposalWithdrawn",
     "Proposed",
+    "ReclaimClosed",
+    "ReplacementTaken",
     "RequestClosed",
     "RequestExpression",
     "RequestPosted",
@@ -264,6 +287,132 @@ class Assigned(codec.Event):
     lease: int
 
 
+class AuctionAwarded(codec.Event):
+    """`EnglishAuction`: AuctionAwarded(uint32 auction, uint32 buyer, uint32 award, uint64 rate)."""
+
+    NAME: ClassVar[str] = "AuctionAwarded"
+    CONTRACT: ClassVar[str] = "EnglishAuction"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("EnglishAuction",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("be73afea980bc0989c55fa9ec4a3724ed8aa6c7d89929c777a0b6d7c67c011be")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("auction", "uint32", indexed=True),
+        codec.Parameter("buyer", "uint32", indexed=True),
+        codec.Parameter("award", "uint32", indexed=True),
+        codec.Parameter("rate", "uint64"),
+    )
+
+    auction: int
+    buyer: int
+    award: int
+    rate: int
+
+
+class AuctionBid(codec.Event):
+    """`EnglishAuction`: AuctionBid(uint32 auction, uint32 buyer, uint64 rate, uint96 amount, uint40 bidUntil, uint16 stepBps, address by)."""
+
+    NAME: ClassVar[str] = "AuctionBid"
+    CONTRACT: ClassVar[str] = "EnglishAuction"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("EnglishAuction",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("98d1bc6d5730e690f94e41a32fda2f879eed6a7047391ee7c8a62725403c8bb0")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("auction", "uint32", indexed=True),
+        codec.Parameter("buyer", "uint32", indexed=True),
+        codec.Parameter("rate", "uint64"),
+        codec.Parameter("amount", "uint96"),
+        codec.Parameter("bid_until", "uint40"),
+        codec.Parameter("step_bps", "uint16"),
+        codec.Parameter("by", "address"),
+    )
+
+    auction: int
+    buyer: int
+    rate: int
+    amount: int
+    bid_until: int
+    step_bps: int
+    by: str
+
+
+class AuctionCancelled(codec.Event):
+    """`EnglishAuction`: AuctionCancelled(uint32 auction)."""
+
+    NAME: ClassVar[str] = "AuctionCancelled"
+    CONTRACT: ClassVar[str] = "EnglishAuction"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("EnglishAuction",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("ad89b1a93b84e04709cc13eb5469ade31920faba03966c8ae081cf3a014ddbae")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("auction", "uint32", indexed=True),)
+
+    auction: int
+
+
+class AuctionFailed(codec.Event):
+    """`EnglishAuction`: AuctionFailed(uint32 auction, uint32 buyer, uint8 reason, uint96 toBuyer)."""
+
+    NAME: ClassVar[str] = "AuctionFailed"
+    CONTRACT: ClassVar[str] = "EnglishAuction"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("EnglishAuction",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("67ec86e01189f1169b6c39c0f2a7a728727b2190fb8e5f4564dfe79b361475bd")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("auction", "uint32", indexed=True),
+        codec.Parameter("buyer", "uint32", indexed=True),
+        codec.Parameter("reason", "uint8", enum=Skip),
+        codec.Parameter("to_buyer", "uint96"),
+    )
+
+    auction: int
+    buyer: int
+    reason: Skip
+    to_buyer: int
+
+
+class AuctionOpened(codec.Event):
+    """`EnglishAuction`: AuctionOpened(uint32 auction, uint32 seller, uint32 offer, uint32[] resources, uint32 start, uint32 end, uint64 reserveRate, uint16 stepBps, uint40 bidUntil, uint32 extension, uint40 hardStop, uint96 deposit)."""
+
+    NAME: ClassVar[str] = "AuctionOpened"
+    CONTRACT: ClassVar[str] = "EnglishAuction"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("EnglishAuction",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("4d936c2b6c407d0c8852d7421dc762d29b5221aa4ae8a541ca8f8a93734e4bcd")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("auction", "uint32", indexed=True),
+        codec.Parameter("seller", "uint32", indexed=True),
+        codec.Parameter("offer", "uint32", indexed=True),
+        codec.Parameter("resources", "uint32[]"),
+        codec.Parameter("start", "uint32"),
+        codec.Parameter("end", "uint32"),
+        codec.Parameter("reserve_rate", "uint64"),
+        codec.Parameter("step_bps", "uint16"),
+        codec.Parameter("bid_until", "uint40"),
+        codec.Parameter("extension", "uint32"),
+        codec.Parameter("hard_stop", "uint40"),
+        codec.Parameter("deposit", "uint96"),
+    )
+
+    auction: int
+    seller: int
+    offer: int
+    resources: tuple[int, ...]
+    start: int
+    end: int
+    reserve_rate: int
+    step_bps: int
+    bid_until: int
+    extension: int
+    hard_stop: int
+    deposit: int
+
+
+class AuctionUnsold(codec.Event):
+    """`EnglishAuction`: AuctionUnsold(uint32 auction)."""
+
+    NAME: ClassVar[str] = "AuctionUnsold"
+    CONTRACT: ClassVar[str] = "EnglishAuction"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("EnglishAuction",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("a3360ba9aef8adc6af49c76e9d6ec51f8f30c06a67fd03888ba0cd686a49376e")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("auction", "uint32", indexed=True),)
+
+    auction: int
+
+
 class AuditFailed(codec.Event):
     """`Audits`: AuditFailed(uint256 audit, bytes32 why)."""
 
@@ -372,6 +521,24 @@ class BidExcused(codec.Event):
     lease: int
 
 
+class BidPulled(codec.Event):
+    """`EnglishAuction`: BidPulled(uint32 auction, uint32 buyer, uint96 amount)."""
+
+    NAME: ClassVar[str] = "BidPulled"
+    CONTRACT: ClassVar[str] = "EnglishAuction"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("EnglishAuction",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("59375fdf6f7095bfbfb849c20ecaab7dbdffd124d3786a9a60f637039193e1f1")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("auction", "uint32", indexed=True),
+        codec.Parameter("buyer", "uint32", indexed=True),
+        codec.Parameter("amount", "uint96"),
+    )
+
+    auction: int
+    buyer: int
+    amount: int
+
+
 class BidRevealed(codec.Event):
     """`SealedTender`: BidRevealed(uint32 request, uint32 bidder, uint32 offer, uint64 rate, uint32 start, uint32[] resources)."""
 
@@ -444,6 +611,45 @@ class BondFreed(codec.Event):
 
     lease: int
     amount: int
+
+
+class BondShared(codec.Event):
+    """A part of the bond went to somebody who is not the lease's buyer.
+
+    `Settlement`: BondShared(uint32 lease, uint32 org, uint256 amount).
+    """
+
+    NAME: ClassVar[str] = "BondShared"
+    CONTRACT: ClassVar[str] = "Settlement"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Settlement",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("0a5cb05970894b80e38bc306ecc39c60f06171bead0706db52b39093f74695a4")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("org", "uint32", indexed=True),
+        codec.Parameter("amount", "uint256"),
+    )
+
+    lease: int
+    org: int
+    amount: int
+
+
+class BondSharedOut(codec.Event):
+    """`Awards`: BondSharedOut(uint32 defaulted, uint256 partners, uint256 toBuyer)."""
+
+    NAME: ClassVar[str] = "BondSharedOut"
+    CONTRACT: ClassVar[str] = "Awards"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Awards",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("5bb87559ff253c37bd76cacb616778b32533b609a44209edd983216b06c97af8")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("defaulted", "uint32", indexed=True),
+        codec.Parameter("partners", "uint256"),
+        codec.Parameter("to_buyer", "uint256"),
+    )
+
+    defaulted: int
+    partners: int
+    to_buyer: int
 
 
 class BoughtNow(codec.Event):
@@ -718,6 +924,24 @@ class CommitteeSet(codec.Event):
     committee: Committee
 
 
+class CompositeOpened(codec.Event):
+    """`Awards`: CompositeOpened(uint32 award, uint32 first, uint16 count)."""
+
+    NAME: ClassVar[str] = "CompositeOpened"
+    CONTRACT: ClassVar[str] = "Awards"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Awards",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("78e2252c101311a7aaaf416bf681cb24a662109198cdc246c1da5f70042f3491")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("award", "uint32", indexed=True),
+        codec.Parameter("first", "uint32"),
+        codec.Parameter("count", "uint16"),
+    )
+
+    award: int
+    first: int
+    count: int
+
+
 class ContractPublished(codec.Event):
     """`Directory`: ContractPublished(bytes32 name, uint256 version, address location)."""
 
@@ -946,6 +1170,46 @@ class Extended(codec.Event):
     fee: int
     from_: int
     rate: int
+
+
+class ExtensionAgreed(codec.Event):
+    """`Amendments`: ExtensionAgreed(uint32 lease, uint32 end, uint64 rate, address by)."""
+
+    NAME: ClassVar[str] = "ExtensionAgreed"
+    CONTRACT: ClassVar[str] = "Amendments"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Amendments",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("18c7c5ab38bc294c36055ca06ffc6679d338e6a58c6376e2b9a38416f50bd705")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("end", "uint32"),
+        codec.Parameter("rate", "uint64"),
+        codec.Parameter("by", "address", indexed=True),
+    )
+
+    lease: int
+    end: int
+    rate: int
+    by: str
+
+
+class ExtensionProposed(codec.Event):
+    """`Amendments`: ExtensionProposed(uint32 lease, uint32 end, uint64 rate, address by)."""
+
+    NAME: ClassVar[str] = "ExtensionProposed"
+    CONTRACT: ClassVar[str] = "Amendments"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Amendments",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("bab4d084dbed2d48ec617bd91da87a9de2e32fc3786f4487f466c18a175cb8cf")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("end", "uint32"),
+        codec.Parameter("rate", "uint64"),
+        codec.Parameter("by", "address", indexed=True),
+    )
+
+    lease: int
+    end: int
+    rate: int
+    by: str
 
 
 class FeePaid(codec.Event):
@@ -1400,6 +1664,28 @@ class LeaseProven(codec.Event):
     resources: int
 
 
+class LeaseReclaimed(codec.Event):
+    """`Amendments`: LeaseReclaimed(uint32 lease, uint40 at, uint256 compensation, uint32 offer, uint32[] resources)."""
+
+    NAME: ClassVar[str] = "LeaseReclaimed"
+    CONTRACT: ClassVar[str] = "Amendments"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Amendments",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("f1e08063929930b2283dd2cc373214eb37acaf5cda8f129e5869b1417477c4c4")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("at", "uint40"),
+        codec.Parameter("compensation", "uint256"),
+        codec.Parameter("offer", "uint32"),
+        codec.Parameter("resources", "uint32[]"),
+    )
+
+    lease: int
+    at: int
+    compensation: int
+    offer: int
+    resources: tuple[int, ...]
+
+
 class LeaseSigned(codec.Event):
     """`Leases`: LeaseSigned(uint32 lease, address by, uint40 fenceUntil)."""
 
@@ -1638,13 +1924,31 @@ class OfferClosed(codec.Event):
     cancelled: bool
 
 
+class OfferFrozen(codec.Event):
+    """`Book`: OfferFrozen(uint32 offer, address by, uint40 until)."""
+
+    NAME: ClassVar[str] = "OfferFrozen"
+    CONTRACT: ClassVar[str] = "Book"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Book",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("34006895572469785f2f9b4effdc292795f0dc969f8727bfe99fe7c2526d3df5")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("offer", "uint32", indexed=True),
+        codec.Parameter("by", "address", indexed=True),
+        codec.Parameter("until", "uint40"),
+    )
+
+    offer: int
+    by: str
+    until: int
+
+
 class OfferPublished(codec.Event):
-    """`Book`: OfferPublished(uint32 offer, uint32 org, bytes32 class, uint32 start, uint32 end, uint64 floorRate, uint64 buyNowRate, uint32 minSlots, uint32[] resources, uint32 sla)."""
+    """`Book`: OfferPublished(uint32 offer, uint32 org, bytes32 class, uint32 start, uint32 end, uint64 floorRate, uint64 buyNowRate, uint32 minSlots, uint32[] resources, uint32 sla, uint8 traits)."""
 
     NAME: ClassVar[str] = "OfferPublished"
     CONTRACT: ClassVar[str] = "Book"
     CONTRACTS: ClassVar[tuple[str, ...]] = ("Book",)
-    TOPIC: ClassVar[bytes] = bytes.fromhex("cc30413cc85a3bf76ff7b11f144972e04f99bbc25678aba56643f09c49832368")
+    TOPIC: ClassVar[bytes] = bytes.fromhex("c856c5ca8793e94a2588121389f71550875d4da2336a23540ff039ff022d60f2")
     PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
         codec.Parameter("offer", "uint32", indexed=True),
         codec.Parameter("org", "uint32", indexed=True),
@@ -1656,6 +1960,7 @@ class OfferPublished(codec.Event):
         codec.Parameter("min_slots", "uint32"),
         codec.Parameter("resources", "uint32[]"),
         codec.Parameter("sla", "uint32"),
+        codec.Parameter("traits", "uint8"),
     )
 
     offer: int
@@ -1668,6 +1973,97 @@ class OfferPublished(codec.Event):
     min_slots: int
     resources: tuple[int, ...]
     sla: int
+    traits: int
+
+
+class OfferRepriced(codec.Event):
+    """`Book`: OfferRepriced(uint32 offer, uint64 floorRate, uint64 buyNowRate, uint96 deposit, address by)."""
+
+    NAME: ClassVar[str] = "OfferRepriced"
+    CONTRACT: ClassVar[str] = "Book"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Book",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("251faedefc390ad1d691ffdf66d95fa5b44ba291aae8611cd0d58dbc4be31291")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("offer", "uint32", indexed=True),
+        codec.Parameter("floor_rate", "uint64"),
+        codec.Parameter("buy_now_rate", "uint64"),
+        codec.Parameter("deposit", "uint96"),
+        codec.Parameter("by", "address"),
+    )
+
+    offer: int
+    floor_rate: int
+    buy_now_rate: int
+    deposit: int
+    by: str
+
+
+class OfferThawed(codec.Event):
+    """`Book`: OfferThawed(uint32 offer)."""
+
+    NAME: ClassVar[str] = "OfferThawed"
+    CONTRACT: ClassVar[str] = "Book"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Book",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("93886a2d5969a4397bec7491a05c70d7a25c7183ccf3cc0dcc57a70658504710")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (codec.Parameter("offer", "uint32", indexed=True),)
+
+    offer: int
+
+
+class OrderCancelled(codec.Event):
+    """`Orders`: OrderCancelled(bytes32 order, uint32 seller)."""
+
+    NAME: ClassVar[str] = "OrderCancelled"
+    CONTRACT: ClassVar[str] = "Orders"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Orders",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("d451a961011266f325d9ac4bafd411bfabe259379836db4e681f770d3c0884d3")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("order", "bytes32", indexed=True),
+        codec.Parameter("seller", "uint32", indexed=True),
+    )
+
+    order: bytes
+    seller: int
+
+
+class OrderFilled(codec.Event):
+    """`Orders`: OrderFilled(bytes32 order, uint32 seller, uint32 buyer, uint32 award, uint32 lease, address signer)."""
+
+    NAME: ClassVar[str] = "OrderFilled"
+    CONTRACT: ClassVar[str] = "Orders"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Orders",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("5f7ff967399546ec5aca37f93792117fa11cb1151af31dcd952173fb3cb368d8")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("order", "bytes32", indexed=True),
+        codec.Parameter("seller", "uint32", indexed=True),
+        codec.Parameter("buyer", "uint32", indexed=True),
+        codec.Parameter("award", "uint32"),
+        codec.Parameter("lease", "uint32"),
+        codec.Parameter("signer", "address"),
+    )
+
+    order: bytes
+    seller: int
+    buyer: int
+    award: int
+    lease: int
+    signer: str
+
+
+class OrdersCancelledBelow(codec.Event):
+    """`Orders`: OrdersCancelledBelow(uint32 seller, uint64 nonce)."""
+
+    NAME: ClassVar[str] = "OrdersCancelledBelow"
+    CONTRACT: ClassVar[str] = "Orders"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Orders",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("06847198aed9da6cdca7efa47d75c59b01e8a30dda390337a5c56077da093afc")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("seller", "uint32", indexed=True),
+        codec.Parameter("nonce", "uint64"),
+    )
+
+    seller: int
+    nonce: int
 
 
 class OrganisationAdmitted(codec.Event):
@@ -1748,6 +2144,24 @@ class Paid(codec.Event):
     account: bytes
     to: int
     amount: int
+
+
+class PartnerEnded(codec.Event):
+    """`Awards`: PartnerEnded(uint32 lease, uint32 defaulted, uint256 reserve)."""
+
+    NAME: ClassVar[str] = "PartnerEnded"
+    CONTRACT: ClassVar[str] = "Awards"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Awards",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("b2f6e807c42c8a9a860173789e35756134ecc1cea059a0024e8ec68ff9d0baa5")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("defaulted", "uint32", indexed=True),
+        codec.Parameter("reserve", "uint256"),
+    )
+
+    lease: int
+    defaulted: int
+    reserve: int
 
 
 class Passed(codec.Event):
@@ -1860,6 +2274,22 @@ class PriceRefunded(codec.Event):
     amount: int
 
 
+class ProposalWithdrawn(codec.Event):
+    """`Amendments`: ProposalWithdrawn(uint32 lease, address by)."""
+
+    NAME: ClassVar[str] = "ProposalWithdrawn"
+    CONTRACT: ClassVar[str] = "Amendments"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Amendments",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("16fd105f76725a1a4865addd33b89bf2c73db49da495519b94a2216103cfe214")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("by", "address", indexed=True),
+    )
+
+    lease: int
+    by: str
+
+
 class Proposed(codec.Event):
     """`Council`: Proposed(uint256 proposal, address member, address target, bytes data)."""
 
@@ -1878,6 +2308,40 @@ class Proposed(codec.Event):
     member: str
     target: str
     data: bytes
+
+
+class ReclaimClosed(codec.Event):
+    """`Amendments`: ReclaimClosed(uint32 lease, uint256 added)."""
+
+    NAME: ClassVar[str] = "ReclaimClosed"
+    CONTRACT: ClassVar[str] = "Amendments"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Amendments",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("d05c27b5e9f08f369171c4c97e9f9f39a216cf869c3e34f2be083da59c4b0fd8")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("added", "uint256"),
+    )
+
+    lease: int
+    added: int
+
+
+class ReplacementTaken(codec.Event):
+    """`Amendments`: ReplacementTaken(uint32 lease, uint32 replacement, address by)."""
+
+    NAME: ClassVar[str] = "ReplacementTaken"
+    CONTRACT: ClassVar[str] = "Amendments"
+    CONTRACTS: ClassVar[tuple[str, ...]] = ("Amendments",)
+    TOPIC: ClassVar[bytes] = bytes.fromhex("c9e78792e940703393544526ac81b792f53f9d52d2766085f97b3831ebd401ff")
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = (
+        codec.Parameter("lease", "uint32", indexed=True),
+        codec.Parameter("replacement", "uint32", indexed=True),
+        codec.Parameter("by", "address", indexed=True),
+    )
+
+    lease: int
+    replacement: int
+    by: str
 
 
 class RequestClosed(codec.Event):
@@ -2605,16 +3069,25 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     Approval.TOPIC: Approval,
     Approved.TOPIC: Approved,
     Assigned.TOPIC: Assigned,
+    AuctionAwarded.TOPIC: AuctionAwarded,
+    AuctionBid.TOPIC: AuctionBid,
+    AuctionCancelled.TOPIC: AuctionCancelled,
+    AuctionFailed.TOPIC: AuctionFailed,
+    AuctionOpened.TOPIC: AuctionOpened,
+    AuctionUnsold.TOPIC: AuctionUnsold,
     AuditFailed.TOPIC: AuditFailed,
     AuditOpened.TOPIC: AuditOpened,
     AuditPassed.TOPIC: AuditPassed,
     BidCommitted.TOPIC: BidCommitted,
     BidEvicted.TOPIC: BidEvicted,
     BidExcused.TOPIC: BidExcused,
+    BidPulled.TOPIC: BidPulled,
     BidRevealed.TOPIC: BidRevealed,
     BidSkipped.TOPIC: BidSkipped,
     BondForfeited.TOPIC: BondForfeited,
     BondFreed.TOPIC: BondFreed,
+    BondShared.TOPIC: BondShared,
+    BondSharedOut.TOPIC: BondSharedOut,
     BoughtNow.TOPIC: BoughtNow,
     BreachReached.TOPIC: BreachReached,
     BudgetChanged.TOPIC: BudgetChanged,
@@ -2630,6 +3103,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     Cancelled.TOPIC: Cancelled,
     CommitteeDrawn.TOPIC: CommitteeDrawn,
     CommitteeSet.TOPIC: CommitteeSet,
+    CompositeOpened.TOPIC: CompositeOpened,
     ContractPublished.TOPIC: ContractPublished,
     CouncilChanged.TOPIC: CouncilChanged,
     DeliveryProven.TOPIC: DeliveryProven,
@@ -2643,6 +3117,8 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     EncryptionKeyChanged.TOPIC: EncryptionKeyChanged,
     Executed.TOPIC: Executed,
     Extended.TOPIC: Extended,
+    ExtensionAgreed.TOPIC: ExtensionAgreed,
+    ExtensionProposed.TOPIC: ExtensionProposed,
     FeePaid.TOPIC: FeePaid,
     FeesReturned.TOPIC: FeesReturned,
     FenceRenewed.TOPIC: FenceRenewed,
@@ -2666,6 +3142,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     LeaseExtended.TOPIC: LeaseExtended,
     LeaseOpened.TOPIC: LeaseOpened,
     LeaseProven.TOPIC: LeaseProven,
+    LeaseReclaimed.TOPIC: LeaseReclaimed,
     LeaseSigned.TOPIC: LeaseSigned,
     LeaseWiped.TOPIC: LeaseWiped,
     LeavesPublished.TOPIC: LeavesPublished,
@@ -2679,18 +3156,28 @@ REGISTRY: Final[Mapping[bytes, type[codec.Event]]] = {
     NodeRemoved.TOPIC: NodeRemoved,
     NodeSet.TOPIC: NodeSet,
     OfferClosed.TOPIC: OfferClosed,
+    OfferFrozen.TOPIC: OfferFrozen,
     OfferPublished.TOPIC: OfferPublished,
+    OfferRepriced.TOPIC: OfferRepriced,
+    OfferThawed.TOPIC: OfferThawed,
+    OrderCancelled.TOPIC: OrderCancelled,
+    OrderFilled.TOPIC: OrderFilled,
+    OrdersCancelledBelow.TOPIC: OrdersCancelledBelow,
     OrganisationAdmitted.TOPIC: OrganisationAdmitted,
     OrganisationPlaced.TOPIC: OrganisationPlaced,
     OutlierRecorded.TOPIC: OutlierRecorded,
     Paid.TOPIC: Paid,
+    PartnerEnded.TOPIC: PartnerEnded,
     Passed.TOPIC: Passed,
     PayoutChanged.TOPIC: PayoutChanged,
     PenaltyPaid.TOPIC: PenaltyPaid,
     PenaltyWithheld.TOPIC: PenaltyWithheld,
     PowerRecorded.TOPIC: PowerRecorded,
     PriceRefunded.TOPIC: PriceRefunded,
+    ProposalWithdrawn.TOPIC: ProposalWithdrawn,
     Proposed.TOPIC: Proposed,
+    ReclaimClosed.TOPIC: ReclaimClosed,
+    ReplacementTaken.TOPIC: ReplacementTaken,
     RequestClosed.TOPIC: RequestClosed,
     RequestExpression.TOPIC: RequestExpression,
     RequestPosted.TOPIC: RequestPosted,

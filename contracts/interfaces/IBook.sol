@@ -25,16 +25,19 @@ interface IBook {
     /// @param buyNowRate 0 means not for sale at once; else at least the floor.
     /// @param minSlots Shortest piece that buy-now sells.
     /// @param sla What leases bought at once promise; a tender's promise what its request asks for.
+    /// @param traits What else is agreed with who buys at once: nothing, or `Traits.RECLAIMABLE`.
     struct OfferTerms {
         Window window;
         uint64 floorRate;
         uint64 buyNowRate;
         uint32 minSlots;
         SlaId sla;
+        uint8 traits;
     }
 
     /// @param by The seller's member whose consent and limit carry the bonds of this offer's leases.
     /// @param deposit What the order holds while it rests (E6).
+    /// @param frozenUntil Before that second it is neither sold nor changed, for an auction has it.
     struct Offer {
         OrgId org;
         uint32 start;
@@ -47,6 +50,8 @@ interface IBook {
         uint40 createdAt;
         SlaId sla;
         uint96 deposit;
+        uint8 traits;
+        uint40 frozenUntil;
     }
 
     /// @param slots How long each resource is needed: one piece, anywhere in the window. 0 means all of the window.
@@ -111,9 +116,15 @@ interface IBook {
         uint64 buyNowRate,
         uint32 minSlots,
         ResourceId[] resources,
-        SlaId sla
+        SlaId sla,
+        uint8 traits
     );
     event OfferClosed(OfferId indexed offer, bool cancelled);
+    event OfferRepriced(
+        OfferId indexed offer, uint64 floorRate, uint64 buyNowRate, uint96 deposit, address by
+    );
+    event OfferFrozen(OfferId indexed offer, address indexed by, uint40 until);
+    event OfferThawed(OfferId indexed offer);
     event BoughtNow(OfferId indexed offer, OrgId indexed buyer, AwardId indexed award, LeaseId lease);
     event Assigned(OrgId indexed owner, OrgId indexed to, AwardId indexed award, LeaseId lease);
     event RequestPosted(
@@ -148,6 +159,14 @@ interface IBook {
     /// @notice the offer's window is not over yet
     /// @dev Its seller can cancel it.
     error Book_OfferOpen(OfferId offer, uint256 until);
+    /// @notice the offer is under auction: it is not sold otherwise, changed or cancelled for now (until, unix seconds)
+    /// @dev Bid in the auction ('ocx auction list'), or wait for its end.
+    error Book_Frozen(OfferId offer, uint256 until);
+    /// @notice an offer cannot be frozen for so long (unix seconds)
+    error Book_FrozenTooLong(uint256 until, uint256 max);
+    /// @notice the buy-now rate of an offer that rests can only fall (microcredits an hour)
+    /// @dev Cancel the offer and publish another, so that nobody who is just buying pays more than it saw.
+    error Book_RateRises(uint64 rate, uint64 before);
     /// @notice an offer's resources must be of one class and one site
     /// @dev Publish one offer for each.
     error Book_MixedResources(ResourceId resource);
@@ -192,6 +211,9 @@ interface IBook {
     /// @notice the offer does not hold this resource
     /// @dev See 'ocx offer show'.
     error Book_NotInOffer(OfferId offer, ResourceId resource);
+    /// @notice an offer cannot agree on that with who buys
+    /// @dev Only that its leases may be taken back ('--reclaimable').
+    error Book_BadTraits(uint8 traits);
     /// @notice buyer and provider are affiliated
     /// @dev Inside an organisation nodes are assigned, not rented.
     error Book_SelfDealing(OrgId buyer, OrgId provider);
@@ -216,6 +238,19 @@ interface IBook {
 
     /// @notice Anyone closes an offer whose window is over, which returns its deposit.
     function expire(OfferId offer) external;
+
+    /// @notice The seller asks another floor, and sells at once for less or no longer (B13). The deposit follows the floor.
+    /// Leases from now on are by the consent of who calls.
+    ///
+    /// The buy-now rate only falls: who is just buying, or extends a lease, never pays more than it saw.
+    function reprice(OfferId offer, uint64 floorRate, uint64 buyNowRate) external;
+
+    /// @notice An auction keeps an open offer from being sold, bid, changed or cancelled until a second, at most
+    /// `MAX_FREEZE` ahead. It lapses by itself. The auction can only make it longer; another one waits until then.
+    function freeze(OfferId offer, uint40 until) external;
+
+    /// @notice The auction that froze an offer lets it go. Does nothing if it did not freeze it.
+    function thaw(OfferId offer) external;
 
     /// @notice Leases free parts of an offer at its buy-now rate, in this one transaction.
     /// @param buyer 0 is the caller's own organisation, any other one must have granted it the right.

@@ -235,7 +235,8 @@ interface ILeases {
     /// @notice The buyer leaves before anything is delivered, for the reserve share of the price.
     function cancel(LeaseId lease) external;
 
-    /// @notice The buyer leaves early and pays to the end of the notice (L5).
+    /// @notice The buyer leaves early and pays to the end of the notice (L5). What the provider takes back anyway it may
+    /// leave earlier, too; that stays the provider's doing.
     function endEarly(LeaseId lease) external;
 
     /// @notice Anyone settles a missed signature or delivery deadline, or a delivery that its committee did not prove and
@@ -278,6 +279,10 @@ interface ILeases {
     /// @param note A code of up to 32 bytes.
     function close(LeaseId lease, EndReason reason, uint40 at, uint32 ppm, bytes32 note) external;
 
+    /// @notice Where the numbers of this generation's awards, leases, offers and requests begin, less 1. A generation is
+    /// what is deployed anew together when the rules change; numbers are never used twice.
+    function base() external view returns (uint32);
+
     /// @notice How many leases there are; ids run from 1.
     function count() external view returns (uint32);
 
@@ -292,6 +297,11 @@ interface ILeases {
     function lease(LeaseId lease) external view returns (Lease memory);
 
     function watched(LeaseId lease) external view returns (Watched memory);
+
+    /// @notice Whose a bond is that waits to be shared out, and may be: its lease is wiped, or was never delivered.
+    /// @dev It waits when a lease was taken back that a committee watched: verdicts to come may make that a breach. And when
+    /// a provider of a composite award defaulted: its partners come first (L8).
+    function waitingBond(LeaseId lease) external view returns (ISettlement.Parties memory);
 
     function resourcesOf(LeaseId lease) external view returns (ResourceId[] memory);
 

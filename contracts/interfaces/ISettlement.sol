@@ -49,6 +49,12 @@ interface ISettlement {
         uint64 rate;
     }
 
+    /// @notice What somebody gets of a bond, at most what is left of it.
+    struct Share {
+        OrgId to;
+        uint256 amount;
+    }
+
     /// @notice From a second on, another rate.
     struct Step {
         uint40 from;
@@ -97,6 +103,8 @@ interface ISettlement {
     event PriceRefunded(LeaseId indexed lease, uint256 amount);
     event ReservePaid(LeaseId indexed lease, uint256 amount);
     event BondForfeited(LeaseId indexed lease, uint256 amount);
+    /// @notice A part of the bond went to somebody who is not the lease's buyer.
+    event BondShared(LeaseId indexed lease, OrgId indexed org, uint256 amount);
     event BondFreed(LeaseId indexed lease, uint256 amount);
     event PenaltyWithheld(LeaseId indexed lease, uint32 indexed span, uint256 amount);
     /// @param span The last one it is for; what is due of several is paid at once.
@@ -173,6 +181,11 @@ interface ISettlement {
 
     /// @notice Gives what is left of the bond back to the provider.
     function freeBond(Parties calldata parties) external;
+
+    /// @notice Pays parts of a bond that waits for that, in this order and as far as it goes; the rest is the provider's
+    /// again.
+    /// @dev Its parties are asked of `Leases`, so that no right of another version moves it.
+    function shareBond(LeaseId lease, Share[] calldata shares) external;
 
     /// @notice Puts a penalty aside for the buyer: `ppm` of what one machine costs over a span, at most what of the
     /// span's price is not spoken for. Penalties pending of another span are paid first: that one is final.

@@ -13,6 +13,9 @@ type OfferId is uint32;
 /// @notice A request at rest in `Book`; the auction that a request is put to carries the same number. 0 is none.
 type RequestId is uint32;
 
+/// @notice An English auction. 0 is none.
+type AuctionId is uint32;
+
 /// @notice The outcome of an auction or a buy-now; opens one lease per provider. 0 is none.
 type AwardId is uint32;
 

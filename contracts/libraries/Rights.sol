@@ -11,6 +11,8 @@ library Rights {
     bytes32 internal constant INVENTORY_BOOK = "inventory.book";
     /// @notice Record and close requests. Auctions.
     bytes32 internal constant BOOK_RECORD = "book.record";
+    /// @notice Keep an offer from being sold beside an auction. Auctions.
+    bytes32 internal constant BOOK_FREEZE = "book.freeze";
     /// @notice Turn an award into leases. `Book` and auctions.
     bytes32 internal constant AWARDS_OPEN = "awards.open";
     /// @notice Open a lease, and give back what an award left in its fund. `Awards` alone.

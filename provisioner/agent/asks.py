@@ -236,7 +236,7 @@ class Asks:
 
     def _key(self, lease: int, resource: int) -> str:
         network = self._exchange.connection
-        return operation_key(network.chain_id, self._exchange.leases.address, lease, resource)
+        return operation_key(network.chain_id, self._exchange.leases.address_of(lease), lease, resource)
 
     def _why_late(self, ask: Ask) -> str:
         told = [

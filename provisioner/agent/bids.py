@@ -73,7 +73,7 @@ class BidChoice:
         salt = secrets.token_bytes(32)
         sealed = commitment(
             self._exchange.connection.chain_id,
-            self._exchange.tender.address,
+            self._exchange.tender.address_of(record.request),
             record.request,
             self._org,
             best,

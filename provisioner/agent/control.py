@@ -39,7 +39,7 @@ class ControlPlane:
 
     def _machine(self, lease: int, place: int, resource: int) -> MachineStatus:
         network = self._exchange.connection
-        key = operation_key(network.chain_id, self._exchange.leases.address, lease, resource)
+        key = operation_key(network.chain_id, self._exchange.leases.address_of(lease), lease, resource)
         off = self._asks.last_done_power(lease, resource) == "off"
         plugin = self._store.plugin_of(key)
         reading = None if plugin is None else self._clouds.reading(plugin)

@@ -139,7 +139,7 @@ class Hands:
 
     def intent(self, key: str, name: str) -> str:
         """The name under which the sender knows an act: unique per deployment."""
-        return f"{self._exchange.leases.address.lower()[2:10]}/{key}/{name}"
+        return f"{self._exchange.leases.addresses[0].lower()[2:10]}/{key}/{name}"
 
     # ---- machines --------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 
 from chain.events import Event
 from chain.generated import events as ledger
@@ -22,9 +23,9 @@ _MOST = (1 << 63) - 1
 class Index:
     """The handler of one organisation's event reader; `touched`: our leases that something happened to."""
 
-    def __init__(self, org: int, leases: str) -> None:
+    def __init__(self, org: int, leases: Sequence[str]) -> None:
         self._org = org
-        self._leases = leases
+        self._leases = frozenset(leases)
         self.touched: set[int] = set()
 
     def handle(self, db: sqlite3.Connection, event: Event) -> None:
@@ -52,7 +53,7 @@ class Index:
                     "INSERT OR IGNORE INTO tender VALUES (?, ?, ?, ?, 0)",
                     (tender.request, tender.commit_end, tender.reveal_end, event.block_number),
                 )
-        if event.address == self._leases:
+        if event.address in self._leases:
             lease = int(getattr(event.payload, "lease", 0))
             if db.execute("SELECT 1 FROM lease WHERE lease = ?", (lease,)).fetchone():
                 self.touched.add(lease)

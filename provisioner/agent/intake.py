@@ -40,9 +40,9 @@ class Intake:
                 retry_after=5.0,
             )
         name = f"agent-{exchange.leases.address[2:10]}-{self._me[2:10]}".lower()
-        told = [exchange.leases.address, exchange.book.address, exchange.tender.address]
+        told = [*exchange.leases.addresses, *exchange.book.addresses, *exchange.tender.addresses]
         reader = EventReader(exchange.rpc, self._store.db, told, name)
-        self._parts = reader, Index(member.org, exchange.leases.address)
+        self._parts = reader, Index(member.org, exchange.leases.addresses)
         self.org = member.org
         log.info("agent of organisation %d as %s at block %d", member.org, self._me, head.number)
         return True

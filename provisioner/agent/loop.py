@@ -355,8 +355,11 @@ class Agent:
     def _lease_of(self, key: str) -> int | None:
         if key.startswith("lease/"):
             return int(key.removeprefix("lease/"))
-        parsed = parse_key(key, self.exchange.connection.chain_id, self.exchange.leases.address)
-        return None if parsed is None else parsed[0]
+        for place in self.exchange.leases.addresses:
+            parsed = parse_key(key, self.exchange.connection.chain_id, place)
+            if parsed is not None:
+                return parsed[0]
+        return None
 
     def _resync_of(self, lease: int) -> float:
         """Seconds until a lease is read again though nothing points at it: a thousand do not come at once."""

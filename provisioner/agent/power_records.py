@@ -45,7 +45,7 @@ class PowerRecorder:
         request = PowerRequest(ask.lease, Action[ask.action.upper()], ask.nonce, ask.time)
         key, name = f"power/{ask.lease}", f"record {ask.action} {ask.nonce}"
         entry = self._store.begin(key, name, self._clock())
-        intent = f"{self._exchange.leases.address.lower()[2:10]}/{key}/{ask.nonce}"
+        intent = f"{self._exchange.leases.addresses[0].lower()[2:10]}/{key}/{ask.nonce}"
         try:
             receipt = self._exchange.send(verdicts.post_power(request, ask.signature), intent=intent)
         except Refused as error:

@@ -63,7 +63,7 @@ class Observer:
         self._hands, self._operations, self._retries = hands, operations, retries
         self._me = me
         self._reads = ChainReads(exchange)
-        self._terms: Terms | None = None
+        self._terms: dict[str, Terms] = {}
         self._sightings: dict[str, _Sighting] = {}
         self._breaks: dict[str, _Break] = {}
 
@@ -72,16 +72,18 @@ class Observer:
         self._reads.prepare(leases, head)
         self._clouds.know(r for item in self._store.resources_of(leases).values() for r in item)
 
-    def terms(self) -> Terms:
-        """The deployment's constants; read once."""
-        if self._terms is None:
-            self._terms = self._exchange.leases.terms()
-        return self._terms
+    def terms(self, lease: int | None = None) -> Terms:
+        """The constants that hold for a lease, or for those to come; read once for each generation."""
+        leases = self._exchange.leases
+        place = leases.address if lease is None else leases.address_of(lease)
+        if place not in self._terms:
+            self._terms[place] = leases.terms(lease)
+        return self._terms[place]
 
     def view(self, lease: int, resources: tuple[int, ...], head: Block) -> tuple[LeaseView, Lease]:
         """The lease as it is at the block `head`."""
         chain = self._reads.lease(lease, head)
-        terms = self.terms()
+        terms = self.terms(lease)
         facts = lease_facts(chain, terms, self._exchange.slot)
         current = state(facts, head.timestamp)
         wiped = current in _OVER and bool(chain.wiped_at)
@@ -117,7 +119,7 @@ class Observer:
     def key(self, lease: int, resource: int) -> str:
         """The operation key of one resource of a lease."""
         return operation_key(
-            self._exchange.connection.chain_id, self._exchange.leases.address, lease, resource
+            self._exchange.connection.chain_id, self._exchange.leases.address_of(lease), lease, resource
         )
 
     def _can_seal(self, chain: Lease, facts: LeaseFacts, current: LeaseState, head: Block) -> bool:

@@ -89,7 +89,7 @@ class AskDesk:
     def _take_power(self, caller: Caller, body: dict[str, Any]) -> None:
         wanted, signature = _read_power(body)
         now = self._clock()
-        contract = self._exchange.leases.address
+        contract = self._exchange.leases.address_of(caller.lease_id)
         self._require_signed(caller, wanted, signature, contract, now)
         resources = self._delivered(caller)
         self._require_capable(caller.lease_id, resources, POWER)

@@ -25,6 +25,7 @@ from market.errors import InvalidInput
         ({"small_size": 2}, "committees of 2 and 5"),
         ({"large_pool": 4}, "committees of 3 and 5 out of 4"),
         ({"large_pool": 65}, "large_pool of 65 is not a whole number from 0 to 64"),
+        ({"reclaim_ppm": 200_000}, "costs no less than a default"),
         ({"speed": 1}, "unknown deployment parameters: speed"),
     ],
 )

@@ -33,6 +33,7 @@ deliver_time: 100
 accept_time: 100
 wipe_time: 100
 notice: 5
+reclaim_notice: 60
 timelock_delay: 2
 min_stake: 1000000
 """

@@ -52,7 +52,7 @@ abstract contract BookTest is Exchange {
     }
 
     function _offerTerms() internal view returns (IBook.OfferTerms memory) {
-        return IBook.OfferTerms(_window(0, 24), RATE, NOW_RATE, 1, NO_SLA);
+        return IBook.OfferTerms(_window(0, 24), RATE, NOW_RATE, 1, NO_SLA, 0);
     }
 
     function _requestTerms() internal view returns (IBook.RequestTerms memory) {
@@ -86,7 +86,7 @@ contract BookPublishTest is BookTest {
         Window memory w = _window(0, 24);
         vm.expectEmit(address(book));
         emit IBook.OfferPublished(
-            OfferId.wrap(1), northOrg, CLASS, w.start, w.end, RATE, NOW_RATE, 1, _list(a, b), NO_SLA
+            OfferId.wrap(1), northOrg, CLASS, w.start, w.end, RATE, NOW_RATE, 1, _list(a, b), NO_SLA, 0
         );
         uint256 free = escrow.free(northOrg);
         OfferId id = _published();
@@ -150,14 +150,14 @@ contract BookPublishTest is BookTest {
     function test_RevertWhen_TooManyOrders() external {
         vm.startPrank(north);
         for (uint256 i; i < book.maxOpenOrders(); ++i) {
-            book.publish(HOME, IBook.OfferTerms(_window(0, 1), 1, 0, 1, NO_SLA), _list(a));
+            book.publish(HOME, IBook.OfferTerms(_window(0, 1), 1, 0, 1, NO_SLA, 0), _list(a));
         }
         vm.expectRevert(
             abi.encodeWithSelector(IBook.Book_TooManyOrders.selector, northOrg, book.maxOpenOrders())
         );
-        book.publish(HOME, IBook.OfferTerms(_window(0, 1), 1, 0, 1, NO_SLA), _list(a));
+        book.publish(HOME, IBook.OfferTerms(_window(0, 1), 1, 0, 1, NO_SLA, 0), _list(a));
         book.cancel(OfferId.wrap(1));
-        book.publish(HOME, IBook.OfferTerms(_window(0, 1), 1, 0, 1, NO_SLA), _list(a));
+        book.publish(HOME, IBook.OfferTerms(_window(0, 1), 1, 0, 1, NO_SLA, 0), _list(a));
         vm.stopPrank();
     }
 
@@ -459,7 +459,8 @@ contract BookBuyNowTest is BookTest {
 
     function test_RevertWhen_TooShort() external {
         vm.prank(north);
-        OfferId id = book.publish(HOME, IBook.OfferTerms(_window(0, 24), RATE, NOW_RATE, 4, NO_SLA), _list(a));
+        OfferId id =
+            book.publish(HOME, IBook.OfferTerms(_window(0, 24), RATE, NOW_RATE, 4, NO_SLA, 0), _list(a));
         vm.expectRevert(abi.encodeWithSelector(IBook.Book_TooShort.selector, 3, 4));
         _buy(id, _list(a), _window(1, 3));
         _buy(id, _list(a), _window(1, 4));
@@ -740,7 +741,7 @@ contract BookViewsTest is BookTest {
         slots = uint16(bound(slots, 1, 8784));
         rate = uint64(bound(rate, 1, 100_000_000));
         vm.prank(north);
-        OfferId id = book.publish(HOME, IBook.OfferTerms(_window(0, slots), rate, 0, 1, NO_SLA), _list(a));
+        OfferId id = book.publish(HOME, IBook.OfferTerms(_window(0, slots), rate, 0, 1, NO_SLA, 0), _list(a));
         assertEq(book.offer(id).deposit, uint256(rate) * slots * 1000 / 1_000_000);
     }
 }

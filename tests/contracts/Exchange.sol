@@ -4,6 +4,7 @@ pragma solidity 0.8.30;
 import {Test} from "forge-std/Test.sol";
 import {TimelockController} from "@openzeppelin/contracts/governance/TimelockController.sol";
 
+import {Amendments} from "../../contracts/Amendments.sol";
 import {Awards} from "../../contracts/Awards.sol";
 import {Book} from "../../contracts/Book.sol";
 import {Credits} from "../../contracts/Credits.sol";
@@ -14,10 +15,13 @@ import {Leases} from "../../contracts/Leases.sol";
 import {Members} from "../../contracts/Members.sol";
 import {Settlement} from "../../contracts/Settlement.sol";
 import {Ranking} from "../../contracts/auctions/Ranking.sol";
+import {EnglishAuction} from "../../contracts/auctions/EnglishAuction.sol";
 import {SealedTender} from "../../contracts/auctions/SealedTender.sol";
+import {IAmendments} from "../../contracts/interfaces/IAmendments.sol";
 import {IBook} from "../../contracts/interfaces/IBook.sol";
 import {ILeases} from "../../contracts/interfaces/ILeases.sol";
 import {IMembers, Roles} from "../../contracts/interfaces/IMembers.sol";
+import {IVerdicts} from "../../contracts/interfaces/IVerdicts.sol";
 import {OfferId, OrgId, ResourceId, SlaId, Spec, Window} from "../../contracts/interfaces/Types.sol";
 import {Rights} from "../../contracts/libraries/Rights.sol";
 
@@ -54,6 +58,8 @@ abstract contract Exchange is Test {
     Book internal book;
     Ranking internal ranking;
     SealedTender internal tender;
+    Amendments internal amendments;
+    EnglishAuction internal english;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000); // a whole slot
@@ -87,6 +93,10 @@ abstract contract Exchange is Test {
         });
     }
 
+    function _amendmentTerms() internal pure returns (IAmendments.Terms memory) {
+        return IAmendments.Terms({reclaimNotice: 7200, reclaimPpm: 100_000});
+    }
+
     function _deploy() internal {
         directory = new Directory(council);
         members = new Members(directory);
@@ -94,12 +104,18 @@ abstract contract Exchange is Test {
         escrow = new Escrow(directory, credits, members);
         inventory = new Inventory(directory, members, SLOT);
         settlement = new Settlement(directory, escrow, 60);
-        leases = new Leases(directory, members, inventory, settlement, _terms());
+        leases = new Leases(directory, members, inventory, settlement, _terms(), 0);
         awards = new Awards(directory, leases);
         book = new Book(directory, members, inventory, escrow, awards, 100, 1000);
         ranking = new Ranking(awards, inventory, members);
         tender = new SealedTender(
             directory, members, inventory, escrow, book, awards, ranking, address(settlement), 10_000
+        );
+        // Without witnesses there are no verdicts to ask.
+        amendments =
+            new Amendments(directory, members, book, awards, IVerdicts(address(0)), _amendmentTerms());
+        english = new EnglishAuction(
+            directory, members, inventory, escrow, book, awards, address(settlement), 10_000
         );
 
         directory.publish("Members", address(members));
@@ -112,17 +128,25 @@ abstract contract Exchange is Test {
         directory.publish("Book", address(book));
         directory.publish("Ranking", address(ranking));
         directory.publish("SealedTender", address(tender));
+        directory.publish("Amendments", address(amendments));
+        directory.publish("EnglishAuction", address(english));
 
         directory.setRight(address(escrow), Rights.MEMBERS_CHARGE, true);
         directory.setRight(address(settlement), Rights.ESCROW_MOVE, true);
         directory.setRight(address(book), Rights.ESCROW_MOVE, true);
         directory.setRight(address(tender), Rights.ESCROW_MOVE, true);
+        directory.setRight(address(english), Rights.ESCROW_MOVE, true);
         directory.setRight(address(leases), Rights.INVENTORY_BOOK, true);
         directory.setRight(address(leases), Rights.SETTLEMENT_REPORT, true);
         directory.setRight(address(awards), Rights.LEASES_OPEN, true);
         directory.setRight(address(book), Rights.AWARDS_OPEN, true);
         directory.setRight(address(tender), Rights.AWARDS_OPEN, true);
+        directory.setRight(address(english), Rights.AWARDS_OPEN, true);
         directory.setRight(address(tender), Rights.BOOK_RECORD, true);
+        directory.setRight(address(amendments), Rights.AWARDS_OPEN, true);
+        directory.setRight(address(amendments), Rights.LEASES_AMEND, true);
+        directory.setRight(address(awards), Rights.LEASES_AMEND, true);
+        directory.setRight(address(english), Rights.BOOK_FREEZE, true);
 
         address[] memory proposers = new address[](1);
         proposers[0] = council;
@@ -168,7 +192,7 @@ abstract contract Exchange is Test {
         returns (OfferId)
     {
         vm.prank(seller);
-        return book.publish(HOME, IBook.OfferTerms(window, RATE, buyNowRate, 1, NO_SLA), resources);
+        return book.publish(HOME, IBook.OfferTerms(window, RATE, buyNowRate, 1, NO_SLA, 0), resources);
     }
 
     function _list(ResourceId a) internal pure returns (ResourceId[] memory list) {

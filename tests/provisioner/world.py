@@ -216,7 +216,7 @@ class Buyer(Party):
     def events(self, kind: type[Any], lease: int) -> list[Any]:
         """All events of a kind about a lease."""
         rpc = self.exchange.rpc
-        logs = rpc.get_logs([self.exchange.leases.address], 0, rpc.head().number, [kind.TOPIC])
+        logs = rpc.get_logs(list(self.exchange.leases.addresses), 0, rpc.head().number, [kind.TOPIC])
         found = [ledger.decode(entry.topics, entry.data) for entry in logs]
         return [event for event in found if event is not None and event.lease == lease]  # type: ignore[attr-defined]
 

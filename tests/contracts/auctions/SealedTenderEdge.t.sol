@@ -20,7 +20,7 @@ contract SealedTenderEdgeTest is TenderBase {
     /// and the award reverts. Here on a deployment with slots of 10 s, as the demo's.
     function test_WhenSlotsAreShort_LegsAtTheCeilingStillFitIt() external {
         inventory = new Inventory(directory, members, 10);
-        leases = new Leases(directory, members, inventory, settlement, _terms());
+        leases = new Leases(directory, members, inventory, settlement, _terms(), 0);
         awards = new Awards(directory, leases);
         book = new Book(directory, members, inventory, escrow, awards, 100, 1000);
         ranking = new Ranking(awards, inventory, members);
@@ -65,7 +65,7 @@ contract SealedTenderEdgeTest is TenderBase {
         s = _sellerWithoutOffer(1, 0);
         vm.prank(s.admin);
         s.offer =
-            book.publish(HOME, IBook.OfferTerms(Window(slot, slot + 100), RATE, 0, 1, NO_SLA), s.machines);
+            book.publish(HOME, IBook.OfferTerms(Window(slot, slot + 100), RATE, 0, 1, NO_SLA, 0), s.machines);
     }
 
     /// The most an award can be made to walk: 32 bids of 64 machines, 31 of them with the last one sold.
@@ -79,7 +79,8 @@ contract SealedTenderEdgeTest is TenderBase {
         for (uint256 i; i < 32; ++i) {
             s[i] = _sellerWithoutOffer(64, 0);
             vm.prank(s[i].admin);
-            s[i].offer = book.publish(HOME, IBook.OfferTerms(_window(0, 100), 1, 1, 1, NO_SLA), s[i].machines);
+            s[i].offer =
+                book.publish(HOME, IBook.OfferTerms(_window(0, 100), 1, 1, 1, NO_SLA, 0), s[i].machines);
             bids[i] = _commit(id, s[i], 1, 64);
         }
         _toReveal(id);
@@ -99,7 +100,7 @@ contract SealedTenderEdgeTest is TenderBase {
     function test_WhenTheOrderIsTheLargest_TheAwardFitsABlock() external {
         Seller memory a = _seller(64);
         vm.prank(a.admin);
-        a.offer = book.publish(HOME, IBook.OfferTerms(_window(0, 1000), 1, 0, 1, NO_SLA), a.machines);
+        a.offer = book.publish(HOME, IBook.OfferTerms(_window(0, 1000), 1, 0, 1, NO_SLA, 0), a.machines);
         IBook.RequestTerms memory r = _requestTerms(64, false);
         r.window = _window(4, 256);
         r.ceilingRate = 1;

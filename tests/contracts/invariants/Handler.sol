@@ -94,7 +94,7 @@ abstract contract Handler is Ghosts {
             all[i] = machines[EACH * (who % 3) + i];
         }
         vm.prank(seller);
-        book.publish(HOME, IBook.OfferTerms(w, floorRate, floorRate * 2, 1, _slaOf(slots)), all);
+        book.publish(HOME, IBook.OfferTerms(w, floorRate, floorRate * 2, 1, _slaOf(slots), 0), all);
     }
 
     function closeOffer(uint256 seed) external act("closeOffer") {

@@ -72,8 +72,11 @@ contract LeasesSignAsBuyerTest is LeaseBase {
     }
 
     function test_RevertWhen_MemberMayNotBuy() external {
-        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NoRight.selector, keeper, MemberRights.BUY));
-        vm.prank(keeper);
+        address clerk = makeAddr("clerk");
+        vm.prank(buyer);
+        members.setMember(clerk, MemberRights.SIGN, 0);
+        vm.expectRevert(abi.encodeWithSelector(IMembers.Members_NoRight.selector, clerk, MemberRights.BUY));
+        vm.prank(clerk);
         leases.signAsBuyer(_id);
     }
 

@@ -49,9 +49,10 @@ contract PowerTest is VerdictsBase {
     }
 
     function _stranger(string memory who) private {
-        bytes memory signature = _sign(_request(OFF), who);
+        IVerdicts.PowerRequest memory r = _request(OFF);
+        bytes memory signature = _sign(r, who);
         vm.expectRevert(_notOf(buyerOrg, makeAddr(who)));
-        verdicts.postPower(_request(OFF), signature);
+        verdicts.postPower(r, signature);
     }
 
     function _bad(IVerdicts.PowerRequest memory r, string memory who) private {

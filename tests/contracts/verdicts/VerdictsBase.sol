@@ -113,7 +113,7 @@ abstract contract VerdictsBase is Exchange {
         }
         Window memory window = _window(0, slots);
         vm.prank(north);
-        OfferId offer = book.publish(HOME, IBook.OfferTerms(_window(0, 300), RATE, RATE, 1, under), list);
+        OfferId offer = book.publish(HOME, IBook.OfferTerms(_window(0, 300), RATE, RATE, 1, under, 0), list);
         vm.prank(buyer);
         (, id) = book.buyNow(HOME, offer, list, window);
         vm.prank(north);
