@@ -135,7 +135,7 @@ class Exchange:
     @cached_property
     def ranking(self) -> Ranking:
         """What reverse auctions judge."""
-        return Ranking(self.directory.latest("Ranking"), self.rpc)
+        return self._numbered(Ranking)
 
     @cached_property
     def tender(self) -> SealedTender:

@@ -5,6 +5,7 @@ import {Awards} from "../../../contracts/Awards.sol";
 import {Book} from "../../../contracts/Book.sol";
 import {Leases} from "../../../contracts/Leases.sol";
 import {Settlement} from "../../../contracts/Settlement.sol";
+import {Ranking} from "../../../contracts/auctions/Ranking.sol";
 import {SealedTender} from "../../../contracts/auctions/SealedTender.sol";
 import {IBook} from "../../../contracts/interfaces/IBook.sol";
 import {IDirectory} from "../../../contracts/interfaces/IDirectory.sol";
@@ -49,8 +50,9 @@ contract DrillTest is VerdictsBase {
         _leases2 = new Leases(directory, members, inventory, _settlement2, _terms(), NEXT);
         _awards2 = new Awards(directory, _leases2);
         _book2 = new Book(directory, members, inventory, escrow, _awards2, 100, 1000);
+        Ranking ranking2 = new Ranking(_awards2, inventory, members);
         _tender2 = new SealedTender(
-            directory, members, inventory, escrow, _book2, _awards2, _leases2, address(_settlement2), 10_000
+            directory, members, inventory, escrow, _book2, _awards2, ranking2, address(_settlement2), 10_000
         );
         vm.startPrank(address(timelock));
         directory.publish("Settlement", address(_settlement2));
@@ -78,8 +80,9 @@ contract DrillTest is VerdictsBase {
 
     function _buyNew(Window memory window) private returns (LeaseId id) {
         vm.prank(north);
-        OfferId fresh =
-            _book2.publish(HOME, IBook.OfferTerms(_window(0, 300), RATE, RATE, 1, SlaId.wrap(0), 0), _machine);
+        OfferId fresh = _book2.publish(
+            HOME, IBook.OfferTerms(_window(0, 300), RATE, RATE, 1, SlaId.wrap(0), 0), _machine
+        );
         vm.prank(buyer);
         (, id) = _book2.buyNow(HOME, fresh, _machine, window);
     }
@@ -98,13 +101,17 @@ contract DrillTest is VerdictsBase {
     function _request() private view returns (IBook.RequestTerms memory) {
         return IBook.RequestTerms({
             window: _window(60, 10),
+            slots: 0,
             count: 1,
             policy: Policy.Provider,
-            allOrNothing: false,
+            traits: 0,
             ceilingRate: 2 * RATE,
             sla: SlaId.wrap(0),
             class: CLASS,
-            spec: Spec(0, 0, 0, 0, 0)
+            spec: Spec(0, 0, 0, 0, 0),
+            eligible: 0,
+            expression: "",
+            listed: ""
         });
     }
 
@@ -151,8 +158,9 @@ contract DrillTest is VerdictsBase {
     function test_NewGeneration_CannotHaveAMachineThatAnOldLeaseHolds() external {
         _upgrade();
         vm.prank(north);
-        OfferId fresh =
-            _book2.publish(HOME, IBook.OfferTerms(_window(0, 300), RATE, RATE, 1, SlaId.wrap(0), 0), _machine);
+        OfferId fresh = _book2.publish(
+            HOME, IBook.OfferTerms(_window(0, 300), RATE, RATE, 1, SlaId.wrap(0), 0), _machine
+        );
         vm.expectRevert(abi.encodeWithSelector(IBook.Book_Skipped.selector, Skip.NotFree));
         vm.prank(buyer);
         _book2.buyNow(HOME, fresh, _machine, _window(0, 2));
@@ -179,13 +187,13 @@ contract DrillTest is VerdictsBase {
     function test_TenderThatRuns_ComesToItsAward() external {
         vm.prank(buyer);
         RequestId id = tender.post(HOME, _request(), _times());
-        ISealedTender.Bid memory bid = ISealedTender.Bid(_old, RATE, _machine);
+        IBook.Bid memory bid = IBook.Bid(_old, RATE, book.request(id).start, _machine);
         bytes32 commitment = tender.commitmentOf(id, northOrg, bid, "salt");
         vm.prank(north);
         tender.commit(HOME, id, commitment);
         _upgrade();
         vm.warp(block.timestamp + 600);
-        tender.reveal(id, northOrg, bid, "salt");
+        tender.reveal(id, northOrg, bid, "salt", new bytes32[][](0));
         vm.warp(block.timestamp + 600);
         tender.award(id);
         assertEq(leases.count(), LeaseId.unwrap(lease) + 1);
