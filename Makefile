@@ -10,6 +10,8 @@ export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 VENV := .venv/.stamp
 LAB := .venv-lab/.stamp
 BROWNIE := .venv-brownie/.stamp
+SLITHER := .venv-slither/.stamp
+HALMOS := .venv-halmos/.stamp
 NODE := node_modules/.stamp
 
 # A dozen witnesses that measure by the second want both cores, and leave none to tests beside them.
@@ -27,7 +29,7 @@ say = @printf '\n== %s\n' '$(1)'
 
 ##@ Using it
 .PHONY: setup engine demo
-setup: $(VENV) $(LAB) $(BROWNIE) $(NODE) ## Install everything the other targets need
+setup: $(VENV) $(LAB) $(BROWNIE) $(SLITHER) $(HALMOS) $(NODE) ## Install everything the other targets need
 
 engine: ## Build the engine of a chain of one's own, outside this tree; needs Go, once
 	@tools/engine
@@ -57,8 +59,13 @@ test-network: $(VENV) $(NODE) $(LAB) ## Long histories: whole demos, faults, dep
 	@python -m pytest $(or $(ARGS),$(NETWORK))
 	@$(if $(ARGS),,python -m pytest --engine clique -n 5 --dist loadgroup --no-loadscope-reorder @$(NETWORK)/suites/on_validators.txt)
 
-.PHONY: check check-style check-types check-layers check-contracts check-fresh check-ansible
-CHECKS := check-style check-types check-layers check-contracts check-fresh check-ansible
+.PHONY: prove
+prove: $(VENV) $(NODE) $(HALMOS) ## halmos: escrow and calendar for all values there are; planted faults must be found
+	$(call say,halmos)
+	@python -m tools.prove
+
+.PHONY: check check-style check-types check-layers check-contracts check-slither check-fresh check-ansible
+CHECKS := check-style check-types check-layers check-contracts check-slither check-fresh check-ansible
 check: $(VENV) $(NODE) ## Everything CI asks for beside the tests; runs all checks, then names those that failed
 	@failed=; for step in $(CHECKS); do $(MAKE) $$step || failed+=" $$step"; done; \
 	  [ -z "$$failed" ] && printf '\nall checks passed\n' || { printf '\nfailed:%s\n' "$$failed"; exit 1; }
@@ -82,12 +89,16 @@ endif
 check-contracts: $(VENV) $(NODE) ## Solidity: format, lint, warnings, sizes
 ifneq ($(SOLIDITY),)
 	$(call say,forge fmt$(comma) lint and warnings)
-	@forge fmt --check
+	@forge fmt --check && FOUNDRY_PROFILE=proof forge fmt --check
 	@forge lint --deny warnings contracts
 	@forge build --deny warnings
 	$(call say,contract sizes)
 	@python -m tools.sizes
 endif
+
+check-slither: $(VENV) $(NODE) $(SLITHER) ## Slither, and a reason for everything it leaves out
+	$(call say,slither)
+	@python -m tools.slither
 
 check-fresh: $(VENV) $(NODE) ## What is generated and committed equals what would be generated now
 	$(call say,artifacts$(comma) bindings and the help in the pages)
@@ -117,7 +128,7 @@ soak: $(VENV) $(NODE) ## Kill agents thousands of times and count doubles and lo
 
 fmt: $(VENV) $(NODE) ## Format Python and Solidity
 	@ruff check --quiet --fix . ; ruff format .
-	@forge fmt
+	@forge fmt && FOUNDRY_PROFILE=proof forge fmt
 
 lock: $(VENV) ## Resolve requirements/*.in and pyproject.toml again
 	@$(LOCK) $(UPGRADE) requirements/bootstrap.in -o requirements/bootstrap.txt
@@ -125,6 +136,8 @@ lock: $(VENV) ## Resolve requirements/*.in and pyproject.toml again
 	@$(LOCK) $(UPGRADE) requirements/dev.in -o requirements/dev.txt
 	@$(LOCK) $(UPGRADE) requirements/lab.in -o requirements/lab.txt
 	@$(LOCK) $(UPGRADE) requirements/brownie.in -o requirements/brownie.txt
+	@$(LOCK) $(UPGRADE) requirements/slither.in -o requirements/slither.txt
+	@$(LOCK) $(UPGRADE) requirements/halmos.in -o requirements/halmos.txt
 	@npm install --package-lock-only --silent
 
 clean: ## Remove what was built; environments stay
@@ -150,6 +163,12 @@ $(LAB): requirements/lab.txt | system $(VENV)
 
 $(BROWNIE): requirements/brownie.txt | system $(VENV)
 	@tools/setup brownie
+
+$(SLITHER): requirements/slither.txt | system $(VENV)
+	@tools/setup slither
+
+$(HALMOS): requirements/halmos.txt | system $(VENV)
+	@tools/setup halmos
 
 $(NODE): package.json package-lock.json .npmrc | system
 	@tools/setup node

@@ -39,6 +39,7 @@ GRANTS = (
     ("Book", "awards.open"),
     ("SealedTender", "awards.open"),
     ("EnglishAuction", "awards.open"),
+    ("Orders", "awards.open"),
     ("SealedTender", "book.record"),
     ("EnglishAuction", "book.freeze"),
     ("Witnesses", "escrow.move"),
@@ -343,6 +344,7 @@ class Founding:
         further = (at["Book"], awards, at["Ranking"], settlement)
         self._create("SealedTender", *both, *further, p.deposit_ppm)
         self._create("EnglishAuction", *both, at["Book"], awards, settlement, p.deposit_ppm)
+        self._create("Orders", members, inventory, awards)
         self._mined()
         self._create_witnesses()
 

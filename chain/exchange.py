@@ -25,6 +25,7 @@ from chain.contracts.inventory import Inventory
 from chain.contracts.leases import Leases
 from chain.contracts.members import Members
 from chain.contracts.money import Credits, Escrow, Settlement
+from chain.contracts.orders import Orders
 from chain.contracts.ranking import Ranking
 from chain.contracts.tender import SealedTender
 from chain.contracts.verdicts import Verdicts
@@ -148,6 +149,11 @@ class Exchange:
         return self._optional(EnglishAuction)
 
     @cached_property
+    def orders(self) -> Orders | None:
+        """Restricted offers; None on an exchange without them."""
+        return self._optional(Orders)
+
+    @cached_property
     def witnesses(self) -> Witnesses | None:
         """Stakes, committees and ticks; None on an exchange without witnesses."""
         return self._optional(Witnesses)
@@ -196,7 +202,14 @@ class Exchange:
             self.book,
             self.tender,
         ]
-        further = (self.english, self.witnesses, self.verdicts, self.audits, self.inquiries)
+        further = (
+            self.english,
+            self.orders,
+            self.witnesses,
+            self.verdicts,
+            self.audits,
+            self.inquiries,
+        )
         return core + [contract for contract in further if contract is not None]
 
     def _numbered(self, kind: type[C]) -> C:

@@ -19,8 +19,13 @@ from market.errors import InvalidInput
 __all__ = ["Upgrade", "deploy_next", "next_base"]
 
 _SHARED: Final = ("Directory", "TimelockController", "Council", "Members", "Credits", "Escrow", "Inventory")
-_ENTRANCES: Final = (("Book", "awards.open"), ("SealedTender", "book.record"))
-"""Rights by which business begins; a tender that runs keeps what it needs to come to its award."""
+_ENTRANCES: Final = (
+    ("Book", "awards.open"),
+    ("SealedTender", "book.record"),
+    ("EnglishAuction", "book.freeze"),
+    ("Orders", "awards.open"),
+)
+"""Rights by which business begins; a tender, or an auction with a bid, keeps what it needs for its award."""
 
 _STRIDE: Final = 1_000_000
 """Numbers of a generation begin at a multiple of it."""
@@ -44,6 +49,8 @@ class Upgrade:
 def next_base(exchange: Exchange) -> int:
     """Where the numbers of the next generation begin, less 1."""
     last = max(exchange.leases.count(), exchange.book.offer_count(), exchange.book.request_count())
+    if exchange.english is not None:
+        last = max(last, exchange.english.count())
     return (last // _STRIDE + 1) * _STRIDE
 
 

@@ -137,7 +137,7 @@ def _warning(exchange: Exchange, offer_id: int, resources: list[int], org: int) 
     wanted, now = set(resources), exchange.now()
     others = [
         str(number)
-        for number in range(1, exchange.book.offer_count() + 1)
+        for number in exchange.book.offers()
         if number != offer_id
         and (o := exchange.book.offer(number)).org == org
         and not o.closed
@@ -286,7 +286,7 @@ def list_(app: App, everything: bool) -> None:
     """Auctions that are open."""
     exchange = app.exchange()
     english, now = english_of(exchange), exchange.now()
-    rows = [_row(exchange, english, number, now) for number in range(1, english.count() + 1)]
+    rows = [_row(exchange, english, number, now) for number in english.auctions()]
     rows = [row for row in rows if everything or row["stage"] == "open"]
     show(app, rows, value="auction", empty="no open auctions; --all shows the others")
 

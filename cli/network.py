@@ -110,7 +110,7 @@ def deploy(
             "founder": wallet.address,
             "council": f"{needed} of {', '.join(sitting)}" if sitting else governor or wallet.address,
             "slot": f"{params.slot} s",
-            "transactions": "29, about 23 million gas" + ("" if price != 0 else ", free on this network"),
+            "transactions": "61, about 62 million gas" + ("" if price != 0 else ", free on this network"),
         },
     )
     sender = Sender(rpc, wallet, app.state_dir / "sender")

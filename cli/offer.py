@@ -13,6 +13,7 @@ from cli.app import App, Group, pass_app
 from cli.availability import availability, shelf_of
 from cli.member import own_org
 from cli.options import for_option, load_settings, node_option, sla_option, window_end, window_start
+from cli.order import order
 from cli.parse import RATE, increasing, offered_window, wanted_window
 from cli.promise import fee_fact, require_sla, sla_text
 from cli.render import credits_text, history_rows, show, time_text, word
@@ -25,7 +26,7 @@ from market.windows import SlotWindow
 if TYPE_CHECKING:
     from chain.exchange import Exchange
 
-__all__ = ["offer", "offer_state", "offer_terms", "require_cover", "span_text"]
+__all__ = ["free_of", "offer", "offer_state", "offer_terms", "require_cover", "span_text"]
 
 
 def span_text(window: SlotWindow, slot: int) -> str:
@@ -53,7 +54,7 @@ def offer_state(exchange: Exchange, number: int) -> str:
     if over:
         billed = any(exchange.settlement.account(lease).units for lease in leases)
         return "fulfilled" if billed else "expired"
-    if leases and not any(free for resource in resources for free in _free(exchange, resource, o.window)):
+    if leases and not any(free for resource in resources for free in free_of(exchange, resource, o.window)):
         return "in contract"
     return "published"
 
@@ -65,7 +66,7 @@ def _leases(exchange: Exchange, resources: tuple[int, ...], org: int) -> list[in
     return [lease for lease in leases_of(exchange, org) if wanted & set(exchange.leases.resources_of(lease))]
 
 
-def _free(exchange: Exchange, resource: int, window: SlotWindow) -> list[SlotWindow]:
+def free_of(exchange: Exchange, resource: int, window: SlotWindow) -> list[SlotWindow]:
     """What is still free of a resource inside a window, from the current slot on."""
     first = max(window.start_slot, exchange.now() // exchange.slot)
     if first >= window.end_slot:
@@ -101,6 +102,7 @@ def offer() -> None:
 
 
 offer.add_command(availability)
+offer.add_command(order)
 offer.add_command(reprice)
 
 
@@ -271,7 +273,7 @@ def show_(app: App, number: int) -> None:
     free = [
         {"node": node, "start": run.start_slot * exchange.slot, "end": run.end_slot * exchange.slot}
         for node in row["nodes"]
-        for run in _free(exchange, node, o.window)
+        for run in free_of(exchange, node, o.window)
     ]
     leases = [
         n for n in _leases(exchange, tuple(row["nodes"]), o.org) if exchange.leases.lease(n).offer == number

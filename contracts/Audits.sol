@@ -202,6 +202,7 @@ contract Audits is IAudits, Governed {
         view
         returns (bytes32)
     {
+        // slither-disable-next-line weak-prng (from the secret key of the witness, that is now open: W3)
         uint256 offset = uint256(keccak256(abi.encodePacked(key, a.lease, a.place, a.round)))
             % (uint256(_epoch) * 1000 / _rounds);
         uint256 due = 1000 * Rounds.startOf(_frame(0, 0), a.epoch, a.round) + offset;
@@ -362,7 +363,7 @@ contract Audits is IAudits, Governed {
 
     /// @inheritdoc IAudits
     function outlier(OrgId org, LeaseId lease, uint8 place, uint32 epoch, Page[] calldata pages) external {
-        IWitnesses.Committee memory c = _seatsFor(org, lease, epoch);
+        IWitnesses.DrawnCommittee memory c = _seatsFor(org, lease, epoch);
         Said memory said = _read(org, Where(lease, place, epoch), c.seats, pages);
         if (said.down.length < c.quorum) revert Audits_NotShown(org);
         uint256 judged = _judged(lease, place, epoch);
@@ -453,7 +454,7 @@ contract Audits is IAudits, Governed {
     function _seatsFor(OrgId org, LeaseId lease, uint32 epoch)
         private
         view
-        returns (IWitnesses.Committee memory c)
+        returns (IWitnesses.DrawnCommittee memory c)
     {
         c = witnesses.committee(lease, witnesses.termOf(lease, epoch));
         for (uint256 i; i < c.seats.length && c.drawn <= epoch; ++i) {

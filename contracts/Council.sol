@@ -62,7 +62,8 @@ contract Council is ICouncil {
     /// @inheritdoc ICouncil
     function setMembers(address[] calldata members_, uint8 threshold_) external {
         if (msg.sender != address(this)) revert Council_NotCouncil(msg.sender);
-        for (uint256 i; i < _members.length; ++i) {
+        uint256 n = _members.length;
+        for (uint256 i; i < n; ++i) {
             delete _placeOf[_members[i]];
         }
         _setMembers(members_, threshold_);
@@ -93,6 +94,7 @@ contract Council is ICouncil {
         p.executed = true;
         (bool ok, bytes memory result) = p.target.call(p.data);
         if (!ok) _passOn(result);
+        // slither-disable-next-line reentrancy-events (it was marked executed before the call)
         emit Executed(id, result);
     }
 

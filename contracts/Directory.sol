@@ -23,6 +23,7 @@ contract Directory is IDirectory {
     }
 
     constructor(address council_) {
+        if (council_ == address(0)) revert Directory_NoAccount();
         council = council_;
         timelock = msg.sender;
         emit CouncilChanged(council_);
@@ -47,6 +48,7 @@ contract Directory is IDirectory {
 
     /// @inheritdoc IDirectory
     function setCouncil(address council_) external onlyTimelock {
+        if (council_ == address(0)) revert Directory_NoAccount();
         council = council_;
         emit CouncilChanged(council_);
     }

@@ -99,7 +99,7 @@ contract Inquiries is IInquiries, Governed {
             revert Inquiries_Closed(id);
         }
         OrgId org = witnesses.signerOf(msg.sender);
-        IWitnesses.Committee memory c = witnesses.committee(i.lease, i.term);
+        IWitnesses.DrawnCommittee memory c = witnesses.committee(i.lease, i.term);
         uint8 seat = _seatOf(id, c.seats, org);
         if ((i.yes | i.no | i.unknown) & seat != 0) revert Inquiries_NotSeat(id, msg.sender);
 
@@ -129,7 +129,7 @@ contract Inquiries is IInquiries, Governed {
     }
 
     /// @dev 0 while those who have not answered can still make a quorum.
-    function _resultOf(Inquiry storage i, IWitnesses.Committee memory c) private view returns (uint8) {
+    function _resultOf(Inquiry storage i, IWitnesses.DrawnCommittee memory c) private view returns (uint8) {
         uint256 yes = Rounds.count(i.yes);
         uint256 no = Rounds.count(i.no);
         uint256 open = c.seats.length - yes - no - Rounds.count(i.unknown);

@@ -189,7 +189,7 @@ contract Inventory is IInventory, Governed {
     }
 
     /// @dev The bits of `[start, end)` that lie in a word.
-    function _mask(uint256 word, uint256 start, uint256 end) private pure returns (uint256 mask) {
+    function _mask(uint256 word, uint256 start, uint256 end) internal pure returns (uint256 mask) {
         uint256 first = word << 8;
         mask = type(uint256).max;
         if (start > first) mask <<= start - first;

@@ -285,6 +285,7 @@ contract Leases is ILeases, Governed {
     {
         _dropMissing(id, l, block.timestamp >= _deliverBy(l));
         _end(id, l, reason, at, note);
+        // slither-disable-next-line unused-return (what was paid is in the events of Settlement)
         settlement.payUnserved(_parties(id, l), at, ppm, reason != EndReason.Breach);
     }
 

@@ -115,6 +115,7 @@ contract Verdicts is IVerdicts, Governed {
     mapping(uint256 word => SlaId) private _slaOf;
     mapping(LeaseId => mapping(uint256 place => Standing)) private _standings;
     mapping(LeaseId => Running) private _running;
+    // slither-disable-next-line uninitialized-state (filled by reference, in _suspend)
     mapping(LeaseId => Suspension[]) private _suspensions;
     mapping(uint256 id => Appeal) private _appeals;
     mapping(bytes32 span => uint256 id) private _appealOf;
@@ -203,7 +204,7 @@ contract Verdicts is IVerdicts, Governed {
         unchecked {
             uint256 next;
             uint256 term = type(uint256).max;
-            IWitnesses.Committee memory committee;
+            IWitnesses.DrawnCommittee memory committee;
             for (uint256 e = c.lo; e <= c.hi; ++e) {
                 uint256 judged = c.frame.whole(e) & ~_suspended(c, e);
                 x.judged += Rounds.count(judged);
@@ -593,7 +594,7 @@ contract Verdicts is IVerdicts, Governed {
             uint256 payable_ = (until + Rounds.CLAIMS_AFTER + 1) * _epoch;
             if ((from < until || last) && block.timestamp < payable_) revert Verdicts_PayClosed(lease, term);
 
-            IWitnesses.Committee memory c = _committee(lease, term);
+            IWitnesses.DrawnCommittee memory c = _committee(lease, term);
             if (from < c.drawn) from = c.drawn;
             if (from >= until) return last;
             ISettlement.Parties memory p = _parties(lease, l);
@@ -698,7 +699,7 @@ contract Verdicts is IVerdicts, Governed {
         members.requireRightFor(org, account, right);
     }
 
-    function _committee(LeaseId lease, uint256 term) private view returns (IWitnesses.Committee memory) {
+    function _committee(LeaseId lease, uint256 term) private view returns (IWitnesses.DrawnCommittee memory) {
         // Safe: a number of epochs.
         // forge-lint: disable-next-line(unsafe-typecast)
         return witnesses.committee(lease, uint32(term));

@@ -7,7 +7,7 @@ import {IEscrow} from "./interfaces/IEscrow.sol";
 import {ILeases} from "./interfaces/ILeases.sol";
 import {IMembers, MemberRights, Roles} from "./interfaces/IMembers.sol";
 import {IWitnesses} from "./interfaces/IWitnesses.sol";
-import {Committee as CommitteeState, LeaseId, LeaseState, OrgId} from "./interfaces/Types.sol";
+import {Committee, LeaseId, LeaseState, OrgId} from "./interfaces/Types.sol";
 import {Amounts} from "./libraries/Amounts.sol";
 import {Rights} from "./libraries/Rights.sol";
 import {Rounds} from "./libraries/Rounds.sol";
@@ -371,7 +371,7 @@ contract Witnesses is IWitnesses, Governed {
         _committees[lease][term] = _pack(seats, quorum, now_);
         emit CommitteeDrawn(lease, term, seats, quorum, now_);
 
-        if (l.committee == CommitteeState.Awaited) leases.setCommittee(lease, seats.length != 0);
+        if (l.committee == Committee.Awaited) leases.setCommittee(lease, seats.length != 0);
     }
 
     /// @dev A term is drawn while it runs. A lease whose committee was waived has no later one, and one whose committee
@@ -384,8 +384,8 @@ contract Witnesses is IWitnesses, Governed {
     {
         LeaseState state = leases.stateOf(lease);
         bool open = state == LeaseState.Signed || state == LeaseState.Delivered || state == LeaseState.Active;
-        bool wanted = l.committee == CommitteeState.Awaited
-            || (l.committee == CommitteeState.Drawn
+        bool wanted = l.committee == Committee.Awaited
+            || (l.committee == Committee.Drawn
                 && _committees[lease][_termOf(l, _epochOf(l.committeeAt))] != 0);
         begin = _epochOf(l.signedAt) + TERM * term;
         uint32 now_ = _epochNow();
@@ -702,13 +702,13 @@ contract Witnesses is IWitnesses, Governed {
     }
 
     /// @inheritdoc IWitnesses
-    function committee(LeaseId lease, uint32 term) external view returns (Committee memory) {
+    function committee(LeaseId lease, uint32 term) external view returns (DrawnCommittee memory) {
         uint256 c = _committees[lease][term];
         OrgId[] memory seats = new OrgId[](_size(c));
         for (uint256 i; i < seats.length; ++i) {
             seats[i] = _seat(c, i);
         }
-        return Committee(seats, _quorum(c), _drawn(c));
+        return DrawnCommittee(seats, _quorum(c), _drawn(c));
     }
 
     /// @inheritdoc IWitnesses
@@ -741,6 +741,7 @@ contract Witnesses is IWitnesses, Governed {
     /// @inheritdoc IWitnesses
     function ticked(OrgId org, uint32 epoch_) public view returns (bool) {
         uint256 index = uint256(epoch_) + 1;
+        // slither-disable-next-line weak-prng (a place in a ring, not a lot)
         return (_ticks[org][index / PER_WORD] >> (PER_WORD + index % PER_WORD)) & 1 != 0;
     }
 
@@ -768,6 +769,7 @@ contract Witnesses is IWitnesses, Governed {
 
     /// @inheritdoc IWitnesses
     function seedOf(uint32 epoch_) public view returns (bytes32) {
+        // slither-disable-next-line weak-prng (a place in a ring; the seed is from salts, W2)
         uint256 word = _seeds[epoch_ % SEEDS];
         return word >> SEED_BITS == epoch_ ? bytes32(word & (type(uint256).max >> 32)) : bytes32(0);
     }

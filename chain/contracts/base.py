@@ -19,7 +19,7 @@ __all__ = ["Call", "Contract", "bitmap", "spec_tuple", "struct", "window_tuple"]
 T = TypeVar("T")
 _LABEL = 120
 """Characters of a call's arguments that its label shows at most."""
-_NUMBERED = frozenset(("LeaseId", "AwardId", "OfferId", "RequestId"))
+_NUMBERED = frozenset(("LeaseId", "AwardId", "OfferId", "RequestId", "AuctionId"))
 """Solidity's types of what is numbered on from generation to generation."""
 _KINDS: dict[type, tuple[Any, ...]] = {}
 

@@ -89,6 +89,10 @@ class EnglishAuction(Contract):
     def count(self, *, block: BlockId = "latest") -> int:
         return int(self._view("count", block=block))
 
+    def auctions(self) -> list[int]:
+        """Every auction there is, the oldest first."""
+        return self._numbers("count")
+
     def auction(self, auction: int, *, block: BlockId = "latest") -> Auction:
         return struct(Auction, self._view("auction", auction, block=block))
 

@@ -46,7 +46,7 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class Committee:
-    """IWitnesses.Committee: organisations, and the epoch it was drawn in; no seats: too few were eligible."""
+    """IWitnesses.DrawnCommittee: organisations and the epoch it was drawn in; no seats: too few could sit."""
 
     seats: tuple[int, ...]
     quorum: int

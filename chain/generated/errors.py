@@ -83,6 +83,7 @@ __all__ = [
     "Council_NotMember",
     "Council_OtherTerm",
     "Council_Unknown",
+    "Directory_NoAccount",
     "Directory_NoCode",
     "Directory_NoRight",
     "Directory_NotCouncil",
@@ -1606,6 +1607,19 @@ class Council_Unknown(codec.ContractError):
     def __init__(self, *, proposal: int) -> None:
         super().__init__(proposal=proposal)
         self.proposal = proposal
+
+
+class Directory_NoAccount(codec.ContractError):
+    """the address of nobody was given
+
+    `Directory`: Directory_NoAccount().
+    """
+
+    NAME: ClassVar[str] = "Directory_NoAccount"
+    SELECTOR: ClassVar[bytes] = bytes.fromhex("4261d07c")
+    MESSAGE: ClassVar[str] = "the address of nobody was given"
+    HINT: ClassVar[str | None] = "Name the account, or the Council, that is to decide from now on."
+    PARAMETERS: ClassVar[tuple[codec.Parameter, ...]] = ()
 
 
 class Directory_NoCode(codec.ContractError):
@@ -4876,6 +4890,7 @@ REGISTRY: Final[Mapping[bytes, type[codec.ContractError]]] = {
     Council_NotMember.SELECTOR: Council_NotMember,
     Council_OtherTerm.SELECTOR: Council_OtherTerm,
     Council_Unknown.SELECTOR: Council_Unknown,
+    Directory_NoAccount.SELECTOR: Directory_NoAccount,
     Directory_NoCode.SELECTOR: Directory_NoCode,
     Directory_NoRight.SELECTOR: Directory_NoRight,
     Directory_NotCouncil.SELECTOR: Directory_NotCouncil,

@@ -78,6 +78,7 @@ contract EnglishAuction is IEnglishAuction, Governed {
         awards = awards_;
         settlement = settlement_;
         depositPpm = depositPpm_;
+        count = awards_.leases().base();
         _slot = inventory_.slot();
     }
 

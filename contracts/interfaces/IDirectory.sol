@@ -24,6 +24,9 @@ interface IDirectory {
     /// @notice there is no contract at this address
     /// @dev Deploy it first, or correct the address.
     error Directory_NoCode(address location);
+    /// @notice the address of nobody was given
+    /// @dev Name the account, or the Council, that is to decide from now on.
+    error Directory_NoAccount();
     /// @notice the directory has no such name or version
     /// @dev See 'ocx network show' for what is published.
     error Directory_Unknown(bytes32 name, uint256 version);

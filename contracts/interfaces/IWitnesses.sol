@@ -50,7 +50,7 @@ interface IWitnesses {
 
     /// @param seats Organisations, `size` of them; empty if too few were eligible.
     /// @param drawn The epoch it was drawn in; nobody measures or is paid for an earlier one.
-    struct Committee {
+    struct DrawnCommittee {
         OrgId[] seats;
         uint8 quorum;
         uint32 drawn;
@@ -241,7 +241,7 @@ interface IWitnesses {
 
     function pool() external view returns (OrgId[] memory);
 
-    function committee(LeaseId lease, uint32 term) external view returns (Committee memory);
+    function committee(LeaseId lease, uint32 term) external view returns (DrawnCommittee memory);
 
     /// @notice The term an epoch belongs to for a lease.
     function termOf(LeaseId lease, uint32 epoch) external view returns (uint32);

@@ -62,6 +62,7 @@ library Rounds {
             n = (n + (n >> 4)) & (type(uint256).max / 17);
             // Sums of 8 bits each: 256 does not fit in one, so two halves are added up apart.
             n = (n & (type(uint256).max / 257)) + ((n >> 8) & (type(uint256).max / 257));
+            // slither-disable-next-line divide-before-multiply (a bit mask, no fraction is lost)
             n = (n * (type(uint256).max / 65535)) >> 240;
         }
     }
@@ -140,6 +141,7 @@ library Rounds {
             if (x > last(f)) return f.until;
             (uint256 lo, uint256 hi) = spanOf(f, x - 1);
             if (hi >= x) x = lo;
+            // slither-disable-next-line divide-before-multiply (the begin of an epoch is meant)
             return x <= first(f) ? f.from : x * f.epoch;
         }
     }

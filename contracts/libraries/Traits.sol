@@ -5,9 +5,9 @@ pragma solidity ^0.8.24;
 library Traits {
     /// @notice Fewer resources than asked for are worth nothing to the buyer (rules A7, L1).
     uint8 internal constant ALL_OR_NOTHING = 1;
-    /// @notice One provider's fault ends the leases of all others of the award (rule L8).
+    /// @notice The leases of an award stand and fall together (rule L8).
     uint8 internal constant COMPOSITE = 2;
-    /// @notice The provider may take it back, against notice and compensation (rule L5).
+    /// @notice The provider may take a lease back, against notice and compensation (rules B7, L5).
     uint8 internal constant RECLAIMABLE = 4;
     /// @notice All resources of an award are at one site.
     uint8 internal constant SAME_SITE = 8;

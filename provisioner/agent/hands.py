@@ -27,6 +27,7 @@ from provisioner.agent.clouds import Clouds
 from provisioner.agent.handover import must_be_as_registered
 from provisioner.agent.operations import Operations
 from provisioner.agent.steps import (
+    CloseReclaim,
     Deliver,
     Expire,
     LeaseView,
@@ -109,6 +110,9 @@ class Hands:
                 return self.send(view.lease, intent, calls.expire(view.lease))
             case Settle():
                 return self.send(view.lease, "settle", calls.settle(view.lease))
+            case CloseReclaim():
+                call = self._exchange.amendments.close_reclaim(view.lease)
+                return self.send(view.lease, "close-reclaim", call)
             case Pay(term):
                 if self._exchange.verdicts is None:
                     raise Bug(f"lease {view.lease} has a committee, but the exchange no verdicts")

@@ -44,6 +44,9 @@ class Index:
                         event.block_number,
                     ),
                 )
+            case ledger.LeaseExtended() as extended if event.address in self._leases:
+                # Facts are read from the chain; this says when the machine is ours to bid with again.
+                db.execute("UPDATE lease SET end = ? WHERE lease = ?", (extended.end, extended.lease))
             case ledger.OfferPublished() as offer if offer.org == self._org:
                 _keep_offer(db, offer, event.block_number)
             case ledger.RequestPosted() as request if max(request.spec) <= MAX_SIZE:

@@ -14,6 +14,7 @@ from market.leases import Committee, LeaseFacts, LeaseState, state
 from market.rounds import Span
 
 __all__ = [
+    "CloseReclaim",
     "Deliver",
     "Done",
     "Expire",
@@ -90,6 +91,11 @@ class Pay:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseReclaim:
+    """Have the bond of a lease we took back shared out: no verdict can come any more (L5)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Expire:
     """Have the chain record a deadline that was missed."""
 
@@ -108,7 +114,19 @@ class Done:
 
 
 Step = (
-    Sign | TakeOver | RenewFence | Provision | Deliver | Release | Wipe | Settle | Pay | Expire | Wait | Done
+    Sign
+    | TakeOver
+    | RenewFence
+    | Provision
+    | Deliver
+    | Release
+    | Wipe
+    | Settle
+    | Pay
+    | CloseReclaim
+    | Expire
+    | Wait
+    | Done
 )
 
 
@@ -153,7 +171,8 @@ class LeaseView:
 
     `has_setup`: the keys that may log in are known. `can_seal`: the buyer has an encryption key. `settled`:
     no money is left to draw. `missing_recorded`: the chain has let undelivered resources go. `unpaid`: the
-    first term of a committee that was not paid for; None: all are, or there was none.
+    first term of a committee that was not paid for; None: all are, or there was none. `bond_waits`: it was
+    taken back, and its bond is still to be shared out.
     """
 
     lease: int
@@ -168,6 +187,7 @@ class LeaseView:
     settled: bool = False
     missing_recorded: bool = False
     unpaid: int | None = None
+    bond_waits: bool = False
 
 
 def operation_key(chain_id: int, leases: str, lease: int, resource: int) -> str:
@@ -295,7 +315,8 @@ def _closed(view: LeaseView, now: int, rules: Rules) -> Step:
     if not facts.delivered_bits:
         return _pay(view, now) if facts.ended_at else Expire()
     if view.settled:
-        return _pay(view, now)
+        step = _pay(view, now)
+        return CloseReclaim() if isinstance(step, Done) and view.bond_waits else step
     if facts.accepted(now):
         final = facts.final_at
         return Settle() if now >= final else Wait("its last epochs are not final yet", final)

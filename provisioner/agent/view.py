@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from chain.contracts.leases import Lease, Terms, lease_facts
 from chain.exchange import Exchange
-from chain.generated.enums import Committee
+from chain.generated.enums import Committee, EndReason
 from chain.wire import Block
 from market.leases import LeaseFacts, LeaseState, state
 from provisioner.agent.clouds import Clouds, Reading
@@ -105,6 +105,7 @@ class Observer:
             settled=wiped and self._reads.is_settled(lease, head),
             missing_recorded=chain.missing != 0,
             unpaid=self._unpaid(lease, chain, current, head),
+            bond_waits=self._bond_waits(lease, chain, current, head),
         )
         return view, chain
 
@@ -115,6 +116,14 @@ class Observer:
             return None
         term, done = verdicts.next_pay(lease, block=head.number)
         return None if done else term
+
+    def _bond_waits(self, lease: int, chain: Lease, current: LeaseState, head: Block) -> bool:
+        """Whether it was taken back under a committee's eyes, and its bond is not shared out."""
+        waits = chain.reason is EndReason.RECLAIMED and chain.committee is Committee.DRAWN
+        if not waits or current not in _OVER:
+            return False
+        taken, _ = self._exchange.amendments.reclaim_of(lease, block=head.number)
+        return not taken.closed
 
     def key(self, lease: int, resource: int) -> str:
         """The operation key of one resource of a lease."""

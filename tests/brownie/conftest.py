@@ -29,6 +29,7 @@ RIGHTS = {
     "book": ["escrow.move", "awards.open"],
     "tender": ["escrow.move", "awards.open", "book.record"],
     "english": ["escrow.move", "awards.open", "book.freeze"],
+    "orders": ["awards.open"],
 }
 
 
@@ -58,6 +59,7 @@ class Exchange:
         self.tender = project.SealedTender.deploy(*base, *further, 10_000, own)
         further = (self.book, self.awards, self.settlement)
         self.english = project.EnglishAuction.deploy(*base, *further, 10_000, own)
+        self.orders = project.Orders.deploy(self.members, self.inventory, self.awards, own)
         for holder, rights in RIGHTS.items():
             for right in rights:
                 self.directory.setRight(getattr(self, holder), name(right), True, own)
@@ -81,7 +83,7 @@ class Exchange:
         known_by = name("document"), name(hardware)
         registered = self.inventory.register(0, *names, SPEC, TURNAROUND, *known_by, own)
         resource = registered.events["ResourceRegistered"]["resource"]
-        published = self.book.publish(0, (window, LOW_RATE, buy_now, 1, 0), [resource], own)
+        published = self.book.publish(0, (window, LOW_RATE, buy_now, 1, 0, 0), [resource], own)
         return int(resource), int(published.events["OfferPublished"]["offer"])
 
 

@@ -142,6 +142,14 @@ contract DirectorySetCouncilTest is DirectoryTest {
         vm.prank(council);
         directory.setCouncil(stranger);
     }
+
+    function test_RevertWhen_Nobody() external {
+        vm.expectRevert(IDirectory.Directory_NoAccount.selector);
+        _asTimelock();
+        directory.setCouncil(address(0));
+        vm.expectRevert(IDirectory.Directory_NoAccount.selector);
+        new Directory(address(0));
+    }
 }
 
 contract DirectorySetTimelockTest is DirectoryTest {

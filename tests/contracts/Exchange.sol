@@ -13,9 +13,10 @@ import {Escrow} from "../../contracts/Escrow.sol";
 import {Inventory} from "../../contracts/Inventory.sol";
 import {Leases} from "../../contracts/Leases.sol";
 import {Members} from "../../contracts/Members.sol";
+import {Orders} from "../../contracts/Orders.sol";
 import {Settlement} from "../../contracts/Settlement.sol";
-import {Ranking} from "../../contracts/auctions/Ranking.sol";
 import {EnglishAuction} from "../../contracts/auctions/EnglishAuction.sol";
+import {Ranking} from "../../contracts/auctions/Ranking.sol";
 import {SealedTender} from "../../contracts/auctions/SealedTender.sol";
 import {IAmendments} from "../../contracts/interfaces/IAmendments.sol";
 import {IBook} from "../../contracts/interfaces/IBook.sol";
@@ -60,6 +61,7 @@ abstract contract Exchange is Test {
     SealedTender internal tender;
     Amendments internal amendments;
     EnglishAuction internal english;
+    Orders internal orders;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000); // a whole slot
@@ -118,6 +120,8 @@ abstract contract Exchange is Test {
             directory, members, inventory, escrow, book, awards, address(settlement), 10_000
         );
 
+        orders = new Orders(members, inventory, awards);
+
         directory.publish("Members", address(members));
         directory.publish("Credits", address(credits));
         directory.publish("Escrow", address(escrow));
@@ -130,6 +134,7 @@ abstract contract Exchange is Test {
         directory.publish("SealedTender", address(tender));
         directory.publish("Amendments", address(amendments));
         directory.publish("EnglishAuction", address(english));
+        directory.publish("Orders", address(orders));
 
         directory.setRight(address(escrow), Rights.MEMBERS_CHARGE, true);
         directory.setRight(address(settlement), Rights.ESCROW_MOVE, true);
@@ -142,6 +147,7 @@ abstract contract Exchange is Test {
         directory.setRight(address(book), Rights.AWARDS_OPEN, true);
         directory.setRight(address(tender), Rights.AWARDS_OPEN, true);
         directory.setRight(address(english), Rights.AWARDS_OPEN, true);
+        directory.setRight(address(orders), Rights.AWARDS_OPEN, true);
         directory.setRight(address(tender), Rights.BOOK_RECORD, true);
         directory.setRight(address(amendments), Rights.AWARDS_OPEN, true);
         directory.setRight(address(amendments), Rights.LEASES_AMEND, true);

@@ -56,6 +56,7 @@ PARAMS = DeployParams(
     accept_time=30 + SETTLE,
     wipe_time=20 + SETTLE,
     notice=1,
+    reclaim_notice=4,
     timelock_delay=1,
 )
 KEY = "ssh-ed25519 " + "A" * 68

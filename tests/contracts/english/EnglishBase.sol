@@ -39,7 +39,7 @@ abstract contract EnglishBase is Exchange {
 
     function _offered(SlaId sla) internal returns (OfferId) {
         vm.prank(north);
-        return book.publish(HOME, IBook.OfferTerms(_window(0, 100), RATE, NOW_RATE, 1, sla), _list(a, b));
+        return book.publish(HOME, IBook.OfferTerms(_window(0, 100), RATE, NOW_RATE, 1, sla, 0), _list(a, b));
     }
 
     function _auctionTerms() internal view returns (IEnglishAuction.AuctionTerms memory) {

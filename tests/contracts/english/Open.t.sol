@@ -92,7 +92,7 @@ contract EnglishOpenTest is EnglishBase {
     function test_RevertWhen_ItWouldLastTooLong() external {
         IEnglishAuction.AuctionTerms memory t = _auctionTerms();
         vm.prank(north);
-        t.offer = book.publish(HOME, IBook.OfferTerms(_window(0, 2000), RATE, 0, 1, NO_SLA), _list(a));
+        t.offer = book.publish(HOME, IBook.OfferTerms(_window(0, 2000), RATE, 0, 1, NO_SLA, 0), _list(a));
         t.window = _window(1000, 10);
         t.hardStop = uint40(block.timestamp + english.MAX_LENGTH() + 1);
         vm.expectRevert(

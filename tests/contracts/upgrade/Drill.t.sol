@@ -187,7 +187,7 @@ contract DrillTest is VerdictsBase {
     function test_TenderThatRuns_ComesToItsAward() external {
         vm.prank(buyer);
         RequestId id = tender.post(HOME, _request(), _times());
-        IBook.Bid memory bid = IBook.Bid(_old, RATE, book.request(id).start, _machine);
+        IBook.Bid memory bid = IBook.Bid(_old, RATE, _window(60, 10).start, _machine);
         bytes32 commitment = tender.commitmentOf(id, northOrg, bid, "salt");
         vm.prank(north);
         tender.commit(HOME, id, commitment);

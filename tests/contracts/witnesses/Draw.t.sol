@@ -62,7 +62,7 @@ contract WitnessesDrawSmallTest is DrawTest {
         _pool(3);
         LeaseId id = _deliveredLease(1, 60);
         witnesses.draw(id, 0);
-        IWitnesses.Committee memory c = witnesses.committee(id, 0);
+        IWitnesses.DrawnCommittee memory c = witnesses.committee(id, 0);
         assertEq(c.seats.length, 3);
         assertEq(c.quorum, 2);
         assertEq(c.drawn, _epoch());
@@ -286,7 +286,7 @@ contract WitnessesDrawSmallTest is DrawTest {
 }
 
 contract WitnessesDrawLargeTest is DrawTest {
-    function _terms12(uint256 n) internal returns (IWitnesses.Committee memory c) {
+    function _terms12(uint256 n) internal returns (IWitnesses.DrawnCommittee memory c) {
         _pool(n);
         LeaseId id = _deliveredLease(1, 60);
         _drawFirst(id);
@@ -294,13 +294,13 @@ contract WitnessesDrawLargeTest is DrawTest {
     }
 
     function test_WhenEleven_ThreeOfQuorumTwo() external {
-        IWitnesses.Committee memory c = _terms12(11);
+        IWitnesses.DrawnCommittee memory c = _terms12(11);
         assertEq(c.seats.length, 3);
         assertEq(c.quorum, 2);
     }
 
     function test_WhenTwelve_FiveOfQuorumFour() external {
-        IWitnesses.Committee memory c = _terms12(12);
+        IWitnesses.DrawnCommittee memory c = _terms12(12);
         assertEq(c.seats.length, 5);
         assertEq(c.quorum, 4);
     }

@@ -11,7 +11,7 @@ from market.leases import Committee, EndReason
 from market.rounds import Grid
 from provisioner.agent.errands import DrawFinal, DrawLots, Errand, Later, errands, running_term
 from provisioner.agent.reports import unproven_line
-from provisioner.agent.steps import Done, Pay, Wait, decide
+from provisioner.agent.steps import CloseReclaim, Done, Pay, Wait, decide
 from tests.provisioner.agent.test_steps import AWARDED, DELIVERED, RULES, SIGNED, WIPED, view
 
 GRID = Grid(100, 50)
@@ -69,6 +69,14 @@ def test_witnesses_see_to_their_pay_and_an_epoch_later_the_provider_does() -> No
     assert step == Wait("its witnesses are not paid yet", final + 100)
     assert decide(view(over, settled=True, unpaid=0), final + 100, RULES) == Pay(0)
     assert decide(view(over, settled=True), final + 100, RULES) == Done()
+
+
+def test_the_bond_of_a_lease_we_took_back_is_shared_out_when_all_is_paid() -> None:
+    over = replace(WIPED, **DRAWN, ended_at=1800, end_reason=EndReason.RECLAIMED)
+    later = over.final_at + 1000
+    assert decide(view(over, settled=True, unpaid=0, bond_waits=True), later, RULES) == Pay(0)
+    assert decide(view(over, settled=True, bond_waits=True), later, RULES) == CloseReclaim()
+    assert decide(view(over, settled=True), later, RULES) == Done()
 
 
 def test_fees_of_a_committee_that_was_waived_return_at_the_end() -> None:
