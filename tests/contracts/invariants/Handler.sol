@@ -147,15 +147,17 @@ abstract contract Handler is Ghosts {
             expression: "",
             listed: ""
         });
-        uint40 commitEnd = uint40(clock + 600 + shape % 1800);
-        uint40 revealEnd = uint40(commitEnd + 1 + who % 1200);
-        (uint256 most, uint256 fees) = ranking.ceilingOf(r);
-        uint256 first = r.slots == 0 ? r.window.end : r.window.start + r.slots;
-        if (revealEnd >= first * SLOT || !escrow.canLock(_orgOf(by), by, most + fees)) return;
-        _postAs(by, r, ISealedTender.TenderTerms(commitEnd, revealEnd, shape % 2 == 0));
+        ISealedTender.TenderTerms memory t;
+        t.commitEnd = uint40(clock + 600 + shape % 1800);
+        t.revealEnd = uint40(t.commitEnd + 1 + who % 1200);
+        t.vickrey = shape % 2 == 0;
+        _postAs(by, r, t);
     }
 
     function _postAs(address by, IBook.RequestTerms memory r, ISealedTender.TenderTerms memory t) private {
+        (uint256 most, uint256 fees) = ranking.ceilingOf(r);
+        uint256 first = r.slots == 0 ? r.window.end : r.window.start + r.slots;
+        if (t.revealEnd >= first * SLOT || !escrow.canLock(_orgOf(by), by, most + fees)) return;
         vm.prank(by);
         tender.post(HOME, r, t);
     }
