@@ -189,6 +189,22 @@ def test_the_floor_that_counts_is_the_one_an_offer_has_now(provider: Provider, b
         wait_for("the bid", lambda: buyer.exchange.tender.tender(request).commits == 1)
 
 
+def test_a_piece_is_bid_where_a_machine_is_free(provider: Provider, buyer: Buyer) -> None:
+    class_, tender = provider.machines[0]["class"], buyer.exchange.tender
+    with Running(provider.settings()) as running:
+        wait_for("the agent", lambda: running.health()["ok"])
+        request = buyer.post(class_, 60, commit=8, reveal=4, count=2, slots=20)
+        asked = buyer.exchange.book.request(request)
+        stored = wait_for("the bid", lambda: running.store.bid(request))
+        assert stored.bid.start in asked.starts and len(stored.bid.resources) == 2
+        wait_for("the reveal", lambda: tender.tender(request).reveals == 1)
+        assert tender.bidder(request, provider.org).start == stored.bid.start
+        award = wait_for("the award", lambda: tender.tender(request).award)
+        [lease] = _leases_of(buyer, award)
+        won = buyer.exchange.leases.lease(lease)
+        assert (won.start, won.end) == (stored.bid.start, stored.bid.start + 20)
+
+
 def test_two_tenders_at_once_never_pledge_one_machine_twice(provider: Provider, buyer: Buyer) -> None:
     class_ = provider.machines[0]["class"]
     with Running(provider.settings()) as running:
