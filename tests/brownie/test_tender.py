@@ -21,15 +21,16 @@ def test_a_tender_becomes_a_lease_that_is_delivered_wiped_and_paid(exchange: Exc
     machines = {seller: x.put_on_sale(seller, f"serial-{org}", window) for seller, org in orgs.items()}
 
     # Post: the ceiling is locked.
-    request = (window, 1, 0, False, CEILING, 0, name("bm.large"), (32, 0, 0, 0, 0))
+    size = (32, 0, 0, 0, 0)
+    request = (window, 0, 1, 0, 0, CEILING, 0, name("bm.large"), size, name(""), b"", b"")
     posted = x.tender.post(0, request, (now + 600, now + 1200, False), {"from": buyer})
     tender = posted.events["TenderOpened"]["request"]
     assert x.escrow.free(buyer_org) == FUNDS - 3 * CEILING
 
     # Bid: only the commitments are seen.
     bids = {
-        north: (machines[north][1], LOW_RATE, [machines[north][0]]),
-        south: (machines[south][1], HIGH_RATE, [machines[south][0]]),
+        north: (machines[north][1], LOW_RATE, window[0], [machines[north][0]]),
+        south: (machines[south][1], HIGH_RATE, window[0], [machines[south][0]]),
     }
     salts = {seller: web3.keccak(text=f"salt {org}") for seller, org in orgs.items()}
     for seller, bid in bids.items():
@@ -39,10 +40,10 @@ def test_a_tender_becomes_a_lease_that_is_delivered_wiped_and_paid(exchange: Exc
     # Reveal: a bid that is not the one committed to is refused.
     pass_to(now + 600)
     with brownie.reverts(f"SealedTender_CommitmentMismatch: {tender}, {orgs[north]}"):
-        lower = (bids[north][0], LOW_RATE - 1, bids[north][2])
-        x.tender.reveal(tender, orgs[north], lower, salts[north], {"from": north})
+        lower = (bids[north][0], LOW_RATE - 1, *bids[north][2:])
+        x.tender.reveal(tender, orgs[north], lower, salts[north], [], {"from": north})
     for seller, bid in bids.items():
-        x.tender.reveal(tender, orgs[seller], bid, salts[seller], {"from": seller})
+        x.tender.reveal(tender, orgs[seller], bid, salts[seller], [], {"from": seller})
     pass_to(now + 1200)
     awarded = x.tender.award(tender, {"from": buyer})
     opened = awarded.events["LeaseOpened"]
