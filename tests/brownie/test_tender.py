@@ -21,8 +21,8 @@ def test_a_tender_becomes_a_lease_that_is_delivered_wiped_and_paid(exchange: Exc
     machines = {seller: x.put_on_sale(seller, f"serial-{org}", window) for seller, org in orgs.items()}
 
     # Post: the ceiling is locked.
-    spec = (32, 0, 0, 0, 0)
-    request = (window, 0, 1, 0, 0, CEILING, 0, name("bm.large"), spec, name(""), b"", b"")
+    size = (32, 0, 0, 0, 0)
+    request = (window, 0, 1, 0, 0, CEILING, 0, name("bm.large"), size, name(""), b"", b"")
     posted = x.tender.post(0, request, (now + 600, now + 1200, False), {"from": buyer})
     tender = posted.events["TenderOpened"]["request"]
     assert x.escrow.free(buyer_org) == FUNDS - 3 * CEILING
