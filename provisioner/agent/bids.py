@@ -73,7 +73,7 @@ class BidChoice:
         if best is None:
             return None, why
         if self._is_auctioned(best, head):
-            return None, "our own auction has it: its first bid would keep ours from being revealed"
+            return None, "our own auction has it, and sells it to one of the two"
         if not self._is_covered(record, best, head):
             return None, _UNCOVERED
         salt = secrets.token_bytes(32)

@@ -171,7 +171,7 @@ def test_what_our_own_auction_has_is_not_bid_until_that_is_over(provider: Provid
     provider.exchange.send(english.open(terms, provider.resources[:1]))
     with Running(provider.settings()) as running:
         request = buyer.post(provider.machines[0]["class"], 20, commit=15, reveal=3)
-        told = "our own auction has it: its first bid would keep ours from being revealed"
+        told = "our own auction has it, and sells it to one of the two"
         wait_for("the reason", lambda: any(item["why"] == told for item in running.agent.tenders()))
         assert running.store.bid(request) is None
         provider.exchange.send(english.cancel(english.count()))
