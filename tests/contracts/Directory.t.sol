@@ -198,7 +198,7 @@ contract DirectorySetTimelockTest is DirectoryTest {
 
 contract DirectoryViewsTest is DirectoryTest {
     function test_WhenDeployed_ListsEveryContract() external view {
-        bytes32[9] memory expected = [
+        bytes32[14] memory expected = [
             bytes32("Members"),
             "Credits",
             "Escrow",
@@ -207,7 +207,12 @@ contract DirectoryViewsTest is DirectoryTest {
             "Leases",
             "Awards",
             "Book",
-            "SealedTender"
+            "Ranking",
+            "SealedTender",
+            "Amendments",
+            "Sublets",
+            "EnglishAuction",
+            "Orders"
         ];
         bytes32[] memory names = directory.names();
         assertEq(names.length, expected.length);

@@ -121,6 +121,25 @@ contract ReclaimBreachTest is VerdictsBase {
         assertEq(_account().bond, 0);
     }
 
+    /// A buyer that knows of the breach takes much more time first: it is not paid for that.
+    function test_WhenExtendedBeforeTheBreachIsUsed_OnlyWhatWasAgreedCounts() external {
+        _useGrace();
+        _plan(first + 1, 40);
+        _say(2, first + 2, ALL_ROUNDS);
+        _say(2, first + 3, ALL_ROUNDS);
+        _take(first + 1);
+        _openClaims(first + 2);
+        _claim(2, first + 2);
+        _final(first + 2);
+        uint32 end = leases.lease(lease).end + 100;
+        vm.startPrank(buyer);
+        amendments.extend(lease, end, RATE);
+        uint256 bond = _account().bond;
+        verdicts.endForBreach(lease, 0);
+        vm.stopPrank();
+        assertEq(bond - _account().bond, (48 - 6) * EPOCH_PRICE / 5);
+    }
+
     function _reclaim(uint32 epoch) private returns (uint40 at) {
         at = uint40(uint256(epoch) * E);
         vm.prank(north);

@@ -5,7 +5,7 @@ import {Amendments} from "../../../contracts/Amendments.sol";
 import {IAmendments} from "../../../contracts/interfaces/IAmendments.sol";
 import {IBook} from "../../../contracts/interfaces/IBook.sol";
 import {ILeases} from "../../../contracts/interfaces/ILeases.sol";
-import {Roles} from "../../../contracts/interfaces/IMembers.sol";
+import {IMembers, MemberRights, Roles} from "../../../contracts/interfaces/IMembers.sol";
 import {IVerdicts} from "../../../contracts/interfaces/IVerdicts.sol";
 import {
     EndReason,
@@ -53,7 +53,7 @@ contract ReclaimTest is AmendmentsBase {
         LeaseId id = _reclaimable();
         uint256 now_ = bound(when, _hour(start), _hour(end) - 7201);
         vm.warp(now_);
-        uint40 at = uint40(bound(notice, now_ + 7200, _hour(end) - 1));
+        uint40 at = uint40(bound(notice, now_ + 7200, _earlier(now_ + 18_000, _hour(end) - 1)));
         _reclaim(id, at);
         vm.warp(at);
         _wipe(id);
@@ -65,9 +65,39 @@ contract ReclaimTest is AmendmentsBase {
         assertEq(escrow.free(northOrg) + book.offer(offer).deposit, MONEY + drawn - unserved / 10);
     }
 
+    function _earlier(uint256 a, uint256 b) private pure returns (uint256) {
+        return a < b ? a : b;
+    }
+
+    /// A notice that lasts as long as the lease would end for nothing what a breach would cost.
+    function test_RevertWhen_TheNoticeIsTooLong() external {
+        LeaseId id = _reclaimable();
+        vm.warp(_hour(start));
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IAmendments.Amendments_NoticeTooLong.selector, id, block.timestamp + 2 * 7200 + 3600
+            )
+        );
+        _reclaim(id, uint40(_hour(end) - 1));
+    }
+
+    /// It spends bonds that others' limits carry.
+    function test_RevertWhen_AnOperatorsKeyTakesItBack() external {
+        LeaseId id = _reclaimable();
+        address operator = makeAddr("operator");
+        vm.prank(north);
+        members.setMember(operator, MemberRights.OFFER, 0);
+        vm.expectRevert(
+            abi.encodeWithSelector(IMembers.Members_NoRight.selector, operator, MemberRights.ADMIN)
+        );
+        vm.prank(operator);
+        amendments.reclaim(id, uint40(block.timestamp + 7200), OfferId.wrap(0), new ResourceId[](0));
+    }
+
     function test_WhenToldSo_TheBuyerMayLeaveEarlier() external {
         LeaseId id = _reclaimable();
-        _reclaim(id, uint40(_hour(start + 8)));
+        vm.warp(_hour(start));
+        _reclaim(id, uint40(_hour(start + 4)));
         vm.warp(_hour(start + 1));
         vm.prank(buyer);
         leases.endEarly(id);
@@ -75,7 +105,7 @@ contract ReclaimTest is AmendmentsBase {
         _assertEnd(id, EndReason.Reclaimed, Fault.Provider);
         vm.warp(_hour(start + 2));
         _wipe(id);
-        assertEq(escrow.free(buyerOrg), MONEY - 2 * HOUR + 2 * HOUR / 10);
+        assertEq(escrow.free(buyerOrg), MONEY - 2 * HOUR + 6 * HOUR / 10);
         assertEq(_held(id), 0);
     }
 

@@ -394,7 +394,7 @@ abstract contract Handler is Ghosts {
         settlement.shareBond(id, shares);
     }
 
-    function _bondWaits(ILeases.Lease memory l) internal view returns (bool) {
+    function _bondWaits(ILeases.Lease memory l) internal pure returns (bool) {
         return l.reason == EndReason.Reclaimed && l.committee == Committee.Drawn && l.wipedAt != 0;
     }
 

@@ -91,7 +91,7 @@ contract MembersRotateTest is KeysTest {
     /// @dev Whoever stole a key cannot hide it behind another: what is said of the old key holds for the new.
     function test_WhenAThiefRotates_RemovingTheOldKeyRemovesTheNew() external {
         _rotate(clerk, buyerOrg, clerk, stranger);
-        _rotate(stranger, buyerOrg, stranger, fresh);
+        _rotate(buyer, buyerOrg, stranger, fresh);
         vm.expectEmit(address(members));
         emit IMembers.MemberRemoved(buyerOrg, fresh);
         vm.prank(buyer);
@@ -99,6 +99,26 @@ contract MembersRotateTest is KeysTest {
         assertTrue(members.member(fresh).org == NOBODY);
         _notMember(clerk);
         _lock(buyerOrg, clerk, 1);
+    }
+
+    /// @dev Nor may it lead round and round whoever follows it: a key moves itself once.
+    function test_WhenAThiefRotatesOn_IsRefused() external {
+        _rotate(clerk, buyerOrg, clerk, stranger);
+        _notAdminOf(buyerOrg, stranger);
+        _rotate(stranger, buyerOrg, stranger, fresh);
+    }
+
+    /// @dev Nor is the new key missed by who says something of the old one.
+    function test_WhenAThiefRotates_TheOldKeyIsNotChangedBesideTheNew() external {
+        _rotate(clerk, buyerOrg, clerk, stranger);
+        bytes memory moved =
+            abi.encodeWithSelector(IMembers.Members_Moved.selector, buyerOrg, clerk, stranger);
+        vm.startPrank(buyer);
+        vm.expectRevert(moved);
+        members.setMember(clerk, 0, 0);
+        vm.expectRevert(moved);
+        members.grant(buyerOrg, clerk, 0, 0);
+        vm.stopPrank();
     }
 
     function test_WhenAThiefRotatesAGrant_RevokingTheOldKeyRevokesTheNew() external {
@@ -112,7 +132,7 @@ contract MembersRotateTest is KeysTest {
     /// @dev There and back again is no circle.
     function test_WhenRotatedBack_IsItselfAgain() external {
         _rotate(clerk, buyerOrg, clerk, fresh);
-        _rotate(fresh, buyerOrg, fresh, clerk);
+        _rotate(buyer, buyerOrg, fresh, clerk);
         assertEq(members.currentOf(buyerOrg, clerk), clerk);
         assertEq(members.currentOf(buyerOrg, fresh), clerk);
         _lock(buyerOrg, fresh, 10);
@@ -121,8 +141,10 @@ contract MembersRotateTest is KeysTest {
 
     function test_WhenTheOldKeyJoinsAnew_IsCountedForItself() external {
         _rotate(clerk, buyerOrg, clerk, fresh);
-        vm.prank(buyer);
+        vm.startPrank(buyer);
+        members.removeMember(clerk);
         members.setMember(clerk, MemberRights.BUY, 5);
+        vm.stopPrank();
         _lock(buyerOrg, clerk, 5);
         assertEq(members.member(clerk).spent, 5);
         assertEq(members.member(fresh).spent, 0);
@@ -146,7 +168,7 @@ contract MembersRotateTest is KeysTest {
         address at = clerk;
         for (uint256 i = 1; i <= 9; ++i) {
             address next = makeAddr(vm.toString(i));
-            _rotate(at, buyerOrg, at, next);
+            _rotate(buyer, buyerOrg, at, next);
             at = next;
             assertEq(escrow.canLock(buyerOrg, clerk, 1), i <= 8);
         }
