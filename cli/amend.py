@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.act import Plan, apply, finish, run
-from cli.app import App, pass_app
+from cli.app import App, Command, pass_app
 from cli.parse import RATE, increasing
 from cli.render import credits_text, time_text
 from market.billing import buyers_half
@@ -28,7 +28,7 @@ _NUMBER = click.argument("number", type=int)
 _NOBODY = "0x" + 40 * "0"
 
 
-@click.command()
+@click.command(cls=Command)
 @_NUMBER
 @click.option("--until", required=True, help="The new end: an ISO time with its zone, or +6h from now.")
 @click.option(
@@ -69,7 +69,7 @@ def _propose(app: App, exchange: Exchange, number: int, end: int, rate: int | No
     run(app, exchange, f"Propose to extend lease {number}.", call, result, facts)
 
 
-@click.command()
+@click.command(cls=Command)
 @_NUMBER
 @pass_app
 def agree(app: App, number: int) -> None:
@@ -82,7 +82,7 @@ def agree(app: App, number: int) -> None:
     run(app, exchange, f"Agree to extend lease {number}.", call, result, facts)
 
 
-@click.command()
+@click.command(cls=Command)
 @_NUMBER
 @pass_app
 def withdraw(app: App, number: int) -> None:
@@ -92,7 +92,7 @@ def withdraw(app: App, number: int) -> None:
     run(app, exchange, f"Withdraw the proposal to extend lease {number}.", call, {"lease": number})
 
 
-@click.command()
+@click.command(cls=Command)
 @_NUMBER
 @click.option("--at", required=True, help="When it ends: an ISO time with its zone, or +2d from now.")
 @click.option("--replacement", "offer", type=click.IntRange(1), help="Offer with nodes to take instead.")
@@ -129,7 +129,7 @@ def reclaim(app: App, number: int, at: str, offer: int | None, nodes: tuple[int,
     run(app, exchange, f"Take lease {number} back.", call, result, facts)
 
 
-@click.command("take-replacement")
+@click.command("take-replacement", cls=Command)
 @_NUMBER
 @pass_app
 def take_replacement(app: App, number: int) -> None:
@@ -152,7 +152,7 @@ def take_replacement(app: App, number: int) -> None:
     finish(app, done, {"lease": taken, "instead_of": number, "nodes": list(nodes)}, value="lease")
 
 
-@click.command("close-reclaim")
+@click.command("close-reclaim", cls=Command)
 @_NUMBER
 @pass_app
 def close_reclaim(app: App, number: int) -> None:
@@ -165,7 +165,7 @@ def close_reclaim(app: App, number: int) -> None:
     finish(app, done, {"lease": number, "added": done.one(ReclaimClosed).added}, value="added")
 
 
-@click.command("end-partner")
+@click.command("end-partner", cls=Command)
 @_NUMBER
 @click.argument("defaulted", type=int)
 @pass_app
@@ -184,7 +184,7 @@ def end_partner(app: App, number: int, defaulted: int) -> None:
     finish(app, done, {"lease": number, "defaulted": defaulted, "reserve": reserve}, value="lease")
 
 
-@click.command("share-out")
+@click.command("share-out", cls=Command)
 @_NUMBER
 @pass_app
 def share_out(app: App, number: int) -> None:

@@ -15,7 +15,7 @@ import click
 
 from cli.access import gateway_of
 from cli.act import working
-from cli.app import App, pass_app
+from cli.app import App, Command, pass_app
 from cli.files import read_json
 from cli.render import hex_text, show
 from market.errors import OcxError
@@ -91,7 +91,7 @@ def terms_of(exchange: Exchange, file: Path, class_name: str, least: Spec) -> El
     return tree.terms(canonical_expression(expression))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("expression_file", metavar="EXPR.json", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--class", "class_name", required=True, help="Class of the nodes, e.g. bm.large.")
 @click.option("--spec", default="", help="The least each must have, e.g. cores=64,memory=1024GiB.")

@@ -83,11 +83,11 @@ def _agree(world: World, asked: tuple[int, int, int], slots: int, served: int, s
         # It missed the same deadline: a default of its own, owed nothing.
         arena.act(world.stranger, x.leases.expire(SECOND), late + 1)
         ends = late + 2
-    arena.act(world.stranger, x.awards.end_partner(THIRD, FIRST), ends)
+    arena.act(world.buyer.account, x.awards.end_partner(THIRD, FIRST), ends)
     meter = Accrual(asked[0], p.quantum, start + slots * p.slot, prices[0]).delivered(2, start)
     claims = [partners_claim(prices[0], meter.accrued(ends) if ends > start else 0, p.reserve_ppm)]
     if x.leases.lease(SECOND).reason is EndReason.NONE:
-        arena.act(world.stranger, x.awards.end_partner(THIRD, SECOND))
+        arena.act(world.buyer.account, x.awards.end_partner(THIRD, SECOND))
         claims.append(partners_claim(prices[1], 0, p.reserve_ppm))
     assert [x.awards.claim_of(n).amount for n in (FIRST, SECOND)][: len(claims)] == claims
 
@@ -120,7 +120,7 @@ def test_taking_back_costs_what_the_rule_says(arena: Arena) -> None:
         arena.act(seller.account, x.leases.sign(FIRST))
         arena.act(seller.account, x.leases.deliver(FIRST, Delivery(3, *HASHES)))
         arena.act(world.buyer.account, x.leases.accept(FIRST, 3))
-        at = min(arena.now + 1 + p.reclaim_notice + notice, end - 1)
+        at = min(arena.now + 1 + p.reclaim_notice + min(notice, p.reclaim_notice + p.slot), end - 1)
         if at < arena.now + 1 + p.reclaim_notice:
             return
         price = amount_up(rate, 2, end - start)

@@ -56,7 +56,7 @@ def _agree(world: World, slots: int, added: list[tuple[int, int]], moments: list
         cost = x.awards.extension_of(LEASE, end + more, new)
         assert cost.price == amount_up(new, 2, more * slot)
         assert (cost.bond, cost.fee) == (bond(cost.price, params.default_ppm), 0)
-        extension = (world.buyer.account, cost.price, seller.account, cost.bond, cost.fee, new)
+        extension = (world.buyer.account, cost.price, seller.account, cost.bond, cost.fee, new, True)
         data = x.leases.abi.encode_call("extend", (LEASE, end + more, extension))
         arena.act(world.stranger, Call(x.leases.address, data, "extend"))
         if new != last:

@@ -18,7 +18,7 @@ from cli.control import _opened, _show_console
 from market.errors import InvalidInput, Refused
 from tests.chain.network import anvil, die_with_parent
 from tests.cli.conftest import Market, Person, found
-from tests.cli.test_access import FAR, _where, agent_config, with_key
+from tests.cli.test_access import FAR, agent_config, agent_where, with_key
 from tests.provisioner.world import wait_for
 
 pytestmark = pytest.mark.timeout(180)
@@ -60,7 +60,7 @@ def rented(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rented]:
             preexec_fn=die_with_parent,
         )
         try:
-            url = _where(agent)["url"]
+            url = agent_where(agent)["url"]
             certificate = market.north.folder / "agent" / "gateway.crt"
             market.north.does(f"member gateway {url} --tls-cert {certificate}")
             nodes = market.nodes["north"][:2]

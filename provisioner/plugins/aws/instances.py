@@ -23,6 +23,7 @@ import dataclasses
 import datetime
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -68,6 +69,7 @@ READY, ADDRESS, POWER, GUEST = "ocx:ready", "ocx:address", "ocx:power", "ocx:gue
 RELEASED, VOLUMES, _EVIDENCE = "ocx:released", "ocx:volumes", "ocx:evidence:"
 
 _TAG_SIZE = 256
+_ENDED = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 _DEAD = ("shutting-down", "terminated")
 _OFF = ("stopping", "stopped")
 _KEYS_BEGIN, _KEYS_END = "BEGIN SSH HOST KEY KEYS", "END SSH HOST KEY KEYS"
@@ -295,6 +297,14 @@ def evidence_of(view: View) -> WipeEvidence | None:
         return WipeEvidence(view.key, kept["unit"], int(kept["at"]), kept["facts"])
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def ended_at(instance: Mapping[str, Any]) -> int | None:
+    """The second at which EC2 says that an instance was ended, unix; None if it does not say."""
+    found = _ENDED.search(str(instance.get("StateTransitionReason") or ""))
+    if found is None:
+        return None
+    return int(datetime.datetime.strptime(found.group(1) + "+0000", "%Y-%m-%d %H:%M:%S%z").timestamp())
 
 
 def unix(moment: datetime.datetime | None) -> int | None:

@@ -131,6 +131,8 @@ class Takedown:
 
     def _evidence(self, view: marks.View) -> WipeEvidence:
         tags = marks.tags_of(view.tombstone or {})
+        released = int(tags.get(marks.RELEASED, "0"))
+        ended = [marks.ended_at(instance) for instance in self._seen.values()]
         facts = {
             "plugin": "aws",
             "account": self._api.account(),
@@ -139,9 +141,11 @@ class Takedown:
             "volumes_gone": tags.get(marks.VOLUMES, "").split(),
             "volumes": _PROMISE,
             "security_groups_gone": sorted(self._groups),
-            "released_at": int(tags.get(marks.RELEASED, "0")),
+            "released_at": released,
         }
-        return WipeEvidence(self._key, view.unit, int(self._cloud.clock()), facts)
+        # EC2's word, not our clock's: two releases at once then write the same.
+        at = max([released, *(second for second in ended if second)])
+        return WipeEvidence(self._key, view.unit, at or int(self._cloud.clock()), facts)
 
     def _former_evidence(self, view: marks.View, known: WipeEvidence | None = None) -> WipeEvidence:
         """The evidence of a key nothing carries: from its tombstone, or that there is none."""
