@@ -7,11 +7,15 @@ test suite; the paths and edges are tested by Foundry.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import brownie
 import pytest
+from web3.middleware import Web3Middleware
 
+_BY_HASH = ("eth_getTransactionByHash", "eth_getTransactionReceipt")
 SLOT = 3600
 QUANTUM = 60
 TURNAROUND = 1
@@ -85,6 +89,28 @@ class Exchange:
         resource = registered.events["ResourceRegistered"]["resource"]
         published = self.book.publish(0, (window, LOW_RATE, buy_now, 1, 0, 0), [resource], own)
         return int(resource), int(published.events["OfferPublished"]["offer"])
+
+
+class Patience(Web3Middleware):
+    """anvil counts a transaction a moment before it finds it by its hash; Brownie then calls it dropped."""
+
+    def wrap_make_request(self, make_request: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+        """Ask again for what is not there yet, for five seconds."""
+
+        def asked(method: str, params: Any) -> Any:
+            answer, until = make_request(method, params), time.monotonic() + 5
+            while method in _BY_HASH and answer.get("result") is None and time.monotonic() < until:
+                time.sleep(0.02)
+                answer = make_request(method, params)
+            return answer
+
+        return asked
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> None:
+    """For all that Brownie asks."""
+    brownie.web3.middleware_onion.add(Patience)
 
 
 @pytest.fixture(scope="module")
