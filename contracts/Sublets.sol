@@ -191,6 +191,7 @@ contract Sublets is ISublets, Governed {
     }
 
     /// @inheritdoc ISublets
+    // slither-disable-next-line reentrancy-events (Escrow calls nobody; what was paid and what is closed are two events)
     function end(SubletId id) external {
         Sublet storage s = _ofTenant(id);
         LeaseState state = stateOf(id);
@@ -303,6 +304,7 @@ contract Sublets is ISublets, Governed {
         if (until <= from) return s.paid;
         uint256 time = until - from;
         if (s.rejected && time > _acceptTime) time = _acceptTime;
+        // slither-disable-next-line weak-prng (rounding up to the quantum)
         if (last) time += (_quantum - time % _quantum) % _quantum;
         sum = Amounts.priceUp(s.rate, _bits(s.places) * time);
         if (sum > s.price) sum = s.price;
