@@ -71,8 +71,7 @@ def test_lease_is_taken_back_where_that_was_agreed_and_something_else_given(mark
     assert had["traits"] == ["reclaimable"]
 
     assert "notice" in market.south.is_refused(f"lease reclaim {lease} --at +20s")
-    notice = 60
-    at = exchange.now() + notice + 30
+    at = -(-(exchange.now() + 90) // exchange.slot) * exchange.slot
     before = free(market.buyer)
     taken = market.south.does(f"lease reclaim {lease} --at {iso(at)} --replacement {offered} --node {other}")
     shown = market.buyer.does(f"lease show {lease}")
