@@ -221,6 +221,8 @@ class Exchange:
 
     def _numbered(self, kind: type[C]) -> C:
         """A contract of the generations; Refused if the directory names none."""
+        if self.generations == 1:
+            return kind(self.directory.latest(kind.NAME), self.rpc)
         found = self._optional(kind)
         if found is None:
             raise Refused(f"the exchange has no {kind.NAME}", hint="is this ocx newer than the exchange?")

@@ -18,8 +18,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from chain import typed_data
 from chain.abi import checksum
-from chain.imports import signing_library
 from chain.wallet import Wallet
 from market.errors import InvalidInput, Refused
 from market.windows import SlotWindow
@@ -40,8 +40,6 @@ _FIELDS = (
     ("expires", "uint40"),
 )
 _TYPES = {"Order": [{"name": name, "type": kind} for name, kind in _FIELDS]}
-_HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
-"""Half the order of secp256k1: the contract takes no signature with a larger s."""
 _MOST = 64
 
 
@@ -128,19 +126,13 @@ class SignedOrder:
 
 def sign(wallet: Wallet, order: Order, chain_id: int, contract: str) -> SignedOrder:
     """The order, signed; `contract` is the address of `Orders`."""
-    signature = wallet.sign_typed_data(_domain(chain_id, contract), _TYPES, _message(order))
+    signature = wallet.sign_typed_data(typed_data.domain(chain_id, contract), _TYPES, _message(order))
     return SignedOrder(order, chain_id, checksum(contract), signature)
 
 
 def digest(order: Order, chain_id: int, contract: str) -> bytes:
-    """The 32 bytes that are signed: keccak256 of 0x1901, domain separator and struct hash."""
-    from eth_utils.crypto import keccak
-
-    with signing_library():
-        from eth_account.messages import encode_typed_data
-
-    signable = encode_typed_data(_domain(chain_id, contract), _TYPES, _message(order))
-    return keccak(b"\x19" + signable.version + signable.header + signable.body)
+    """The 32 bytes that are signed."""
+    return typed_data.digest(typed_data.domain(chain_id, contract), _TYPES, _message(order))
 
 
 def recover(order: Order, signature: bytes, chain_id: int, contract: str) -> str:
@@ -149,25 +141,8 @@ def recover(order: Order, signature: bytes, chain_id: int, contract: str) -> str
     Refused if the signature is malformed, or one that the contract would not take. A signature of something
     else gives some other account: compare.
     """
-    from eth_keys.datatypes import Signature
-    from eth_keys.exceptions import BadSignature, ValidationError
-    from eth_utils.exceptions import ValidationError as UtilsValidationError
-
     malformed = Refused("the signature of the order is malformed", hint="ask its seller for the file again")
-    if len(signature) != 65 or signature[64] not in (27, 28):
-        raise malformed
-    if int.from_bytes(signature[32:64], "big") > _HALF_ORDER:
-        raise malformed
-    try:
-        plain = Signature(signature[:64] + bytes([signature[64] - 27]))
-        key = plain.recover_public_key_from_msg_hash(digest(order, chain_id, contract))
-    except (BadSignature, ValidationError, UtilsValidationError, ValueError) as error:
-        raise malformed from error
-    return checksum(key.to_address())
-
-
-def _domain(chain_id: int, contract: str) -> dict[str, Any]:
-    return {"name": "OCX", "version": "1", "chainId": chain_id, "verifyingContract": checksum(contract)}
+    return typed_data.recover(digest(order, chain_id, contract), signature, malformed)
 
 
 def _message(order: Order) -> dict[str, Any]:

@@ -20,8 +20,7 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
 
-from chain.abi import checksum
-from chain.imports import signing_library
+from chain import typed_data
 from chain.wallet import Wallet
 from market.errors import InvalidInput, Refused
 
@@ -36,8 +35,6 @@ _TYPES = {
     ]
 }
 _WIDTHS = {"lease": 32, "action": 8, "nonce": 64, "time": 40}
-_HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
-"""Half the order of secp256k1: with a larger s, anybody can make a second signature of the same request."""
 
 
 class Action(IntEnum):
@@ -82,18 +79,12 @@ class PowerRequest:
 
 def sign(wallet: Wallet, request: PowerRequest, chain_id: int, leases: str) -> bytes:
     """The wallet's signature of 65 bytes; `leases` is the address of the lease's contract."""
-    return wallet.sign_typed_data(_domain(chain_id, leases), _TYPES, _message(request))
+    return wallet.sign_typed_data(typed_data.domain(chain_id, leases), _TYPES, _message(request))
 
 
 def digest(request: PowerRequest, chain_id: int, leases: str) -> bytes:
-    """The 32 bytes that are signed: keccak256 of 0x1901, domain separator and struct hash."""
-    from eth_utils.crypto import keccak
-
-    with signing_library():
-        from eth_account.messages import encode_typed_data
-
-    signable = encode_typed_data(_domain(chain_id, leases), _TYPES, _message(request))
-    return keccak(b"\x19" + signable.version + signable.header + signable.body)
+    """The 32 bytes that are signed."""
+    return typed_data.digest(typed_data.domain(chain_id, leases), _TYPES, _message(request))
 
 
 def recover(request: PowerRequest, signature: bytes, chain_id: int, leases: str) -> str:
@@ -102,25 +93,8 @@ def recover(request: PowerRequest, signature: bytes, chain_id: int, leases: str)
     Refused if the signature is malformed, or one that a contract would not take. A signature of something
     else gives some other account: compare.
     """
-    from eth_keys.datatypes import Signature
-    from eth_keys.exceptions import BadSignature, ValidationError
-    from eth_utils.exceptions import ValidationError as UtilsValidationError
-
     malformed = Refused("the signature of the power request is malformed", hint="Sign it again.")
-    if len(signature) != 65 or signature[64] not in (27, 28):
-        raise malformed
-    if int.from_bytes(signature[32:64], "big") > _HALF_ORDER:
-        raise malformed
-    try:
-        plain = Signature(signature[:64] + bytes([signature[64] - 27]))
-        key = plain.recover_public_key_from_msg_hash(digest(request, chain_id, leases))
-    except (BadSignature, ValidationError, UtilsValidationError, ValueError) as error:
-        raise malformed from error
-    return checksum(key.to_address())
-
-
-def _domain(chain_id: int, leases: str) -> dict[str, Any]:
-    return {"name": "OCX", "version": "1", "chainId": chain_id, "verifyingContract": checksum(leases)}
+    return typed_data.recover(digest(request, chain_id, leases), signature, malformed)
 
 
 def _message(request: PowerRequest) -> dict[str, Any]:

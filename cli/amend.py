@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "amendments"]
 
 _NUMBER = click.argument("number", type=int)
-_NOBODY = "0x" + 40 * "0"
 
 
 @click.command(cls=Command)
@@ -105,7 +104,7 @@ def withdraw(app: App, number: int) -> None:
 )
 @pass_app
 def reclaim(app: App, number: int, at: str, offer: int | None, nodes: tuple[int, ...]) -> None:
-    """Take a lease back (provider), where that was agreed: against notice, and compensation from the bond.
+    """Take a lease back (the provider's admin), where agreed: against notice, and compensation from the bond.
 
     The price not served returns to the buyer, who may leave earlier, and may take what is named instead at
     the rate of the lease. If verdicts make a breach of it later, that costs what a breach costs.
@@ -170,7 +169,7 @@ def close_reclaim(app: App, number: int) -> None:
 @click.argument("defaulted", type=int)
 @pass_app
 def end_partner(app: App, number: int, defaulted: int) -> None:
-    """End a lease because DEFAULTED, another one of the award, was not delivered (anyone).
+    """End a lease because DEFAULTED, another one of the award, was not delivered (their buyer).
 
     Only where the award's leases belong together, and within the time to deliver after the default's record.
     """
@@ -215,6 +214,8 @@ COMMANDS = (
 def amendments(exchange: Exchange, number: int, kept: Lease) -> dict[str, Any]:
     """What changed or may change of a lease, as plain data: rates, a proposal, its partners, its being taken
     back."""
+    from chain.abi import ZERO_ADDRESS
+
     slot, found = exchange.slot, dict[str, Any]()
     steps = exchange.settlement.steps_of(number)
     if steps:
@@ -223,7 +224,7 @@ def amendments(exchange: Exchange, number: int, kept: Lease) -> dict[str, Any]:
             *({"from": step.begins, "rate": step.rate} for step in steps),
         ]
     wish = exchange.amendments.proposal(number)
-    if wish.by != _NOBODY and wish.start == kept.end:
+    if wish.by != ZERO_ADDRESS and wish.start == kept.end:
         found["proposed"] = {"end": wish.end * slot, "rate": wish.rate}
     together = exchange.awards.composite_of(kept.award)
     if together.count > 1:
@@ -263,8 +264,10 @@ def _costs(exchange: Exchange, number: int, end: int, rate: int) -> dict[str, st
 
 
 def _proposal(exchange: Exchange, number: int) -> Any:
+    from chain.abi import ZERO_ADDRESS
+
     wish = exchange.amendments.proposal(number)
-    if wish.by == _NOBODY:
+    if wish.by == ZERO_ADDRESS:
         raise Refused(
             f"no extension of lease {number} is proposed", hint="its buyer: ocx lease extend --propose"
         )

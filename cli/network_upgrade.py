@@ -39,7 +39,8 @@ def upgrade(app: App, number: int, params_file: Path, out: Path) -> None:
     The first run deploys and announces; the same command carries it out when the time lock allows. Leases
     that run are seen to their end by the contracts that opened them; offers of the old generation are to be
     published anew, SLAs registered anew, and witnesses stake in the new one. Agents serve both once they are
-    started again.
+    started again. Of a council of several one runs it, the others approve by number (ocx council approve):
+    their own run would deploy contracts of its own.
     """
     from chain.upgrade import deploy_next
     from cli.network import params_of

@@ -11,7 +11,7 @@ import {Award, AwardId, LeaseId, Leg, OrgId, Skip, Window} from "./Types.sol";
 ///
 /// Assumes: callers of `open` took the parties' consent.
 /// Does NOT hold credits, book slots or know what becomes of a lease.
-/// In a composite award the leases belong together: when one provider defaults, anyone ends the others, and its bond pays
+/// In a composite award the leases belong together: when one provider defaults, their buyer may end the others, and its bond pays
 /// them the reserve share of what they did not come to serve before the buyer gets the rest (L8).
 interface IAwards {
     /// @notice What ties the leases of a composite award; their ids follow one another.
@@ -52,7 +52,7 @@ interface IAwards {
         external
         returns (AwardId, LeaseId[] memory opened);
 
-    /// @notice Anyone ends a lease of a composite award of which another one defaulted: now, at nobody's fault. What it did
+    /// @notice The buyer ends a lease of a composite award of which another one defaulted: now, at nobody's fault. What it did
     /// not serve returns to the buyer; its provider is owed the reserve share of that.
     /// @dev Within the time to deliver from the default's record on: not a way out for later.
     function endPartner(LeaseId defaulted, LeaseId partner) external;
